@@ -1,0 +1,1 @@
+"""SAM 3 (Segment Anything Model 3) as an Ikomia plugin."""

@@ -1,0 +1,35 @@
+"""SAM 3 on images: text, exemplars, points and boxes in; masks, boxes and scores out.
+
+Runs without Ikomia. Importing this package does not import torch; using
+:class:`Engine` does.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .prompts import ConceptPrompt, EverythingPrompt, ObjectPrompt, Prompt, PromptedObject
+from .results import Instance, Mask, Result
+
+if TYPE_CHECKING:
+    from .engine import Engine
+
+__all__ = [
+    "ConceptPrompt",
+    "Engine",
+    "EverythingPrompt",
+    "Instance",
+    "Mask",
+    "ObjectPrompt",
+    "Prompt",
+    "PromptedObject",
+    "Result",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Engine":
+        from .engine import Engine
+
+        return Engine
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

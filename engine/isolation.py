@@ -1,0 +1,86 @@
+"""Keeps the host process as it was while the ``sam3`` package is imported and built.
+
+Importing ``sam3`` adds a handler to the root logger, handlers with
+``propagate=False`` to loggers of its own, environment variables, and switches TF32
+on; it also refuses ``LOG_LEVEL`` values it does not know. The process belongs to the
+host and to its other plugins, so every one of these is undone right after the import.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+
+_import_lock = threading.Lock()
+
+
+def import_sam3() -> None:
+    """Imports the parts of ``sam3`` an image model needs and leaves no trace.
+
+    Cheap after the first call. Thread-safe.
+
+    Raises:
+        ImportError: If ``sam3`` or one of its undeclared dependencies is missing.
+    """
+    with _import_lock:
+        if "sam3.model.sam3_image_processor" in sys.modules:
+            return
+        with _unchanged_environment(), _unchanged_logging(), _unchanged_torch_flags():
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                import sam3.model.sam3_image_processor  # noqa: F401
+                import sam3.perflib.connected_components  # noqa: F401
+
+
+@contextlib.contextmanager
+def _unchanged_environment() -> Iterator[None]:
+    before = dict(os.environ)
+    os.environ.pop("LOG_LEVEL", None)
+    try:
+        yield
+    finally:
+        for name in set(os.environ) - set(before):
+            del os.environ[name]
+        os.environ.update(before)
+
+
+@contextlib.contextmanager
+def _unchanged_logging() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    known = set(logging.root.manager.loggerDict)
+    # ``logging.debug(...)`` at import time calls ``basicConfig`` when the root logger
+    # has no handler; a placeholder keeps it from doing so.
+    placeholder = logging.NullHandler()
+    root.addHandler(placeholder)
+    try:
+        yield
+    finally:
+        for handler in list(root.handlers):
+            if handler not in handlers:
+                root.removeHandler(handler)
+        root.setLevel(level)
+        for name in set(logging.root.manager.loggerDict) - known:
+            if name == "sam3" or name.startswith("sam3."):
+                logger = logging.getLogger(name)
+                for handler in list(logger.handlers):
+                    logger.removeHandler(handler)
+                logger.propagate = True
+                logger.setLevel(logging.NOTSET)
+
+
+@contextlib.contextmanager
+def _unchanged_torch_flags() -> Iterator[None]:
+    import torch
+
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matmul.allow_tf32, cudnn.allow_tf32
+    try:
+        yield
+    finally:
+        matmul.allow_tf32, cudnn.allow_tf32 = before

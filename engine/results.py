@@ -1,0 +1,105 @@
+"""What a run found, as frozen values that hold masks compactly."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import numpy.typing as npt
+
+BoxXyxy = tuple[float, float, float, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Mask:
+    """A binary mask kept as the crop that holds its pixels.
+
+    Attributes:
+        image_hw: Height and width of the image it belongs to, in pixels.
+        origin_xy: Left and top of the crop, in pixels.
+        crop: (h, w) bool; (0, 0) for an empty mask.
+    """
+
+    image_hw: tuple[int, int]
+    origin_xy: tuple[int, int]
+    crop: npt.NDArray[np.bool_]
+
+    @classmethod
+    def from_full(cls, full: npt.NDArray[np.bool_]) -> Mask:
+        """Crops a mask of the image's size.
+
+        Args:
+            full: (H, W) bool.
+
+        Returns:
+            The mask, with a copy of the crop.
+        """
+        hw = (full.shape[0], full.shape[1])
+        rows = np.flatnonzero(full.any(axis=1))
+        if not len(rows):
+            return cls(hw, (0, 0), np.zeros((0, 0), bool))
+        top, bottom = int(rows[0]), int(rows[-1]) + 1
+        columns = np.flatnonzero(full[top:bottom].any(axis=0))
+        left, right = int(columns[0]), int(columns[-1]) + 1
+        return cls(hw, (left, top), full[top:bottom, left:right].copy())
+
+    @property
+    def area(self) -> int:
+        """Pixels set."""
+        return int(np.count_nonzero(self.crop))
+
+    @property
+    def xyxy(self) -> tuple[int, int, int, int]:
+        """Tight box in pixels, exclusive right and bottom; all 0 for an empty mask."""
+        (left, top), (height, width) = self.origin_xy, self.crop.shape
+        return left, top, left + width, top + height
+
+    def full(self) -> npt.NDArray[np.bool_]:
+        """The mask at the image's size, (H, W) bool, a new array."""
+        canvas = np.zeros(self.image_hw, bool)
+        left, top, right, bottom = self.xyxy
+        canvas[top:bottom, left:right] = self.crop
+        return canvas
+
+
+@dataclasses.dataclass(frozen=True)
+class Instance:
+    """One thing found.
+
+    Attributes:
+        class_index: Index into the result's class names.
+        score: Concept: the model's confidence; object: its predicted mask quality (IoU). 0..1.
+        box_xyxy: Concept: the model's own float box; object: the tight box of the mask, or
+            what the prompt says of the place when the mask is empty. Pixels of the image.
+        mask: Its pixels.
+        alternatives: With ``multimask``: the second and third candidate, by falling score.
+        low_res_logits: Objects only: (1, g, g) float32 mask logits to refine with.
+    """
+
+    class_index: int
+    score: float
+    box_xyxy: BoxXyxy
+    mask: Mask
+    alternatives: tuple[Instance, ...] = ()
+    low_res_logits: npt.NDArray[np.float32] | None = dataclasses.field(default=None, repr=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What one run found on one image.
+
+    Attributes:
+        image_hw: Height and width of the image, in pixels.
+        class_names: Name of each class.
+        instances: Concepts: sorted by class, then falling score. Objects: in prompt order,
+            exactly one for each.
+        image_was_cached: Whether the image encoder was spared.
+        truncated: Names of the classes that filled every query of the model, so that there
+            may be more instances than were returned.
+    """
+
+    image_hw: tuple[int, int]
+    class_names: tuple[str, ...]
+    instances: tuple[Instance, ...]
+    image_was_cached: bool = False
+    truncated: tuple[str, ...] = ()

@@ -1,0 +1,220 @@
+"""Draws the scenes that ``tiny_shapes`` knows: flat coloured shapes on a muted background.
+
+The same generator feeds training, the held-out scores, the tests and the demo; only
+their seeds differ.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+COLOURS: dict[str, tuple[int, int, int]] = {
+    "red": (220, 40, 40),
+    "green": (40, 180, 60),
+    "blue": (50, 70, 220),
+    "yellow": (235, 210, 50),
+    "purple": (150, 60, 180),
+    "white": (245, 245, 245),
+    "orange": (245, 140, 30),
+    "black": (20, 20, 20),
+}
+"""Vocabulary of colours, RGB. A drawn colour differs by up to 10 in each channel."""
+
+KINDS = ("circle", "square", "triangle", "star")
+"""Vocabulary of shapes."""
+
+COLOUR_JITTER = 10
+MAX_ROTATION_DEG = 25.0
+EXTENT_RANGE = (0.14, 0.40)
+"""Longer side of a shape's box, as a fraction of the image's short side."""
+
+_SUBPIXEL_BITS = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    """One drawn shape.
+
+    Attributes:
+        colour: Name of its colour.
+        kind: Name of its shape.
+        mask: Its visible pixels, (H, W) bool.
+        xyxy: Tight box of the visible pixels, (4,) float64, exclusive right and bottom.
+    """
+
+    colour: str
+    kind: str
+    mask: npt.NDArray[np.bool_]
+    xyxy: npt.NDArray[np.float64]
+
+
+@dataclasses.dataclass(frozen=True)
+class Scene:
+    """A drawn image and what is on it.
+
+    Attributes:
+        image: (H, W, 3) uint8, RGB.
+        shapes: Its shapes, in drawing order.
+    """
+
+    image: npt.NDArray[np.uint8]
+    shapes: tuple[Shape, ...]
+
+    def matching(self, phrase: str) -> list[Shape]:
+        """Shapes that a phrase of the vocabulary means.
+
+        Args:
+            phrase: ``"<colour> <shape>"``, ``"<shape>"`` or ``"<colour> shape"``.
+
+        Returns:
+            The shapes, in drawing order; none for any other phrase.
+        """
+        colour, _, kind = phrase.rpartition(" ")
+        return [
+            shape
+            for shape in self.shapes
+            if kind in (shape.kind, "shape") and colour in (shape.colour, "") and phrase != "shape"
+        ]
+
+
+def phrases() -> list[str]:
+    """Every phrase of the vocabulary, 44 of them."""
+    return [
+        *(f"{colour} {kind}" for colour in COLOURS for kind in KINDS),
+        *KINDS,
+        *(f"{colour} shape" for colour in COLOURS),
+    ]
+
+
+def draw_scene(
+    rng: np.random.Generator,
+    side_range_px: tuple[int, int] = (200, 2000),
+    count_range: tuple[int, int] = (1, 6),
+    max_aspect: float = 2.0,
+    extent_range: tuple[float, float] = EXTENT_RANGE,
+) -> Scene:
+    """Draws a random scene.
+
+    Args:
+        rng: Source of every random choice.
+        side_range_px: Least short side and greatest long side of the image, in pixels.
+        count_range: Least and greatest number of shapes asked for; a shape that finds no
+            free place is left out.
+        max_aspect: Greatest ratio of long to short side.
+        extent_range: Longer side of a shape's box, as a fraction of the short side.
+
+    Returns:
+        The scene, with at least one shape.
+    """
+    height, width = _random_hw(rng, side_range_px, max_aspect)
+    image = _background(rng, height, width)
+    occupied = np.zeros((height, width), bool)
+    drawn: list[tuple[str, str, npt.NDArray[np.bool_]]] = []
+    for _ in range(int(rng.integers(count_range[0], count_range[1] + 1))):
+        kind = str(rng.choice(KINDS))
+        mask = _free_mask(rng, kind, occupied, extent_range)
+        if mask is None:
+            continue
+        colour = str(rng.choice(list(COLOURS)))
+        _paint(image, mask, _jittered(rng, COLOURS[colour]))
+        occupied |= mask
+        drawn = [(c, k, m & ~mask) for c, k, m in drawn]
+        drawn.append((colour, kind, mask))
+    return Scene(_sensor_noise(rng, image), tuple(_shape(c, k, m) for c, k, m in drawn))
+
+
+def _random_hw(
+    rng: np.random.Generator, side_range_px: tuple[int, int], max_aspect: float
+) -> tuple[int, int]:
+    low, high = side_range_px
+    aspect = rng.uniform(1.0, max_aspect)
+    short = int(np.exp(rng.uniform(np.log(low), np.log(max(low + 1, high / aspect)))))
+    long = min(high, int(short * aspect))
+    return (short, long) if rng.random() < 0.5 else (long, short)
+
+
+def _background(rng: np.random.Generator, height: int, width: int) -> npt.NDArray[np.float32]:
+    """A muted base colour with a slope and soft blotches, (H, W, 3) float32."""
+    base = rng.uniform(90, 165) + rng.uniform(-15, 15, 3)
+    slope_x, slope_y = rng.uniform(-25, 25, 2)
+    slope = (
+        np.linspace(-1, 1, height, dtype=np.float32)[:, None] * slope_y
+        + np.linspace(-1, 1, width, dtype=np.float32)[None] * slope_x
+    )
+    amplitude = rng.uniform(0, 18)
+    cells = rng.normal(0, 1, (int(rng.integers(3, 24)), int(rng.integers(3, 24)), 1))
+    blotches = cv2.resize(cells.astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
+    luma = slope + blotches * amplitude
+    return luma[..., None] + base.astype(np.float32)
+
+
+def _free_mask(
+    rng: np.random.Generator,
+    kind: str,
+    occupied: npt.NDArray[np.bool_],
+    extent_range: tuple[float, float],
+) -> npt.NDArray[np.bool_] | None:
+    height, width = occupied.shape
+    for _ in range(20):
+        extent = rng.uniform(*extent_range) * min(height, width)
+        outline = _outline(kind, np.deg2rad(rng.uniform(-MAX_ROTATION_DEG, MAX_ROTATION_DEG)))
+        size = np.ptp(outline, axis=0)
+        outline = (outline - outline.min(axis=0) - size / 2) / size.max() * extent
+        half = np.ptp(outline, axis=0) / 2
+        centre = rng.uniform(half, np.array([width, height]) - half)
+        mask = np.zeros((height, width), np.uint8)
+        corners = np.round((outline + centre - 0.5) * 2**_SUBPIXEL_BITS).astype(np.int32)
+        cv2.fillPoly(mask, [corners], 1, shift=_SUBPIXEL_BITS)
+        filled = mask.astype(bool)
+        if (filled & occupied).sum() < 0.02 * filled.sum():
+            return filled
+    return None
+
+
+def _outline(kind: str, angle_rad: float) -> npt.NDArray[np.float64]:
+    """Corners of a unit shape around the origin, (N, 2) xy."""
+    corners, radii, start = {
+        "circle": (64, (1.0,), 0.0),
+        "square": (4, (1.0,), np.pi / 4),
+        "triangle": (3, (1.0,), -np.pi / 2),
+        "star": (10, (1.0, 0.42), -np.pi / 2),
+    }[kind]
+    angles = start + angle_rad + np.arange(corners) * 2 * np.pi / corners
+    radius = np.resize(radii, corners)
+    return np.stack([radius * np.cos(angles), radius * np.sin(angles)], axis=1)
+
+
+def _jittered(rng: np.random.Generator, rgb: tuple[int, int, int]) -> npt.NDArray[np.float32]:
+    offset = rng.uniform(-COLOUR_JITTER, COLOUR_JITTER, 3)
+    return np.clip(np.array(rgb) + offset, 0, 255).astype(np.float32)
+
+
+def _paint(
+    image: npt.NDArray[np.float32], mask: npt.NDArray[np.bool_], rgb: npt.NDArray[np.float32]
+) -> None:
+    ys, xs = np.nonzero(mask)
+    top, bottom = max(ys.min() - 2, 0), ys.max() + 3
+    left, right = max(xs.min() - 2, 0), xs.max() + 3
+    window = image[top:bottom, left:right]
+    # A camera never shows a hard edge: mix over about a pixel.
+    alpha = cv2.GaussianBlur(mask[top:bottom, left:right].astype(np.float32), (3, 3), 0)[..., None]
+    window += alpha * (rgb - window)
+
+
+def _sensor_noise(
+    rng: np.random.Generator, image: npt.NDArray[np.float32]
+) -> npt.NDArray[np.uint8]:
+    if rng.random() < 0.7:
+        noise = rng.standard_normal(image.shape[:2], dtype=np.float32)
+        image = image + noise[..., None] * np.float32(rng.uniform(1, 7))
+    return np.clip(image, 0, 255).astype(np.uint8)
+
+
+def _shape(colour: str, kind: str, mask: npt.NDArray[np.bool_]) -> Shape:
+    ys, xs = np.nonzero(mask)
+    xyxy = np.array([xs.min(), ys.min(), xs.max() + 1, ys.max() + 1], np.float64)
+    return Shape(colour, kind, mask, xyxy)
