@@ -1,0 +1,1 @@
+"""Between Ikomia and the engine: parameters, drawn prompts, images and outputs."""

@@ -1,0 +1,236 @@
+"""Checks of single values; every refusal is one line that begins with the value's name."""
+
+from __future__ import annotations
+
+import math
+import re
+import reprlib
+from collections.abc import Iterable, Sequence
+
+PointXy = tuple[float, float]
+BoxXyxy = tuple[float, float, float, float]
+
+MAX_TEXT_CHARS = 100_000
+MAX_CONCEPTS = 100
+MAX_CONCEPT_CHARS = 200
+MAX_POINTS = 10_000
+MAX_BOXES = 1_000
+MAX_OBJECTS = 1_000
+MAX_TILES = 16
+MAX_POINTS_PER_SIDE = 100
+
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_shortened = reprlib.Repr()
+_shortened.maxstring = _shortened.maxother = 60
+_shortened.maxlist = _shortened.maxtuple = 4
+
+
+def shown(value: object) -> str:
+    """A value as an error shows it: one short line, control characters escaped."""
+    try:
+        text = _shortened.repr(value)
+    except ValueError:  # an int of more digits than Python prints
+        text = f"a huge {type(value).__name__}"
+    return " ".join(text.split())
+
+
+def refusal(name: str, expected: str, got: object) -> ValueError:
+    """The error for a value that is not what was expected.
+
+    Args:
+        name: What the user calls the value.
+        expected: What it should have been, to follow "expected".
+        got: What came.
+
+    Returns:
+        The error, to be raised by the caller.
+    """
+    return ValueError(f"{name}: expected {expected}, got {shown(got)}")
+
+
+def finite(name: str, value: object, expected: str = "a finite number") -> float:
+    """The value as a finite float.
+
+    Args:
+        name: What the user calls the value.
+        value: Anything.
+        expected: What the error says of it.
+
+    Returns:
+        A Python float.
+
+    Raises:
+        ValueError: If it is no number, a bool, infinite or NaN.
+    """
+    if isinstance(value, (str, bytes, bool)):
+        raise refusal(name, expected, value)
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        raise refusal(name, expected, value) from None
+    if not math.isfinite(number):
+        raise refusal(name, expected, value)
+    return number
+
+
+def within(name: str, value: object, low: float, high: float) -> float:
+    """The value as a float from ``low`` to ``high``, both included; else ValueError."""
+    expected = f"a number from {low:g} to {high:g}"
+    number = finite(name, value, expected)
+    if not low <= number <= high:
+        raise refusal(name, expected, value)
+    return number
+
+
+def whole(name: str, value: object, low: int, high: int) -> int:
+    """The value as an int from ``low`` to ``high``, both included; else ValueError."""
+    expected = f"a whole number from {low} to {high}"
+    number = finite(name, value, expected)
+    if not (number.is_integer() and low <= number <= high):
+        raise refusal(name, expected, value)
+    return int(number)
+
+
+def one_of(name: str, value: str, choices: Sequence[str]) -> str:
+    """The value, if it is one of the choices; else ValueError."""
+    if value not in choices:
+        raise refusal(name, "one of " + ", ".join(choices), value)
+    return value
+
+
+def points_xy(name: str, values: Iterable[Sequence[float]]) -> tuple[PointXy, ...]:
+    """Points as tuples of floats.
+
+    Args:
+        name: What the user calls them.
+        values: Pairs of numbers.
+
+    Returns:
+        The points, in order.
+
+    Raises:
+        ValueError: If one is no pair of finite numbers, or there are more than 10,000.
+    """
+    points = tuple(_row(name, value, 2, "points [x, y] of finite numbers") for value in values)
+    at_most(name, len(points), MAX_POINTS, "points")
+    return points  # type: ignore[return-value]
+
+
+def boxes_xyxy(name: str, values: Iterable[Sequence[float]]) -> tuple[BoxXyxy, ...]:
+    """Boxes as tuples of floats.
+
+    Args:
+        name: What the user calls them.
+        values: Rows of four numbers.
+
+    Returns:
+        The boxes, in order.
+
+    Raises:
+        ValueError: If one is no [x1, y1, x2, y2] of finite numbers with x1 < x2 and
+            y1 < y2, or there are more than 1,000.
+    """
+    boxes = tuple(
+        _row(name, value, 4, "boxes [x1, y1, x2, y2] of finite numbers") for value in values
+    )
+    at_most(name, len(boxes), MAX_BOXES, "boxes")
+    for box in boxes:
+        if not (box[0] < box[2] and box[1] < box[3]):
+            raise refusal(name, "boxes [x1, y1, x2, y2] with x1 < x2 and y1 < y2", list(box))
+    return boxes  # type: ignore[return-value]
+
+
+def labels(name: str, values: Iterable[object]) -> tuple[int, ...]:
+    """Labels as ints.
+
+    Args:
+        name: What the user calls them.
+        values: Zeros and ones.
+
+    Returns:
+        The labels, in order.
+
+    Raises:
+        ValueError: If one is neither 0 nor 1, or there are more than 10,000.
+    """
+    checked = tuple(_label(name, value) for value in values)
+    at_most(name, len(checked), MAX_POINTS, "labels")
+    return checked
+
+
+def same_count(name: str, label_count: int, count: int, things: str) -> None:
+    """Raises ValueError unless there is one label for each thing, or none at all."""
+    if label_count not in (0, count):
+        raise ValueError(
+            f"{name}: expected {count}, one for each of the {things}, got {label_count}"
+        )
+
+
+def at_most(name: str, count: int, limit: int, things: str) -> None:
+    """Raises ValueError if there are more things than the limit."""
+    if count > limit:
+        raise ValueError(f"{name}: expected at most {limit:,} {things}, got {count:,}")
+
+
+def concept(name: str, text: object) -> str:
+    """A concept with its white space made single blanks.
+
+    Args:
+        name: What the user calls it.
+        text: A noun phrase.
+
+    Returns:
+        The phrase, stripped.
+
+    Raises:
+        ValueError: If it is blank, longer than 200 characters, or holds control
+            characters or half a surrogate pair.
+    """
+    if not isinstance(text, str):
+        raise refusal(name, "a phrase", text)
+    phrase = " ".join(text.split())
+    if not phrase:
+        raise refusal(name, "phrases that are not blank", text)
+    if len(phrase) > MAX_CONCEPT_CHARS:
+        raise refusal(name, f"phrases of at most {MAX_CONCEPT_CHARS} characters", text)
+    if has_control_characters(phrase):
+        raise refusal(name, "phrases without control characters", text)
+    return phrase
+
+
+def concepts(name: str, texts: Iterable[object]) -> tuple[str, ...]:
+    """At most 100 concepts that all differ, as :func:`concept` returns them; else ValueError."""
+    phrases: dict[str, str] = {}
+    for text in texts:
+        phrase = concept(name, text)
+        # The model's tokenizer folds case, so these would be the same concept twice.
+        if phrase.casefold() in phrases:
+            raise refusal(name, "every concept once", phrase)
+        phrases[phrase.casefold()] = phrase
+    at_most(name, len(phrases), MAX_CONCEPTS, "concepts")
+    return tuple(phrases.values())
+
+
+def has_control_characters(text: str) -> bool:
+    """Whether a text holds control characters or half a surrogate pair.
+
+    Format characters do not count: emoji and several scripts need joiners.
+    """
+    return _UNPRINTABLE.search(text) is not None
+
+
+def _row(name: str, value: object, length: int, expected: str) -> tuple[float, ...]:
+    try:
+        row = tuple(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise refusal(name, expected, value) from None
+    if len(row) != length:
+        raise refusal(name, expected, value)
+    return tuple(finite(name, number, expected) for number in row)
+
+
+def _label(name: str, value: object) -> int:
+    number = finite(name, value, "labels 0 or 1")
+    if number not in (0, 1):
+        raise refusal(name, "labels 0 or 1", value)
+    return int(number)
