@@ -1,0 +1,173 @@
+"""Runs every test in a home of its own, without a network, on the real Ikomia.
+
+Ikomia fixes its folders from ``HOME`` when it is first imported, and Qt must be complete
+before that, so both are arranged before any test module is imported. Tests of the engine
+need neither: on a machine without Ikomia the tests that use it are left out.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import ipaddress
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+if TYPE_CHECKING:
+    from infer_segment_anything_3.engine import Engine
+    from infer_segment_anything_3.tools.tiny_shapes.scenes import Scene
+
+NAME = "infer_segment_anything_3"
+CHECKOUT = Path(__file__).resolve().parents[1]
+QT_MODULES = ("QtCore", "QtDBus", "QtGui", "QtNetwork", "QtSql", "QtSvg", "QtWidgets")
+"""Every Qt library that ikomia links: loaded later, its own older ones would clash."""
+
+USER_VARIABLES = ("HOME", "HF_HOME", "HF_HUB_CACHE", "HF_TOKEN", "SAM3_CHECKPOINT")
+HAS_IKOMIA = importlib.util.find_spec("ikomia") is not None
+
+user_environment = {name: os.environ[name] for name in USER_VARIABLES if name in os.environ}
+refused_hosts: list[str] = []
+_home = Path(tempfile.mkdtemp(prefix="ikomia-home-"))
+_network = {"allowed": False}
+
+if not HAS_IKOMIA and "CI" not in os.environ:
+    collect_ignore = ["plugin"]
+
+
+def pytest_configure() -> None:
+    """Sets the scene before the first test module is imported."""
+    plugins = _home / "Ikomia" / "Plugins" / "Python"
+    plugins.mkdir(parents=True)
+    (plugins / NAME).symlink_to(CHECKOUT, target_is_directory=True)
+    # The checkout itself holds a module of the package's name and would hide the package.
+    sys.path[:] = [str(plugins), *(p for p in sys.path if Path(p or ".").resolve() != CHECKOUT)]
+    for variable in USER_VARIABLES:
+        os.environ.pop(variable, None)
+    os.environ |= {
+        "HOME": str(_home),
+        "USERPROFILE": str(_home),
+        "HF_HOME": str(_home / "huggingface"),
+        "IKOMIA_AUTO_COMPLETION": "false",
+        "QT_QPA_PLATFORM": "offscreen",
+    }
+    if HAS_IKOMIA:
+        for module in QT_MODULES:
+            importlib.import_module(f"PyQt6.{module}")
+    sys.addaudithook(_refuse_network)
+
+
+def pytest_unconfigure() -> None:
+    """Leaves no folder behind."""
+    shutil.rmtree(_home, ignore_errors=True)
+
+
+def _refuse_network(event: str, arguments: tuple[Any, ...]) -> None:
+    if event == "socket.getaddrinfo":
+        host = arguments[0]
+    elif event in ("socket.connect", "socket.sendto") and isinstance(arguments[1], tuple):
+        host = arguments[1][0]
+    else:
+        return
+    if not _network["allowed"] and not _is_loopback(host):
+        refused_hosts.append(str(host))
+        raise ConnectionRefusedError(f"tests have no network: {host}")
+
+
+def _is_loopback(host: str | bytes | None) -> bool:
+    text = host.decode() if isinstance(host, bytes) else host
+    if text in (None, "", "localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(text).is_loopback
+    except ValueError:
+        return False
+
+
+@pytest.fixture(autouse=True)
+def _network_guard(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fails a test that tried to leave the machine, even if its code hid the refusal."""
+    refused_hosts.clear()
+    _network["allowed"] = request.node.get_closest_marker("network") is not None
+    yield
+    _network["allowed"] = False
+    if "network_attempts" not in request.fixturenames:
+        assert not refused_hosts, "the test tried to reach the network"
+
+
+@pytest.fixture
+def network_attempts() -> list[str]:
+    """Hosts outside this machine that the test tried to reach, each of them refused."""
+    return refused_hosts
+
+
+@pytest.fixture
+def user_env() -> dict[str, str]:
+    """The user's own ``USER_VARIABLES``, hidden from tests, for those that want real weights."""
+    return user_environment
+
+
+@pytest.fixture(scope="session")
+def checkout() -> Path:
+    """Root of the repository."""
+    return CHECKOUT
+
+
+@pytest.fixture(scope="session")
+def tiny_engine() -> Engine:
+    """The bundled model in float32 on the CPU, shared by all tests."""
+    from infer_segment_anything_3.engine import Engine
+
+    return Engine.load("tiny_shapes", precision="float32", device="cpu")
+
+
+@pytest.fixture
+def scene() -> Callable[..., Scene]:
+    """Draws a scene: ``scene(seed=0, **draw_scene's arguments)``."""
+    from infer_segment_anything_3.tools.tiny_shapes.scenes import draw_scene
+
+    def draw(seed: int = 0, **arguments: Any) -> Scene:
+        arguments.setdefault("side_range_px", (240, 480))
+        return draw_scene(np.random.default_rng(seed), **arguments)
+
+    return draw
+
+
+@pytest.fixture(scope="session")
+def ikomia_home() -> Path:
+    """Home folder of a real Ikomia that has the checkout as its one local plugin."""
+    from ikomia.dataprocess.registry import ik_registry
+
+    ik_registry.load_python_algorithm(str(_home / "Ikomia" / "Plugins" / "Python" / NAME))
+    return _home
+
+
+@pytest.fixture
+def make_algo(ikomia_home: Path) -> Callable[..., tuple[Any, Any]]:
+    """Makes ``(workflow, task)`` with the bundled model: ``make_algo(input_text="circle")``.
+
+    ``workflow=`` adds the task to one that is there already; other keywords are parameters.
+    """
+    from ikomia.dataprocess.workflow import Workflow
+
+    def make(workflow: Any = None, **parameters: Any) -> tuple[Any, Any]:
+        workflow = workflow if workflow is not None else Workflow()
+        algo = workflow.add_task(name=NAME, auto_connect=True, public_hub=False)
+        values = {"model_name": "tiny_shapes", "precision": "float32", "cuda": False, **parameters}
+        algo.set_parameters({name: str(value) for name, value in values.items()})
+        return workflow, algo
+
+    return make
+
+
+@pytest.fixture
+def wf(make_algo: Callable[..., tuple[Any, Any]]) -> Any:
+    """A workflow whose one task is the plugin's, with the bundled model."""
+    workflow, _ = make_algo()
+    return workflow
