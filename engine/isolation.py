@@ -84,3 +84,25 @@ def _unchanged_torch_flags() -> Iterator[None]:
         yield
     finally:
         matmul.allow_tf32, cudnn.allow_tf32 = before
+
+
+@contextlib.contextmanager
+def unchanged_attention_flags() -> Iterator[None]:
+    """Puts the process-wide choice of attention kernels back as it was.
+
+    Every click of the package switches all three on.
+    """
+    import torch
+
+    cuda = torch.backends.cuda
+    flash, math, efficient = (
+        cuda.flash_sdp_enabled(),
+        cuda.math_sdp_enabled(),
+        cuda.mem_efficient_sdp_enabled(),
+    )
+    try:
+        yield
+    finally:
+        cuda.enable_flash_sdp(flash)
+        cuda.enable_math_sdp(math)
+        cuda.enable_mem_efficient_sdp(efficient)

@@ -1,0 +1,117 @@
+"""Encodes images once: the image encoder's output, cached by content."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from .caches import LruCache, tensor_bytes
+from .concepts import Grounding, PromptProcessor
+
+RgbImage = npt.NDArray[np.uint8]
+
+MAX_IMAGES = 8
+"""Encoded images kept, by default."""
+
+MAX_BYTES = 2 * 1024**3
+"""Bytes of encoded images and their groundings kept, by default.
+
+A full-size image takes about 140 MB in float32, each concept asked of it about 10 MB more.
+"""
+
+
+@dataclasses.dataclass
+class EncodedImage:
+    """An image as the model sees it, and what was grounded on it so far.
+
+    Attributes:
+        state: What ``Sam3Processor.set_image`` gives. Never changed: prompts work on copies.
+        groundings: By text, exemplars and their labels.
+    """
+
+    state: dict[str, Any]
+    groundings: dict[tuple[Any, ...], Grounding] = dataclasses.field(default_factory=dict)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes it keeps alive; the position tables are shared by all images."""
+        features = self.state["backbone_out"]
+        own = [features["backbone_fpn"], features["sam2_backbone_out"]["backbone_fpn"]]
+        return tensor_bytes(own) + sum(g.nbytes for g in self.groundings.values())
+
+
+class ImageEncoder:
+    """Runs the image encoder, at most once for the same pixels.
+
+    Not thread-safe: the engine holds its lock around every use.
+
+    Attributes:
+        cache: The encoded images.
+        encodings: Images encoded so far.
+    """
+
+    def __init__(self, processor: PromptProcessor) -> None:
+        """Wraps a processor.
+
+        Args:
+            processor: The processor.
+        """
+        self._processor = processor
+        self._positions: dict[tuple[int, ...], Tensor] = {}
+        self.cache: LruCache[bytes, EncodedImage] = LruCache(
+            MAX_IMAGES, MAX_BYTES, lambda image: image.nbytes
+        )
+        self.encodings = 0
+
+    def encode(self, image: RgbImage, size_percent: float = 100) -> tuple[EncodedImage, bool]:
+        """Encodes an image or recalls it.
+
+        Args:
+            image: (H, W, 3) uint8, RGB. Keyed by content: a changed pixel is another image.
+            size_percent: Shrinks the image first; what comes back still has its full size.
+
+        Returns:
+            The encoded image, and whether it was recalled.
+        """
+        key = _content_key(image, size_percent)
+        known = self.cache.get(key)
+        if known is not None:
+            return known, True
+        # The processor reads the size of arrays wrongly unless channels come first.
+        tensor = torch.from_numpy(_shrunk(image, size_percent)).permute(2, 0, 1)
+        state = self._processor.set_image(tensor)
+        self.encodings += 1
+        state["original_height"], state["original_width"] = image.shape[:2]
+        features = state["backbone_out"]
+        for holder in (features, features["sam2_backbone_out"]):
+            holder["vision_pos_enc"] = [self._shared(t) for t in holder["vision_pos_enc"]]
+        encoded = EncodedImage(state)
+        self.cache.put(key, encoded)
+        return encoded, False
+
+    def _shared(self, position_table: Tensor) -> Tensor:
+        # The package copies these constant tables for every image: 110 MB at full size.
+        return self._positions.setdefault(tuple(position_table.shape), position_table)
+
+
+def _shrunk(image: RgbImage, size_percent: float) -> RgbImage:
+    if size_percent >= 100:
+        # Read-only arrays cannot become tensors without a warning.
+        return image if image.flags.writeable else image.copy()
+    height, width = (max(1, round(n * size_percent / 100)) for n in image.shape[:2])
+    shrunk = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    return np.asarray(shrunk, dtype=np.uint8)
+
+
+def _content_key(image: RgbImage, size_percent: float) -> bytes:
+    digest = hashlib.blake2b(digest_size=16)
+    digest.update(repr((image.shape, size_percent)).encode())
+    digest.update(np.ascontiguousarray(image))
+    return digest.digest()

@@ -1,0 +1,276 @@
+"""The engine: owns a model with its device, precision and caches, and routes prompts."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import logging
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from .architecture import Sam3Image
+from .checkpoints import MODELS, find_weights, load_model, weights_identity
+from .concepts import (
+    Grounding,
+    PromptProcessor,
+    ground,
+    instances_of,
+    labels_of,
+    prompted_state,
+    sorted_by_class,
+    texts_of,
+    thresholds_of,
+)
+from .encoding import EncodedImage, ImageEncoder, RgbImage
+from .objects import ObjectDecoder, class_names_of, segment_objects
+from .prompts import ConceptPrompt, ObjectPrompt, Prompt, check_against_image
+from .results import Instance, Result
+
+logger = logging.getLogger("infer_segment_anything_3")
+
+Precision = Literal["auto", "float32", "bfloat16"]
+StepCallback = Callable[[str], None]
+
+CONCEPTS_PER_FORWARD = {"cpu": 1, "cuda": 8}
+"""Concepts that share a forward pass: on a CPU that saves nothing and costs memory."""
+
+
+def ignore_step(step: str) -> None:
+    """The step callback of somebody who does not care."""
+
+
+class Engine:
+    """A SAM 3 image model ready to be asked. Safe to use from several threads.
+
+    Attributes:
+        model: The package's ``Sam3Image``, in eval mode.
+        device: Where it runs.
+        precision: ``float32`` or ``bfloat16``.
+    """
+
+    def __init__(self, model: Sam3Image, image_size: int, precision: Precision = "auto") -> None:
+        """Wraps a model; most callers want :meth:`load`.
+
+        Args:
+            model: A model with its weights, in eval mode, on its device.
+            image_size: Side of its input, in pixels.
+            precision: ``auto`` takes bfloat16 where the device has it natively.
+        """
+        self.model = model
+        self.device: torch.device = model.device
+        self.precision: Literal["float32", "bfloat16"] = resolve_precision(precision, self.device)
+        self._lock = threading.RLock()
+        self._processor = PromptProcessor(model, image_size, self.device)
+        self._encoder = ImageEncoder(self._processor)
+        has_tracker = model.inst_interactive_predictor is not None
+        self._decoder = ObjectDecoder(model) if has_tracker else None
+
+    @classmethod
+    def load(
+        cls,
+        model_name: str = "sam3",
+        weight_file: str | Path | None = None,
+        device: str | torch.device | None = None,
+        precision: Precision = "auto",
+    ) -> Engine:
+        """Loads a model, or returns the engine that already holds it.
+
+        Args:
+            model_name: ``sam3`` (Meta's gated weights) or ``tiny_shapes`` (bundled).
+            weight_file: A local checkpoint; wins over the download.
+            device: For instance ``cpu`` or ``cuda``; the GPU where there is one by default.
+            precision: ``auto``, ``float32`` or ``bfloat16``.
+
+        Returns:
+            An engine, shared by everybody who asks for the same weights, device and
+            precision while somebody holds it.
+
+        Raises:
+            ValueError: If a name is unknown.
+            WeightsError: If the weights cannot be had, or do not fit.
+        """
+        if model_name not in MODELS:
+            raise ValueError(f"model_name: expected one of {sorted(MODELS)}, got {model_name!r}")
+        where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        resolved = resolve_precision(precision, where)
+        with _loading:
+            path = find_weights(model_name, weight_file)
+            key = (model_name, weights_identity(path), str(where), resolved)
+            engine = _engines.get(key)
+            if engine is None:
+                started = time.perf_counter()
+                logger.info("loading %s from %s on %s", model_name, path, where)
+                model = load_model(model_name, path, where)
+                engine = cls(model, MODELS[model_name].architecture.image_size, resolved)
+                _engines[key] = engine
+                logger.info("loaded in %.1f s", time.perf_counter() - started)
+        return engine
+
+    @property
+    def encodings(self) -> int:
+        """Images encoded so far."""
+        return self._encoder.encodings
+
+    @property
+    def text_encodings(self) -> int:
+        """Texts encoded so far."""
+        return self._processor.text_encodings
+
+    @property
+    def decoder_calls(self) -> int:
+        """Calls of the interactive decoder so far."""
+        return self._decoder.calls if self._decoder else 0
+
+    @property
+    def image_cache(self) -> Any:
+        """The cache of encoded images; its ``max_items`` and ``max_bytes`` may be set."""
+        return self._encoder.cache
+
+    def segment(
+        self,
+        image: RgbImage,
+        prompt: Prompt,
+        input_size_percent: float = 100,
+        on_step: StepCallback = ignore_step,
+    ) -> Result:
+        """Segments an image.
+
+        Args:
+            image: (H, W, 3) uint8, RGB. Never written to.
+            prompt: What to look for, in pixels of ``image``.
+            input_size_percent: Shrinks the image before it is encoded (1 to 100); the
+                result keeps the size and coordinates of ``image``.
+            on_step: Called after every step with its name; an exception it raises ends the
+                run and leaves the engine usable.
+
+        Returns:
+            What was found.
+
+        Raises:
+            TypeError: If ``image`` is not such an array.
+            ValueError: If the prompt does not fit the image.
+        """
+        _check_image(image)
+        prompt = check_against_image(prompt, (image.shape[0], image.shape[1]))
+        with self._running():
+            encoded, cached = self._encoder.encode(image, input_size_percent)
+            on_step("encode")
+            if isinstance(prompt, ObjectPrompt):
+                return self._segment_objects(encoded, cached, prompt, on_step)
+            if isinstance(prompt, ConceptPrompt):
+                return self._segment_concepts(encoded, cached, prompt, on_step)
+            raise TypeError(f"prompt: expected a prompt of this package, got {type(prompt)}")
+
+    def _segment_objects(
+        self, encoded: EncodedImage, cached: bool, prompt: ObjectPrompt, on_step: StepCallback
+    ) -> Result:
+        if self._decoder is None:
+            raise ValueError(
+                "prompt_mode: these weights hold no tracker, so they know concepts (text, "
+                "exemplars) but not objects (points, boxes)"
+            )
+        instances = segment_objects(self._decoder, encoded.state, prompt)
+        on_step("objects")
+        return Result(_hw(encoded), class_names_of(prompt), tuple(instances), cached)
+
+    def _segment_concepts(
+        self, encoded: EncodedImage, cached: bool, prompt: ConceptPrompt, on_step: StepCallback
+    ) -> Result:
+        texts, thresholds = texts_of(prompt), thresholds_of(prompt)
+        groundings = self._groundings(encoded, texts, prompt)
+        instances: list[Instance] = []
+        truncated = []
+        for index, (text, threshold) in enumerate(zip(texts, thresholds, strict=True)):
+            grounding = next(groundings)
+            found = instances_of(self.model, grounding, index, threshold, _hw(encoded))
+            if len(found) == len(grounding.scores):
+                truncated.append(text)
+            instances += found
+            on_step(f"concept: {text}")
+        # Masks were added to the groundings since the image was cached.
+        self._encoder.cache.trim()
+        return Result(_hw(encoded), texts, sorted_by_class(instances), cached, tuple(truncated))
+
+    def _groundings(
+        self, encoded: EncodedImage, texts: tuple[str, ...], prompt: ConceptPrompt
+    ) -> Iterator[Grounding]:
+        """Yields the grounding of each text in turn, computed a chunk at a time."""
+        exemplars = (prompt.exemplars_xyxy, labels_of(prompt))
+        size = CONCEPTS_PER_FORWARD.get(self.device.type, 1)
+        for start in range(0, len(texts), size):
+            chunk = texts[start : start + size]
+            missing = [t for t in chunk if (t, *exemplars) not in encoded.groundings]
+            states = [prompted_state(self._processor, encoded.state, t, prompt) for t in missing]
+            if states:
+                for text, grounding in zip(missing, ground(self.model, states), strict=True):
+                    encoded.groundings[text, *exemplars] = grounding
+            for text in chunk:
+                yield encoded.groundings[text, *exemplars]
+
+    @contextlib.contextmanager
+    def _running(self) -> Iterator[None]:
+        """One run at a time, in this engine's precision, without gradients."""
+        with (
+            self._lock,
+            torch.inference_mode(),
+            torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"),
+        ):
+            yield
+
+
+_loading = threading.Lock()
+_engines: weakref.WeakValueDictionary[tuple[Any, ...], Engine] = weakref.WeakValueDictionary()
+
+
+def release_memory() -> None:
+    """Gives back what dropped engines held; call it after letting go of one."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def resolve_precision(precision: Precision, device: torch.device) -> Literal["float32", "bfloat16"]:
+    """What ``auto`` means on a device.
+
+    Args:
+        precision: ``auto``, ``float32`` or ``bfloat16``.
+        device: Where the model runs.
+
+    Returns:
+        The precision to run in: bfloat16 where the hardware multiplies it natively.
+
+    Raises:
+        ValueError: If the name is unknown.
+    """
+    if precision not in ("auto", "float32", "bfloat16"):
+        raise ValueError(f"precision: expected 'auto', 'float32' or 'bfloat16', got {precision!r}")
+    if precision != "auto":
+        return precision
+    if device.type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        # oneDNN emulates bfloat16 elsewhere, slower than float32.
+        native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return "bfloat16" if native else "float32"
+
+
+def _check_image(image: RgbImage) -> None:
+    good = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3
+    if not good or image.shape[2] != 3 or 0 in image.shape:
+        what = (
+            f"{image.dtype} of shape {image.shape}"
+            if isinstance(image, np.ndarray)
+            else str(type(image))
+        )
+        raise TypeError(f"image: expected a non-empty (H, W, 3) uint8 array, got {what}")
+
+
+def _hw(encoded: EncodedImage) -> tuple[int, int]:
+    return encoded.state["original_height"], encoded.state["original_width"]
