@@ -40,6 +40,7 @@ class Parameter:
         kind: What edits it. An ``open_choice`` takes other values than its choices too.
         placeholder: An example to show in an empty field.
         choices: Values to offer.
+        choice_labels: What a form calls them; empty for the values themselves.
         minimum: Smallest number.
         maximum: Largest number.
         step: What a spin box adds.
@@ -55,6 +56,7 @@ class Parameter:
     kind: Kind = "text"
     placeholder: str = ""
     choices: tuple[str, ...] = ()
+    choice_labels: tuple[str, ...] = ()
     minimum: float = 0
     maximum: float = 0
     step: float = 1
@@ -120,6 +122,7 @@ _TABLE = (
         PROMPT_MODES,
         default="auto",
         label="Segment",
+        choice_labels=("Automatic", "This object", "Everything like this", "Everything"),
         help=(
             "object: points and boxes each mean this object. concept: text and boxes mean "
             "everything like this. everything: all there is, without a prompt. "
@@ -224,6 +227,7 @@ _TABLE = (
         ("keep", "best"),
         default="keep",
         label="Overlapping instances",
+        choice_labels=("Keep all", "Keep the best"),
         help=(
             "keep: all of them. best: an instance whose mask overlaps a better-scored one of "
             "any class by IoU above 0.7 is dropped."
@@ -260,6 +264,7 @@ _TABLE = (
         ("rle", "polygon", "none"),
         default="rle",
         label="Segmentation in COCO output",
+        choice_labels=("RLE", "Polygons", "None"),
         help="How output 3 writes masks: compressed RLE, polygons, or not at all.",
         group="output",
     ),
@@ -268,6 +273,7 @@ _TABLE = (
         ("sam3", "tiny_shapes"),
         default="sam3",
         label="Model",
+        choice_labels=("SAM 3", "Tiny shapes"),
         help=(
             "sam3: Meta's weights (access must be granted). tiny_shapes: bundled, same "
             "architecture, knows flat coloured shapes only."
@@ -301,6 +307,7 @@ _TABLE = (
         ("auto", "float32", "bfloat16"),
         default="auto",
         label="Precision",
+        choice_labels=("Automatic", "float32", "bfloat16"),
         help="auto: bfloat16 where the hardware has it natively, else float32.",
         group="model",
     ),
