@@ -1,6 +1,6 @@
 """Trains the bundled ``tiny_shapes`` checkpoint from nothing.
 
-    python -m tools.tiny_shapes.train --out runs/tiny_shapes
+    python -m infer_segment_anything_3.tools.tiny_shapes.train --out runs/tiny_shapes
 
 Resumable: the same command goes on from the last snapshot. About two hours on two CPU
 cores, minutes on a GPU.
@@ -21,8 +21,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from engine.architecture import TINY_SHAPES, Architecture, build_model
-from engine.checkpoints import bpe_vocabulary
+from ...engine.architecture import TINY_SHAPES, Architecture, build_model
+from ...engine.checkpoints import bpe_vocabulary
 
 from .losses import Targets, concept_loss, object_loss
 from .samples import (
