@@ -1,0 +1,79 @@
+# Every target sets up what it needs: a fresh machine wants make and a Python 3.11 to 3.13.
+# PYTHON=/path/to/python chooses which one .venv is made from. `make help` lists the targets.
+
+PACKAGE := infer_segment_anything_3
+VENV := .venv
+# -P: this folder holds a module of the package's name, which must not hide the package.
+PY := $(VENV)/bin/python -P
+LOCK := tools/lock
+UV_LOCK = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 \
+	--generate-hashes --no-header $(ARGS)
+PLUGINS := $(HOME)/Ikomia/Plugins/Python
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test test-slow test-gpu test-network lint format install package bench \
+	heldout train audit lock clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
+
+venv: ## the virtual environment every other target uses
+	@sh tools/venv.sh "$(PYTHON)"
+
+demo: venv ## segment a picture: IMAGE=photo.jpg TEXT="red car" MODEL=sam3
+	@$(PY) -m $(PACKAGE).examples.demo $(if $(IMAGE),--image "$(IMAGE)") \
+		$(if $(TEXT),--text "$(TEXT)") $(if $(MODEL),--model "$(MODEL)") $(ARGS)
+
+test: venv ## every test that takes seconds: ARGS="-k name"
+	$(PY) -m pytest $(ARGS)
+
+test-slow: venv ## the tests that take minutes: full-size model, long runs
+	$(PY) -m pytest -m slow $(ARGS)
+
+test-gpu: venv ## the tests that need a CUDA device
+	$(PY) -m pytest -m gpu $(ARGS)
+
+test-network: venv ## the tests that ask a package registry
+	$(PY) -m pytest -m network $(ARGS)
+
+lint: venv ## ruff and mypy
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	cd $(VENV)/plugins && ../bin/python -P -m mypy --config-file $(PACKAGE)/pyproject.toml \
+		--cache-dir $(PACKAGE)/.mypy_cache -p $(PACKAGE)
+
+format: venv ## rewrite the code as lint wants it
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+install: ## link this folder into your own Ikomia
+	@mkdir -p "$(PLUGINS)"
+	@if [ -e "$(PLUGINS)/$(PACKAGE)" ] && [ ! -L "$(PLUGINS)/$(PACKAGE)" ]; then \
+		echo "$(PLUGINS)/$(PACKAGE) is there already and is no link: move it away first." >&2; \
+		exit 1; fi
+	@ln -sfn "$(CURDIR)" "$(PLUGINS)/$(PACKAGE)"
+	@echo "Linked $(PLUGINS)/$(PACKAGE) -> $(CURDIR)"
+	@echo "Ikomia does not install a linked plugin's requirements. In the Python it runs in:"
+	@echo "  python -m pip install -r \"$(CURDIR)/requirements.txt\""
+
+package: venv ## what Ikomia HUB ships, checked, in build/ and dist/
+	$(PY) -m $(PACKAGE).tools.package $(ARGS)
+
+bench: venv ## times and memory: see benchmarks/
+	$(PY) -m $(PACKAGE).benchmarks $(ARGS)
+
+heldout: venv ## scores of the bundled model on scenes it never saw
+	$(PY) -m $(PACKAGE).tools.tiny_shapes.evaluate $(ARGS)
+
+train: venv ## train the bundled model, or go on where it stopped
+	$(PY) -m $(PACKAGE).tools.tiny_shapes.train $(ARGS)
+
+audit: ## known vulnerabilities of the locked versions (asks a public database)
+	@sh tools/audit.sh "$(PYTHON)"
+
+lock: venv ## lock files anew: ARGS=--upgrade for newer versions
+	$(UV_LOCK) --group pyproject.toml:dev requirements.txt --output-file $(LOCK)/dev.txt
+	$(UV_LOCK) --group pyproject.toml:audit --output-file $(LOCK)/audit.txt
+
+clean: ## remove what was built, but not .venv
+	rm -rf build dist output .mypy_cache .ruff_cache .pytest_cache .hypothesis
