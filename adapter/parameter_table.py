@@ -238,7 +238,7 @@ _TABLE = (
     _integer(
         "min_area",
         0,
-        1_000_000_000,
+        checks.MAX_AREA_PX,
         default="0",
         label="Minimum area (px)",
         help="Instances with a mask smaller than this many pixels are left out.",

@@ -17,6 +17,7 @@ MAX_POINTS = 10_000
 MAX_BOXES = 1_000
 MAX_OBJECTS = 1_000
 MAX_TILES = 16
+MAX_AREA_PX = 1_000_000_000
 MAX_POINTS_PER_SIDE = 100
 
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -140,6 +141,41 @@ def boxes_xyxy(name: str, values: Iterable[Sequence[float]]) -> tuple[BoxXyxy, .
     return boxes  # type: ignore[return-value]
 
 
+def check_inside(name: str, points: Iterable[PointXy], image_hw: tuple[int, int]) -> None:
+    """Raises ValueError unless every point is in the image or on its border."""
+    height, width = image_hw
+    for x, y in points:
+        if not (0 <= x <= width and 0 <= y <= height):
+            raise refusal(name, f"points inside the image of {width} x {height} pixels", [x, y])
+
+
+def clipped_xyxy(
+    name: str, boxes: Iterable[BoxXyxy], image_hw: tuple[int, int]
+) -> tuple[BoxXyxy, ...]:
+    """Boxes cut at the borders of an image.
+
+    Args:
+        name: What the user calls them.
+        boxes: Boxes in pixels.
+        image_hw: Height and width of the image, in pixels.
+
+    Returns:
+        What of each box lies in the image.
+
+    Raises:
+        ValueError: If nothing of a box does.
+    """
+    height, width = image_hw
+    clipped = []
+    for left, top, right, bottom in boxes:
+        box = max(left, 0.0), max(top, 0.0), min(right, float(width)), min(bottom, float(height))
+        if not (box[0] < box[2] and box[1] < box[3]):
+            expected = f"boxes that reach into the image of {width} x {height} pixels"
+            raise refusal(name, expected, [left, top, right, bottom])
+        clipped.append(box)
+    return tuple(clipped)
+
+
 def labels(name: str, values: Iterable[object]) -> tuple[int, ...]:
     """Labels as ints.
 
@@ -196,6 +232,12 @@ def concept(name: str, text: object) -> str:
     if has_control_characters(phrase):
         raise refusal(name, "phrases without control characters", text)
     return phrase
+
+
+def class_name(name: str, text: object) -> None:
+    """Raises ValueError unless the text can name a class: not blank, no control characters."""
+    if not isinstance(text, str) or not text.strip() or has_control_characters(text):
+        raise refusal(name, "a name that is not blank, without control characters", text)
 
 
 def concepts(name: str, texts: Iterable[object]) -> tuple[str, ...]:

@@ -1,4 +1,9 @@
-"""What a user can ask for, as validated, frozen values; and how it is read from strings."""
+"""What a user can ask for, as validated, frozen values.
+
+Every prompt checks itself when it is made; :func:`check_against_image` adds what only
+the image can tell. A refusal is a one-line ``ValueError`` that begins with the name of
+the attribute.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +13,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-PointXy = tuple[float, float]
-BoxXyxy = tuple[float, float, float, float]
+from . import checks
+from .checks import BoxXyxy, PointXy, refusal
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +31,11 @@ class ConceptPrompt:
         overlap: ``keep`` all, or the ``best`` of instances that claim the same pixels.
         min_area_px: Instances with a smaller mask are left out.
         tiles: 1 for the whole image at once, N for N x N overlapping tiles, 0 to choose.
+
+    Raises:
+        ValueError: If a value is wrong, labels or thresholds are not as many as what they
+            belong to, a concept is blank or comes twice, or there is neither a text nor a
+            positive exemplar.
     """
 
     texts: tuple[str, ...] = ()
@@ -36,6 +46,34 @@ class ConceptPrompt:
     overlap: Literal["keep", "best"] = "keep"
     min_area_px: int = 0
     tiles: int = 1
+
+    def __post_init__(self) -> None:
+        _set(
+            self,
+            texts=checks.concepts("texts", _not_text("texts", self.texts)),
+            thresholds=tuple(
+                None if threshold is None else checks.within("thresholds", threshold, 0, 1)
+                for threshold in self.thresholds
+            ),
+            exemplars_xyxy=checks.boxes_xyxy("exemplars_xyxy", self.exemplars_xyxy),
+            exemplar_labels=checks.labels("exemplar_labels", self.exemplar_labels),
+            confidence_threshold=checks.within(
+                "confidence_threshold", self.confidence_threshold, 0, 1
+            ),
+            overlap=checks.one_of("overlap", self.overlap, ("keep", "best")),
+            min_area_px=checks.whole("min_area_px", self.min_area_px, 0, checks.MAX_AREA_PX),
+            tiles=checks.whole("tiles", self.tiles, 0, checks.MAX_TILES),
+        )
+        checks.same_count("thresholds", len(self.thresholds), len(self.texts), "texts")
+        checks.same_count(
+            "exemplar_labels", len(self.exemplar_labels), len(self.exemplars_xyxy), "exemplars"
+        )
+        labels = self.exemplar_labels or (1,) * len(self.exemplars_xyxy)
+        if not self.texts and 1 not in labels:
+            raise ValueError(
+                "texts: expected a text or a positive exemplar, got "
+                + ("negative exemplars only" if labels else "neither")
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +86,10 @@ class PromptedObject:
         box_xyxy: A box in pixels of the image.
         class_name: What to call it.
         mask_input: (1, g, g) float32 logits of an earlier answer to refine.
+
+    Raises:
+        ValueError: If a value is wrong, labels are not as many as points, or there is
+            neither a point nor a box.
     """
 
     points_xy: tuple[PointXy, ...] = ()
@@ -55,6 +97,20 @@ class PromptedObject:
     box_xyxy: BoxXyxy | None = None
     class_name: str = "object"
     mask_input: npt.NDArray[np.float32] | None = dataclasses.field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        box = self.box_xyxy
+        _set(
+            self,
+            points_xy=checks.points_xy("points_xy", self.points_xy),
+            point_labels=checks.labels("point_labels", self.point_labels),
+            box_xyxy=None if box is None else checks.boxes_xyxy("box_xyxy", [box])[0],
+        )
+        checks.same_count("point_labels", len(self.point_labels), len(self.points_xy), "points")
+        if not self.points_xy and box is None:
+            raise ValueError("points_xy: expected a point or a box, got neither")
+        checks.class_name("class_name", self.class_name)
+        _check_logits("mask_input", self.mask_input)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,10 +120,20 @@ class ObjectPrompt:
     Attributes:
         objects: The objects.
         multimask: Whether to give three candidates for each instead of one mask.
+
+    Raises:
+        ValueError: If there are more than 1,000 objects, or something else among them.
     """
 
     objects: tuple[PromptedObject, ...] = ()
     multimask: bool = False
+
+    def __post_init__(self) -> None:
+        _set(self, objects=tuple(self.objects))
+        checks.at_most("objects", len(self.objects), checks.MAX_OBJECTS, "objects")
+        for prompted in self.objects:
+            if not isinstance(prompted, PromptedObject):
+                raise refusal("objects", "PromptedObject values", prompted)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,10 +143,75 @@ class EverythingPrompt:
     Attributes:
         points_per_side: Points of the grid along each side.
         min_area_px: Instances with a smaller mask are left out.
+
+    Raises:
+        ValueError: If a number is no whole one, or out of range.
     """
 
     points_per_side: int = 32
     min_area_px: int = 0
 
+    def __post_init__(self) -> None:
+        side, area = self.points_per_side, self.min_area_px
+        _set(
+            self,
+            points_per_side=checks.whole("points_per_side", side, 1, checks.MAX_POINTS_PER_SIDE),
+            min_area_px=checks.whole("min_area_px", area, 0, checks.MAX_AREA_PX),
+        )
+
 
 Prompt = ConceptPrompt | ObjectPrompt | EverythingPrompt
+
+
+def check_against_image(prompt: Prompt, image_hw: tuple[int, int]) -> Prompt:
+    """A prompt as it fits an image.
+
+    Args:
+        prompt: Any prompt.
+        image_hw: Height and width of the image, in pixels.
+
+    Returns:
+        The prompt, its boxes clipped to the image.
+
+    Raises:
+        ValueError: If a point is outside the image, or a box wholly so.
+    """
+    if isinstance(prompt, ConceptPrompt):
+        boxes = checks.clipped_xyxy("exemplars_xyxy", prompt.exemplars_xyxy, image_hw)
+        return dataclasses.replace(prompt, exemplars_xyxy=boxes)
+    if isinstance(prompt, ObjectPrompt):
+        objects = tuple(_fitted(prompted, image_hw) for prompted in prompt.objects)
+        return dataclasses.replace(prompt, objects=objects)
+    return prompt
+
+
+def _fitted(prompted: PromptedObject, image_hw: tuple[int, int]) -> PromptedObject:
+    checks.check_inside("points_xy", prompted.points_xy, image_hw)
+    if prompted.box_xyxy is None:
+        return prompted
+    box = checks.clipped_xyxy("box_xyxy", [prompted.box_xyxy], image_hw)[0]
+    return dataclasses.replace(prompted, box_xyxy=box)
+
+
+def _set(prompt: object, **values: object) -> None:
+    """Stores checked values in a frozen dataclass while it is being made."""
+    for name, value in values.items():
+        object.__setattr__(prompt, name, value)
+
+
+def _not_text(name: str, values: tuple[str, ...]) -> tuple[str, ...]:
+    # A bare string is a sequence of its letters, which nobody means.
+    if isinstance(values, str):
+        raise refusal(name, "a sequence of phrases", values)
+    return tuple(values)
+
+
+def _check_logits(name: str, logits: npt.NDArray[np.float32] | None) -> None:
+    if logits is None:
+        return
+    expected = "a (1, g, g) array of finite float32"
+    if not isinstance(logits, np.ndarray) or logits.dtype != np.float32:
+        raise refusal(name, expected, type(logits).__name__)
+    is_square = logits.ndim == 3 and logits.shape[0] == 1 and logits.shape[1] == logits.shape[2]
+    if not (is_square and np.isfinite(logits).all()):
+        raise refusal(name, expected, logits.shape)
