@@ -58,7 +58,10 @@ if [ "$("$venv/bin/python" -c 'import platform; print(platform.python_version())
 fi
 rm -f "$installed"
 # The lock is complete, so nothing is left to resolve; every file is checked by its hash.
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps \
+# Somebody who waits sees pip's progress, a log file only errors.
+quiet=-qq
+if [ -t 1 ]; then quiet=--progress-bar=on; fi
+"$venv/bin/python" -m pip install "$quiet" --disable-pip-version-check --no-deps \
     --require-hashes --requirement "$lock"
 
 # The package is the checkout itself, whatever its folder is called: Python finds it by the
