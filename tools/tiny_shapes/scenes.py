@@ -7,6 +7,7 @@ their seeds differ.
 from __future__ import annotations
 
 import dataclasses
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -42,14 +43,24 @@ class Shape:
     Attributes:
         colour: Name of its colour.
         kind: Name of its shape.
-        mask: Its visible pixels, (H, W) bool.
+        image_hw: Height and width of the image, in pixels.
+        crop: Its visible pixels inside ``xyxy``, (h, w) bool.
         xyxy: Tight box of the visible pixels, (4,) float64, exclusive right and bottom.
     """
 
     colour: str
     kind: str
-    mask: npt.NDArray[np.bool_]
+    image_hw: tuple[int, int]
+    crop: npt.NDArray[np.bool_]
     xyxy: npt.NDArray[np.float64]
+
+    @property
+    def mask(self) -> npt.NDArray[np.bool_]:
+        """Its visible pixels, (H, W) bool, a new array."""
+        full = np.zeros(self.image_hw, bool)
+        left, top, right, bottom = self.xyxy.astype(int)
+        full[top:bottom, left:right] = self.crop
+        return full
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,18 +124,50 @@ def draw_scene(
     height, width = _random_hw(rng, side_range_px, max_aspect)
     image = _background(rng, height, width)
     occupied = np.zeros((height, width), bool)
-    drawn: list[tuple[str, str, npt.NDArray[np.bool_]]] = []
+    drawn: list[_Drawn] = []
     for _ in range(int(rng.integers(count_range[0], count_range[1] + 1))):
         kind = str(rng.choice(KINDS))
-        mask = _free_mask(rng, kind, occupied, extent_range)
-        if mask is None:
+        free = _free_place(rng, kind, occupied, extent_range)
+        if free is None:
             continue
+        pixels, window = free
         colour = str(rng.choice(list(COLOURS)))
-        _paint(image, mask, _jittered(rng, COLOURS[colour]))
-        occupied |= mask
-        drawn = [(c, k, m & ~mask) for c, k, m in drawn]
-        drawn.append((colour, kind, mask))
-    return Scene(_sensor_noise(rng, image), tuple(_shape(c, k, m) for c, k, m in drawn))
+        _paint(image[window], pixels, _jittered(rng, COLOURS[colour]))
+        occupied[window] |= pixels
+        for below in drawn:
+            _cover(below, pixels, window)
+        drawn.append(_Drawn(colour, kind, pixels, window))
+    shapes = tuple(_shape(d, (height, width)) for d in drawn)
+    return Scene(_sensor_noise(rng, image), shapes)
+
+
+Window = tuple[slice, slice]
+"""Rows and columns of an image."""
+
+
+class _Drawn(NamedTuple):
+    """A shape while others may still be drawn over it, as its pixels in a window."""
+
+    colour: str
+    kind: str
+    pixels: npt.NDArray[np.bool_]
+    window: Window
+
+
+def _cover(below: _Drawn, pixels: npt.NDArray[np.bool_], window: Window) -> None:
+    """Takes pixels away from a shape that another is drawn over."""
+    shared = tuple(
+        slice(max(one.start, other.start), min(one.stop, other.stop))
+        for one, other in zip(below.window, window, strict=True)
+    )
+    if all(s.start < s.stop for s in shared):
+        mine, theirs = (
+            tuple(
+                slice(s.start - w.start, s.stop - w.start) for s, w in zip(shared, own, strict=True)
+            )
+            for own in (below.window, window)
+        )
+        below.pixels[mine] &= ~pixels[theirs]
 
 
 def _random_hw(
@@ -152,12 +195,13 @@ def _background(rng: np.random.Generator, height: int, width: int) -> npt.NDArra
     return luma[..., None] + base.astype(np.float32)
 
 
-def _free_mask(
+def _free_place(
     rng: np.random.Generator,
     kind: str,
     occupied: npt.NDArray[np.bool_],
     extent_range: tuple[float, float],
-) -> npt.NDArray[np.bool_] | None:
+) -> tuple[npt.NDArray[np.bool_], Window] | None:
+    """Pixels of a shape in the window they are for, or None where all is taken."""
     height, width = occupied.shape
     for _ in range(20):
         extent = rng.uniform(*extent_range) * min(height, width)
@@ -166,12 +210,16 @@ def _free_mask(
         outline = (outline - outline.min(axis=0) - size / 2) / size.max() * extent
         half = np.ptp(outline, axis=0) / 2
         centre = rng.uniform(half, np.array([width, height]) - half)
-        mask = np.zeros((height, width), np.uint8)
         corners = np.round((outline + centre - 0.5) * 2**_SUBPIXEL_BITS).astype(np.int32)
-        cv2.fillPoly(mask, [corners], 1, shift=_SUBPIXEL_BITS)
-        filled = mask.astype(bool)
-        if (filled & occupied).sum() < 0.02 * filled.sum():
-            return filled
+        left, top = np.maximum(corners.min(axis=0) // 2**_SUBPIXEL_BITS - 2, 0).tolist()
+        right, bottom = (corners.max(axis=0) // 2**_SUBPIXEL_BITS + 4).tolist()
+        window = slice(top, min(bottom, height)), slice(left, min(right, width))
+        filled = np.zeros(occupied[window].shape, np.uint8)
+        corners -= np.array([left, top], np.int32) * 2**_SUBPIXEL_BITS
+        cv2.fillPoly(filled, [corners], 1, shift=_SUBPIXEL_BITS)
+        pixels = filled.astype(bool)
+        if (pixels & occupied[window]).sum() < 0.02 * pixels.sum():
+            return pixels, window
     return None
 
 
@@ -194,14 +242,10 @@ def _jittered(rng: np.random.Generator, rgb: tuple[int, int, int]) -> npt.NDArra
 
 
 def _paint(
-    image: npt.NDArray[np.float32], mask: npt.NDArray[np.bool_], rgb: npt.NDArray[np.float32]
+    window: npt.NDArray[np.float32], pixels: npt.NDArray[np.bool_], rgb: npt.NDArray[np.float32]
 ) -> None:
-    ys, xs = np.nonzero(mask)
-    top, bottom = max(ys.min() - 2, 0), ys.max() + 3
-    left, right = max(xs.min() - 2, 0), xs.max() + 3
-    window = image[top:bottom, left:right]
     # A camera never shows a hard edge: mix over about a pixel.
-    alpha = cv2.GaussianBlur(mask[top:bottom, left:right].astype(np.float32), (3, 3), 0)[..., None]
+    alpha = cv2.GaussianBlur(pixels.astype(np.float32), (3, 3), 0)[..., None]
     window += alpha * (rgb - window)
 
 
@@ -214,7 +258,9 @@ def _sensor_noise(
     return np.clip(image, 0, 255).astype(np.uint8)
 
 
-def _shape(colour: str, kind: str, mask: npt.NDArray[np.bool_]) -> Shape:
-    ys, xs = np.nonzero(mask)
-    xyxy = np.array([xs.min(), ys.min(), xs.max() + 1, ys.max() + 1], np.float64)
-    return Shape(colour, kind, mask, xyxy)
+def _shape(drawn: _Drawn, image_hw: tuple[int, int]) -> Shape:
+    ys, xs = np.nonzero(drawn.pixels)
+    crop = drawn.pixels[ys.min() : ys.max() + 1, xs.min() : xs.max() + 1]
+    top, left = ys.min() + drawn.window[0].start, xs.min() + drawn.window[1].start
+    xyxy = np.array([left, top, left + crop.shape[1], top + crop.shape[0]], np.float64)
+    return Shape(drawn.colour, drawn.kind, image_hw, crop, xyxy)
