@@ -1,0 +1,72 @@
+"""The plugin's face in Ikomia Studio."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ikomia import core, dataprocess
+from ikomia.utils import qtconversion
+from PyQt6.QtWidgets import QPushButton, QVBoxLayout, QWidget
+
+from .adapter.graphics import NEGATIVE_CATEGORY, POSITIVE_CATEGORY
+from .infer_segment_anything_3_process import InferSegmentAnything3Param
+from .studio.panel import Panel
+from .studio.sections import DrawnPrompt
+
+_SHAPES = {"point": core.GraphicsShape.POINT, "box": core.GraphicsShape.RECTANGLE}
+
+
+class InferSegmentAnything3Widget(core.CWorkflowTaskWidget):
+    """Shows the parameters of a task and sends them back.
+
+    Args:
+        param: The task's parameters; None for defaults.
+        parent: The Qt parent, as Ikomia hands it over.
+    """
+
+    def __init__(self, param: InferSegmentAnything3Param | None, parent: Any) -> None:
+        core.CWorkflowTaskWidget.__init__(self, parent)
+        self.parameters = InferSegmentAnything3Param() if param is None else param
+        self.panel = Panel()
+        self.panel.submitted.connect(self.on_apply)
+        self.panel.tool_requested.connect(self._arm)
+        self._layout = QVBoxLayout()
+        self._layout.addWidget(self.panel)
+        self.on_parameters_changed()
+        self.set_layout(qtconversion.PyQtToQt(self._layout))
+        self._put_apply_last()
+
+    def on_apply(self) -> None:
+        """Sends the parameters, unless one cannot be read: then shows which."""
+        invalid = self.panel.invalid()
+        if invalid:
+            self.panel.reveal(invalid[0])
+            return
+        self.parameters.set_values(self.panel.values())
+        self.emit_apply(self.parameters)
+
+    def on_parameters_changed(self) -> None:
+        """Follows the task: parameters set elsewhere, and what the last run drew on."""
+        self.panel.show_values(self.parameters.get_values())
+        self.panel.say_last_run(self.parameters.last_run_note)
+
+    def _put_apply_last(self) -> None:
+        # The host makes its button before this form, and Qt would visit it first.
+        for button in self.panel.window().findChildren(QPushButton, "CProcessBtn"):
+            QWidget.setTabOrder(self.panel.tab_stops()[-1], button)
+
+    def _arm(self, prompt: DrawnPrompt) -> None:
+        self.emit_set_graphics_category(POSITIVE_CATEGORY if prompt.include else NEGATIVE_CATEGORY)
+        self.emit_set_graphics_tool(_SHAPES[prompt.shape])
+
+
+class InferSegmentAnything3WidgetFactory(dataprocess.CWidgetFactory):
+    """Makes the widget when Studio asks for it."""
+
+    def __init__(self) -> None:
+        dataprocess.CWidgetFactory.__init__(self)
+        self.name = "infer_segment_anything_3"
+
+    def create(self, param: InferSegmentAnything3Param | None) -> InferSegmentAnything3Widget:
+        """Makes a widget for these parameters; None for a task that does not exist yet."""
+        return InferSegmentAnything3Widget(param, None)

@@ -1,0 +1,39 @@
+"""Accelerators: a letter of each title that Alt reaches it by, no letter twice."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+
+def with_accelerators(titles: Iterable[str]) -> list[str]:
+    """Marks a letter of each title with an ampersand, as Qt wants it.
+
+    Args:
+        titles: Plain texts; the earlier ones choose first.
+
+    Returns:
+        The same texts in the same order; one without a free letter stays unmarked.
+    """
+    taken: set[str] = set()
+    marked = []
+    for title in titles:
+        place = _free_place(title, taken)
+        if place is not None:
+            taken.add(title[place].lower())
+        marked.append(_escaped(title, place))
+    return marked
+
+
+def _free_place(title: str, taken: set[str]) -> int | None:
+    starts = [match.start() for match in re.finditer(r"\b[A-Za-z]", title)]
+    others = [match.start() for match in re.finditer(r"[A-Za-z]", title)]
+    free = (place for place in (*starts, *others) if title[place].lower() not in taken)
+    return next(free, None)
+
+
+def _escaped(title: str, place: int | None) -> str:
+    if place is None:
+        return title.replace("&", "&&")
+    head, tail = title[:place].replace("&", "&&"), title[place:].replace("&", "&&")
+    return f"{head}&{tail}"

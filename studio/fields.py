@@ -1,0 +1,193 @@
+"""What every field does, and the fields that are typed; their words come from the table."""
+
+from __future__ import annotations
+
+import html
+from pathlib import Path
+
+from PyQt6.QtCore import QObject, QRectF, pyqtSignal
+from PyQt6.QtGui import QPainter, QPaintEvent, QPen
+from PyQt6.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QLineEdit, QPushButton, QWidget
+
+from ..adapter.parameters import Parameter
+from .look import Note, error_color, quiet_color
+
+_NO_LIMIT = 2**31 - 1
+_FILE_FILTER = "Checkpoints (*.pt *.safetensors);;All files (*)"
+
+
+def tooltip(text: str, name: str = "") -> str:
+    """A tooltip that wraps, with the name that the API knows a parameter by."""
+    lines = [html.escape(text), f"<code>{html.escape(name)}</code>" if name else ""]
+    return "".join(f"<p>{line}</p>" for line in lines if line)
+
+
+class Field(QObject):
+    """What edits one parameter, as the string that Ikomia carries.
+
+    Attributes:
+        changed: Emitted after every change, by hand or not.
+        submitted: Emitted when Enter asks for a run.
+        is_wide: Whether it needs a line of its own under its label.
+        parameter: What it edits.
+        label: What stands beside or above it; None where the editor has a text of its own.
+        editor: What takes the keyboard.
+        body: What goes into the layout: the editor, perhaps with company.
+        error_note: Why the value cannot be read.
+        reason_note: Why the field cannot be used.
+    """
+
+    changed = pyqtSignal()
+    submitted = pyqtSignal()
+    is_wide = False
+
+    def __init__(self, parameter: Parameter, editor: QWidget, has_label: bool = True) -> None:
+        super().__init__()
+        self.parameter = parameter
+        self.editor = self.body = editor
+        self.label = QLabel() if has_label else None
+        self.error_note = Note(error_color)
+        self.reason_note = Note(quiet_color)
+        self._given = parameter.default
+        self._shown = ""
+        self._is_used = True
+        editor.setObjectName(parameter.name)
+        editor.setAccessibleName(parameter.label)
+        editor.setToolTip(tooltip(parameter.help, parameter.name))
+        if self.label is not None:
+            self.label.setBuddy(editor)
+            self.label.setWordWrap(True)
+            self.label.setToolTip(editor.toolTip())
+
+    def set_title(self, text: str) -> None:
+        """Writes the label, its accelerator marked with an ampersand."""
+        if self.label is not None:
+            self.label.setText(text)
+
+    def value(self) -> str:
+        """The value; the very string it was given, as long as nobody edited it."""
+        shown = self.shown()
+        return self._given if shown == self._shown else shown
+
+    def set_value(self, text: str) -> None:
+        """Shows a value, readable or not."""
+        self._given = text
+        self.show_value(text)
+        self._shown = self.shown()
+        self.refresh()
+
+    def shown(self) -> str:
+        """What the editor holds, as a parameter's string."""
+        raise NotImplementedError
+
+    def show_value(self, text: str) -> None:
+        """Puts a parameter's string into the editor."""
+        raise NotImplementedError
+
+    def error(self) -> str:
+        """Why the value cannot be read, in the words of the API; empty if it can."""
+        try:
+            self.parameter.parse(self.value())
+        except ValueError as error:
+            return str(error)
+        return ""
+
+    def is_default(self) -> bool:
+        """Whether the value means what the default means."""
+        if self.error():
+            return False
+        parse = self.parameter.parse
+        return bool(parse(self.value()) == parse(self.parameter.default))
+
+    def set_used(self, used: bool) -> None:
+        """Enables it, or not; what cannot be read stays open to be mended."""
+        self._is_used = used
+        self._enable(used or bool(self.error()))
+
+    def stops(self) -> list[QWidget]:
+        """What the tab key visits, in order."""
+        return [self.editor]
+
+    def refresh(self) -> None:
+        """Shows whether the value can be read, and tells that it may have changed."""
+        error = self.error()
+        self.error_note.say(error)
+        self.editor.setAccessibleDescription(error or self.parameter.help)
+        self.editor.setProperty("invalid", bool(error))
+        self.editor.update()
+        self._enable(self._is_used or bool(error))
+        self.changed.emit()
+
+    def _enable(self, enabled: bool) -> None:
+        self.body.setEnabled(enabled)
+        if self.label is not None:
+            self.label.setEnabled(enabled)
+
+
+class MarkedLineEdit(QLineEdit):
+    """A line that is outlined while its value cannot be read."""
+
+    def paintEvent(self, event: QPaintEvent | None) -> None:  # noqa: N802
+        """Draws the outline over whatever style or style sheet the host has."""
+        super().paintEvent(event)
+        if not self.property("invalid"):
+            return
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        stroke = 1.5 * self.fontMetrics().lineWidth()
+        painter.setPen(QPen(error_color(self.palette()), stroke))
+        inside = QRectF(self.rect()).adjusted(stroke / 2, stroke / 2, -stroke / 2, -stroke / 2)
+        painter.drawRoundedRect(inside, 2 * stroke, 2 * stroke)
+
+
+class LineField(Field):
+    """Free text: concepts, coordinates, labels."""
+
+    is_wide = True
+
+    def __init__(self, parameter: Parameter) -> None:
+        self._line = MarkedLineEdit()
+        super().__init__(parameter, self._line)
+        self._line.setPlaceholderText(parameter.placeholder)
+        self._line.setMaxLength(_NO_LIMIT)
+        self._line.textChanged.connect(self.refresh)
+        self._line.returnPressed.connect(self.submitted)
+
+    def shown(self) -> str:
+        """The text."""
+        return self._line.text()
+
+    def show_value(self, text: str) -> None:
+        """Writes the text and shows its beginning."""
+        if text != self._line.text():
+            self._line.setText(text)
+            self._line.setCursorPosition(0)
+
+
+class FileField(LineField):
+    """A path, and a button that chooses one."""
+
+    def __init__(self, parameter: Parameter) -> None:
+        super().__init__(parameter)
+        self.browse = QPushButton("Browse…")
+        self.browse.setToolTip(self.editor.toolTip())
+        self.browse.setAccessibleName(f"{parameter.label}: browse")
+        self.browse.clicked.connect(self._choose)
+        self.body = QWidget()
+        row = QHBoxLayout(self.body)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self._line, 1)
+        row.addWidget(self.browse)
+
+    def stops(self) -> list[QWidget]:
+        """The line, then the button."""
+        return [self._line, self.browse]
+
+    def _choose(self) -> None:
+        dialog = QFileDialog(self.browse, self.parameter.label)
+        dialog.setNameFilter(_FILE_FILTER)
+        dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
+        current = Path(self.value().strip() or ".").expanduser()
+        dialog.setDirectory(str(current if current.is_dir() else current.parent))
+        if dialog.exec():
+            self._line.setText(dialog.selectedFiles()[0])

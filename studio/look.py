@@ -1,0 +1,130 @@
+"""Labels and icons that take their colours from the palette, light or dark."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from PyQt6.QtCore import QEvent, QPointF, QRectF, Qt
+from PyQt6.QtGui import QColor, QFont, QIcon, QPainter, QPaintEvent, QPalette, QPen, QPixmap
+from PyQt6.QtWidgets import QLabel, QPushButton, QSizePolicy, QWidget
+
+ColorOf = Callable[[QPalette], QColor]
+
+
+def _blend(over: QColor, under: QColor, weight: float) -> QColor:
+    channels = zip(over.getRgbF()[:3], under.getRgbF()[:3], strict=True)
+    return QColor.fromRgbF(*(a * weight + b * (1 - weight) for a, b in channels if a is not None))
+
+
+def is_dark(palette: QPalette) -> bool:
+    """Whether text is lighter than what it stands on."""
+    text = palette.color(QPalette.ColorRole.WindowText)
+    return text.lightness() > palette.color(QPalette.ColorRole.Window).lightness()
+
+
+def quiet_color(palette: QPalette) -> QColor:
+    """For what explains: between text and background, still at reading contrast."""
+    text = palette.color(QPalette.ColorRole.WindowText)
+    return _blend(text, palette.color(QPalette.ColorRole.Window), 0.72)
+
+
+def error_color(palette: QPalette) -> QColor:
+    """For a value that cannot be read."""
+    return QColor("#ff8f87") if is_dark(palette) else QColor("#b3261e")
+
+
+def include_color(palette: QPalette) -> QColor:
+    """For what a prompt points at."""
+    return QColor("#5fce86") if is_dark(palette) else QColor("#1b7f43")
+
+
+class Note(QLabel):
+    """A line of text in a colour of its own that wraps, and gives its room back when empty.
+
+    Args:
+        color_of: What colour to write in, for a palette.
+        parent: The widget it stands in.
+    """
+
+    def __init__(self, color_of: ColorOf, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._color_of = color_of
+        self.setWordWrap(True)
+        self.setTextFormat(Qt.TextFormat.PlainText)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+        self.setVisible(False)
+
+    def say(self, text: str) -> None:
+        """Shows the text, or nothing at all when it is empty."""
+        self.setText(text)
+        self.setVisible(bool(text))
+
+    def paintEvent(self, event: QPaintEvent | None) -> None:  # noqa: N802
+        """Writes in the colour that fits the palette, or the host's style sheet, of now."""
+        painter = QPainter(self)
+        painter.setPen(self._color_of(self.palette()))
+        flags = self.alignment() | Qt.TextFlag.TextWordWrap
+        painter.drawText(self.contentsRect(), int(flags), self.text())
+
+
+class PromptButton(QPushButton):
+    """A button with a point or a box on it: green with a plus, or red with a minus.
+
+    Args:
+        text: What it says.
+        shape: ``point`` or ``box``.
+        include: Whether it is green.
+    """
+
+    def __init__(self, text: str, shape: str, include: bool) -> None:
+        super().__init__(text)
+        self._shape = shape
+        self._include = include
+        self.setIcon(self._icon())
+
+    def changeEvent(self, event: QEvent | None) -> None:  # noqa: N802
+        """Follows the palette."""
+        super().changeEvent(event)
+        if event is not None and event.type() == QEvent.Type.PaletteChange:
+            self.setIcon(self._icon())
+
+    def _icon(self) -> QIcon:
+        side, ratio = self.fontMetrics().height(), self.devicePixelRatioF()
+        pixmap = QPixmap(round(side * ratio), round(side * ratio))
+        pixmap.setDevicePixelRatio(ratio)
+        pixmap.fill(Qt.GlobalColor.transparent)
+        painter = QPainter(pixmap)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        color = (include_color if self._include else error_color)(self.palette())
+        _draw_prompt(painter, side, self._shape, self._include, color)
+        painter.end()
+        return QIcon(pixmap)
+
+
+def _draw_prompt(painter: QPainter, side: float, shape: str, include: bool, color: QColor) -> None:
+    stroke = side / 9
+    inner = QRectF(0, 0, side, side).adjusted(stroke, stroke, -stroke, -stroke)
+    painter.setPen(QPen(color, stroke))
+    if shape == "point":
+        painter.setBrush(color)
+        painter.drawEllipse(inner)
+        painter.setPen(QPen(ink_on(color), stroke * 1.3))
+    else:
+        painter.drawRoundedRect(inner, stroke, stroke)
+        painter.setPen(QPen(color, stroke * 1.3))
+    arm, middle = side * 0.2, side / 2
+    painter.drawLine(QPointF(middle - arm, middle), QPointF(middle + arm, middle))
+    if include:
+        painter.drawLine(QPointF(middle, middle - arm), QPointF(middle, middle + arm))
+
+
+def ink_on(color: QColor) -> QColor:
+    """Black or white, whichever stands out on a colour."""
+    return QColor("#101010") if color.lightness() > 140 else QColor("#ffffff")
+
+
+def bold(font: QFont) -> QFont:
+    """The same font, bold."""
+    heavier = QFont(font)
+    heavier.setBold(True)
+    return heavier

@@ -1,0 +1,151 @@
+"""The whole form: every parameter's field, the drawing tools, and what ties them together."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping
+
+from PyQt6.QtCore import pyqtSignal
+from PyQt6.QtWidgets import QVBoxLayout, QWidget
+
+from ..adapter.parameters import GROUPS, PARAMETERS
+from .accelerators import with_accelerators
+from .choosers import CheckField, field_for
+from .cuda import why_no_cuda
+from .fields import Field
+from .sections import DrawingTools, DrawnPrompt, FieldGrid, Section
+
+_TOP_GROUP = "prompt"
+_NOT_RUN = "What you draw joins the prompt at the next run."
+
+
+class Panel(QWidget):
+    """A form for every parameter.
+
+    Attributes:
+        submitted: Emitted when Enter in a field asks for a run.
+        tool_requested: Emitted with the :class:`DrawnPrompt` whose tool is wanted.
+        fields: One for each parameter, by its name.
+        tools: The drawing tools.
+        sections: The sections that fold, by their group.
+    """
+
+    submitted = pyqtSignal()
+    tool_requested = pyqtSignal(object)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fields: dict[str, Field] = {n: field_for(p) for n, p in PARAMETERS.items()}
+        self.tools = DrawingTools()
+        self._top = FieldGrid(self._group(_TOP_GROUP))
+        self.sections = {
+            group: Section(title, self._group(group))
+            for group, title in GROUPS.items()
+            if group != _TOP_GROUP
+        }
+        self._seen: dict[str, str] = {}
+        self._lay_out()
+        self._set_accelerators()
+        self._set_tab_order()
+        self._connect()
+        self.say_last_run("")
+
+    def values(self) -> dict[str, str]:
+        """What the form says, as Ikomia's strings by name."""
+        return {name: field.value() for name, field in self.fields.items()}
+
+    def show_values(self, values: Mapping[str, str]) -> None:
+        """Shows parameters; edits that are under way stay where the values did not change.
+
+        Args:
+            values: Strings by name, readable or not; unknown names are left alone.
+        """
+        for name, field in self.fields.items():
+            if name in values and values[name] != self._seen.get(name):
+                field.set_value(values[name])
+        is_first = not self._seen
+        self._seen = dict(values)
+        for section in self.sections.values():
+            fields = section.grid.fields
+            if any(field.error() for field in fields):
+                section.set_open(True)
+            elif is_first:
+                section.set_open(not all(field.is_default() for field in fields))
+
+    def invalid(self) -> list[Field]:
+        """The fields whose value cannot be read."""
+        return [field for field in self.fields.values() if field.error()]
+
+    def reveal(self, field: Field) -> None:
+        """Unfolds a field's section and takes the keyboard there."""
+        for section in self.sections.values():
+            if field in section.grid.fields:
+                section.set_open(True)
+        field.editor.setFocus()
+
+    def say_last_run(self, note: str) -> None:
+        """Tells what the last run made of the drawn prompts, and what hardware is left to choose.
+
+        Args:
+            note: One line; empty before the first run.
+        """
+        self.tools.last_run.say(note or _NOT_RUN)
+        cuda = self.fields["cuda"]
+        if isinstance(cuda, CheckField):
+            cuda.set_unavailable(why_no_cuda() or "")
+
+    def tab_stops(self) -> list[QWidget]:
+        """Everything that the tab key visits, from top to bottom."""
+        stops = [stop for field in self._top.fields for stop in field.stops()]
+        stops += self.tools.buttons.values()
+        for section in self.sections.values():
+            stops.append(section.header)
+            stops += [stop for field in section.grid.fields for stop in field.stops()]
+        return stops
+
+    def _group(self, group: str) -> list[Field]:
+        return [field for field in self.fields.values() if field.parameter.group == group]
+
+    def _lay_out(self) -> None:
+        page = QVBoxLayout(self)
+        page.setContentsMargins(0, 0, 0, 0)
+        page.setSpacing(round(self.fontMetrics().height() * 0.8))
+        page.addWidget(self._top)
+        page.addWidget(self.tools)
+        for section in self.sections.values():
+            page.addWidget(section)
+
+    def _set_accelerators(self) -> None:
+        setters: list[tuple[str, Callable[[str], None]]] = [
+            (field.parameter.label, field.set_title) for field in self._top.fields
+        ]
+        setters += [(button.text(), button.setText) for button in self.tools.buttons.values()]
+        setters += [(s.header.text(), s.header.setText) for s in self.sections.values()]
+        for section in self.sections.values():
+            setters += [(f.parameter.label, f.set_title) for f in section.grid.fields]
+        titles = with_accelerators(title for title, _ in setters)
+        for title, (_, set_title) in zip(titles, setters, strict=True):
+            set_title(title)
+
+    def _set_tab_order(self) -> None:
+        stops = self.tab_stops()
+        for before, after in itertools.pairwise(stops):
+            self.setTabOrder(before, after)
+
+    def _connect(self) -> None:
+        for field in self.fields.values():
+            field.submitted.connect(self.submitted)
+        self.tools.requested.connect(self.tool_requested)
+        self.fields["prompt_mode"].changed.connect(self._follow_mode)
+        self._follow_mode()
+
+    def _follow_mode(self) -> None:
+        mode = self.fields["prompt_mode"]
+        if mode.error():
+            return
+        value = mode.parameter.parse(mode.value())
+        for field in self.fields.values():
+            field.set_used(field.parameter.is_used_in(value))
+        drawn: DrawnPrompt
+        for drawn, button in self.tools.buttons.items():
+            button.setEnabled(PARAMETERS[drawn.parameter].is_used_in(value))

@@ -1,0 +1,176 @@
+"""How fields stand together: a grid of them, a section that folds, the drawing tools."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+
+from PyQt6.QtCore import Qt, pyqtSignal
+from PyQt6.QtWidgets import (
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from .fields import Field, tooltip
+from .look import Note, PromptButton, bold, quiet_color
+
+
+class FieldGrid(QWidget):
+    """Fields one below the other: wide ones under their label, the others beside it."""
+
+    def __init__(self, fields: Iterable[Field]) -> None:
+        super().__init__()
+        self.fields = list(fields)
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setColumnStretch(0, 1)
+        grid.setColumnStretch(1, 1)
+        for field in self.fields:
+            row = grid.rowCount()
+            if field.is_wide:
+                self._stack(grid, row, field)
+            else:
+                grid.addWidget(field.label, row, 0)
+                grid.addWidget(field.body, row, 1)
+                grid.addWidget(field.error_note, row + 1, 0, 1, 2)
+
+    @staticmethod
+    def _stack(grid: QGridLayout, row: int, field: Field) -> None:
+        parts = (field.label, field.body, field.error_note, field.reason_note)
+        below = QVBoxLayout()
+        below.setSpacing(max(1, grid.verticalSpacing() // 3))
+        for part in parts:
+            if part is not None:
+                below.addWidget(part)
+        grid.addLayout(below, row, 0, 1, 2)
+
+
+class Section(QWidget):
+    """A title that folds the fields below it, and says how many of them differ when folded."""
+
+    def __init__(self, title: str, fields: Iterable[Field]) -> None:
+        super().__init__()
+        self.grid = FieldGrid(fields)
+        self.header = QToolButton()
+        self.header.setText(title)
+        self.header.setAccessibleName(title)
+        self.header.setAutoRaise(True)
+        self.header.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.header.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.header.setFont(bold(self.header.font()))
+        self.header.clicked.connect(lambda: self.set_open(not self._is_open))
+        self._is_open = False
+        self._summary = Note(quiet_color)
+        self._summary.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        self._lay_out()
+        for field in self.grid.fields:
+            field.changed.connect(self.summarize)
+        self.set_open(False)
+
+    def is_open(self) -> bool:
+        """Whether the fields show."""
+        return self._is_open
+
+    def set_open(self, is_open: bool) -> None:
+        """Folds or unfolds it."""
+        self._is_open = is_open
+        arrow = Qt.ArrowType.DownArrow if is_open else Qt.ArrowType.RightArrow
+        self.header.setArrowType(arrow)
+        self.header.setAccessibleDescription("unfolded" if is_open else "folded")
+        self.grid.setVisible(is_open)
+        self.summarize()
+
+    def summarize(self) -> None:
+        """Says what a folded section hides."""
+        changed = sum(not field.is_default() for field in self.grid.fields)
+        self._summary.say(f"{changed} set" if changed and not self.is_open() else "")
+
+    def _lay_out(self) -> None:
+        head = QHBoxLayout()
+        head.addWidget(self.header)
+        head.addWidget(self._summary, 1)
+        head.addStretch(0)
+        page = QVBoxLayout(self)
+        page.setContentsMargins(0, 0, 0, 0)
+        page.addLayout(head)
+        page.addWidget(self.grid)
+        indent = self.fontMetrics().averageCharWidth()
+        self.grid.setContentsMargins(indent, 0, 0, indent)
+
+
+@dataclasses.dataclass(frozen=True)
+class DrawnPrompt:
+    """What a button arms Studio's drawing tool for.
+
+    Attributes:
+        label: What the button says.
+        help: What its tooltip says.
+        shape: ``point`` or ``box``.
+        include: Whether it is drawn on what is wanted.
+        parameter: The parameter that says the same in numbers: it is used in the same modes.
+    """
+
+    label: str
+    help: str
+    shape: str
+    include: bool
+    parameter: str
+
+
+DRAWN_PROMPTS = (
+    DrawnPrompt("Include point", "Click on the object to segment.", "point", True, "input_point"),
+    DrawnPrompt(
+        "Exclude point",
+        "Click on what does not belong to the object.",
+        "point",
+        False,
+        "input_point_label",
+    ),
+    DrawnPrompt(
+        "Box",
+        "Draw a box around an object, or around an example of what to find.",
+        "box",
+        True,
+        "input_box",
+    ),
+    DrawnPrompt(
+        "Exclude box",
+        "Draw a box around an example of what not to find.",
+        "box",
+        False,
+        "input_box_label",
+    ),
+)
+
+
+class DrawingTools(QWidget):
+    """Buttons that arm Studio's drawing tools, and what became of what was drawn."""
+
+    requested = pyqtSignal(object)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.title = QLabel("Draw on the image")
+        self.title.setFont(bold(self.title.font()))
+        self.buttons = {prompt: self._button(prompt) for prompt in DRAWN_PROMPTS}
+        self.last_run = Note(quiet_color)
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.addWidget(self.title, 0, 0, 1, 2)
+        for index, button in enumerate(self.buttons.values()):
+            grid.addWidget(button, 1 + index // 2, index % 2)
+        grid.addWidget(self.last_run, 3, 0, 1, 2)
+
+    def _button(self, prompt: DrawnPrompt) -> PromptButton:
+        button = PromptButton(prompt.label, prompt.shape, prompt.include)
+        button.setObjectName(prompt.label)
+        button.setAccessibleName(prompt.label)
+        button.setToolTip(tooltip(prompt.help))
+        button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        button.clicked.connect(lambda: self.requested.emit(prompt))
+        return button
