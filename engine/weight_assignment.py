@@ -11,14 +11,17 @@ import contextlib
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
-from sam3.model.sam3_image import Sam3Image
 from torch import Tensor
 
 from .architecture import finish_assigned
 from .weight_errors import MissingKeysError, UnexpectedKeysError, WrongShapesError
 from .weight_files import PREDICTOR, file_name
+
+if TYPE_CHECKING:
+    from sam3.model.sam3_image import Sam3Image
 
 logger = logging.getLogger("infer_segment_anything_3")
 
@@ -44,11 +47,9 @@ def assign_weights(model: Sam3Image, state: Mapping[str, Tensor], path: Path) ->
         WrongShapesError: If one has another shape than the model's.
         UnexpectedKeysError: If something is left over that is not known to be unused.
     """
-    unused = _UNUSED_ON_IMAGES
+    unused: tuple[str, ...] = _UNUSED_ON_IMAGES
     if not any(name.startswith(PREDICTOR) for name in state):
-        logger.warning(
-            "%s has no interactive part (tracker): concepts work, objects do not.", path
-        )
+        logger.warning("%s has no interactive part (tracker): concepts work, objects do not.", path)
         model.inst_interactive_predictor = None
         model.backbone.vision_backbone.sam2_convs = None
         unused = (*unused, _INTERACTIVE_NECK)
@@ -149,9 +150,7 @@ def _check_shapes(needed: Mapping[str, Tensor], state: Mapping[str, Tensor], pat
 
 
 def _check_leftovers(names: Iterable[str], unused: tuple[str, ...], path: Path) -> None:
-    unexpected = [
-        name for name in names if not name.startswith(unused) and not _is_derived(name)
-    ]
+    unexpected = [name for name in names if not name.startswith(unused) and not _is_derived(name)]
     if unexpected:
         raise UnexpectedKeysError(
             f"{path} holds {len(unexpected)} tensors that the model has no place for: "

@@ -40,7 +40,7 @@ def export(snapshot: Path, out: Path, seed: int) -> None:
     description = out.with_suffix(".json")
     text = json.dumps(
         {
-            **_scores_of(description, sha256),
+            **_held_out_scores(description, sha256),
             "model": "tiny_shapes",
             "sha256": sha256,
             "stored_as": "float16",
@@ -57,14 +57,14 @@ def export(snapshot: Path, out: Path, seed: int) -> None:
     logger.info("%s: %.1f MiB, stage %s step %s", out, size_mib, saved["stage"], saved["step"])
 
 
-def _scores_of(description: Path, sha256: str) -> dict[str, Any]:
+def _held_out_scores(description: Path, sha256: str) -> dict[str, Any]:
     """What was measured of these very weights before."""
     if not description.is_file():
         return {}
     before = json.loads(description.read_text(encoding="utf-8"))
-    if before.get("sha256") != sha256 or "scores" not in before:
+    if before.get("sha256") != sha256 or "held_out" not in before:
         return {}
-    return {"scores": before["scores"]}
+    return {"held_out": before["held_out"]}
 
 
 def main() -> None:
