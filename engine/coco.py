@@ -27,6 +27,7 @@ def to_coco(
     result: Result,
     prompt: Prompt | None = None,
     segmentation_format: SegmentationFormat = "rle",
+    file_name: str = "",
 ) -> dict[str, Any]:
     """Puts a result in COCO terms.
 
@@ -38,6 +39,7 @@ def to_coco(
         prompt: What was asked, to be echoed.
         segmentation_format: How masks are written: compressed run lengths (exact),
             polygons (IoU of a round trip at least 0.98), or not at all.
+        file_name: Where the image came from; left out if empty.
 
     Returns:
         ``image`` and ``images`` (the one image, under the name people look for and in the
@@ -62,7 +64,9 @@ def to_coco(
             f"got {segmentation_format!r:.60}"
         )
     height, width = result.image_hw
-    image = {"id": IMAGE_ID, "width": width, "height": height}
+    image: dict[str, Any] = {"id": IMAGE_ID, "width": width, "height": height}
+    if file_name:
+        image["file_name"] = file_name
     data: dict[str, Any] = {
         "image": image,
         "images": [dict(image)],

@@ -141,7 +141,9 @@ def test_an_unknown_format_is_refused():
     [
         (EverythingPrompt(16), {"kind": "everything", "points_per_side": 16, "min_area_px": 0}),
         (
-            ObjectPrompt((PromptedObject(((3.0, 4.0),), (1,), mask_input=np.zeros((1, 2, 2))),)),
+            ObjectPrompt(
+                (PromptedObject(((3.0, 4.0),), (1,), mask_input=np.zeros((1, 2, 2), np.float32)),)
+            ),
             {
                 "kind": "object",
                 "objects": [

@@ -1,0 +1,229 @@
+"""A run's result as Ikomia's outputs.
+
+0 the image, 1 the class map, 2 the instances, 3 the run as plain data, and with three
+candidates an object 4 and 5, the second and third of each. Semantic before instances: only
+in this order do tasks that take either connect to the right one by themselves.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from ikomia import dataprocess
+from ikomia.dataprocess.io import DataDictIO
+
+from ..engine.coco import SegmentationFormat, to_coco
+from ..engine.prompts import Prompt
+from ..engine.results import Instance, Mask, Result
+from .palette import Rgb, class_colours
+
+IMAGE, CLASS_MAP, INSTANCES, DATA = range(4)
+STATIC_COUNT = 4
+BACKGROUND = "background"
+OVERLAY_OPACITY = 0.6
+
+RgbImage = npt.NDArray[np.uint8]
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """Everything that the outputs of one run are made from.
+
+    Attributes:
+        image: The input, (H, W, 3) uint8, RGB.
+        result: What was found on it.
+        prompt: What was asked; None for a run without a prompt.
+        segmentation_format: How output 3 writes masks.
+        multimask: Whether there are outputs 4 and 5.
+        colours: Colours that classes have already.
+        source: Where the image came from, or empty.
+    """
+
+    image: RgbImage
+    result: Result
+    prompt: Prompt | None = None
+    segmentation_format: SegmentationFormat = "rle"
+    multimask: bool = False
+    colours: Mapping[str, Rgb] = dataclasses.field(default_factory=dict)
+    source: str = ""
+
+
+def declare(task: Any) -> None:
+    """Adds the static outputs to a task that has its image output only."""
+    task.add_output(dataprocess.CSemanticSegmentationIO())
+    task.add_output(dataprocess.CInstanceSegmentationIO())
+    task.add_output(DataDictIO())
+
+
+def clear(task: Any) -> None:
+    """Leaves the static outputs, empty, and no other."""
+    while task.get_output_count() > STATIC_COUNT:
+        task.remove_output(task.get_output_count() - 1)
+    for output in task.get_outputs():
+        output.clear_data()
+
+
+def fill(task: Any, answer: Answer) -> None:
+    """Fills a task's cleared outputs.
+
+    Args:
+        task: A task with the outputs that :func:`declare` adds.
+        answer: What to fill them with.
+    """
+    result = answer.result
+    colours = class_colours(result.class_names, answer.colours)
+    class_map = class_map_of(result)
+    data = to_coco(result, answer.prompt, answer.segmentation_format, answer.source)
+
+    task.get_output(IMAGE).set_image(answer.image)
+    task.get_output(IMAGE).set_overlay_mask(_overlay(result, colours))
+    _fill_class_map(task.get_output(CLASS_MAP), class_map, result.class_names, colours)
+    _fill_instances(task, task.get_output(INSTANCES), result, result.instances, colours)
+    task.get_output(DATA).data = data
+    for rank in range(2 if answer.multimask else 0):
+        candidates = [_alternative(instance, rank) for instance in result.instances]
+        task.add_output(dataprocess.CInstanceSegmentationIO())
+        output = task.get_output(task.get_output_count() - 1)
+        _fill_instances(task, output, result, candidates, colours)
+    _save_data_only(task)
+
+
+def class_map_of(result: Result) -> npt.NDArray[np.uint8]:
+    """Which class each pixel belongs to.
+
+    Args:
+        result: A result of at most 255 classes.
+
+    Returns:
+        (H, W) uint8: 0 background, k the k-th class. Where instances overlap, the one with
+        the higher score is on top; of equal ones, the first.
+    """
+    class_map = np.zeros(result.image_hw, np.uint8)
+    for instance in _bottom_up(result):
+        _paint(class_map, instance.mask, instance.class_index + 1)
+    return class_map
+
+
+def draw(answer: Answer) -> RgbImage:
+    """Draws the instances over the image, each in its class's colour with a bright outline.
+
+    Args:
+        answer: What a run found.
+
+    Returns:
+        A new image, (H, W, 3) uint8, RGB; the background is as it was.
+    """
+    drawn = answer.image.copy()
+    outline_px = max(1, round(min(drawn.shape[:2]) / 300))
+    colours = class_colours(answer.result.class_names, answer.colours)
+    for instance in _bottom_up(answer.result):
+        colour, crop = colours[instance.class_index], instance.mask.crop
+        left, top, right, bottom = instance.mask.xyxy
+        part = drawn[top:bottom, left:right]
+        mixed = part[crop] * (1 - OVERLAY_OPACITY) + np.array(colour) * OVERLAY_OPACITY
+        part[crop] = mixed.round().astype(np.uint8)
+        if crop.size:
+            rings, _ = cv2.findContours(
+                crop.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE, offset=(left, top)
+            )
+            bright = tuple(round(255 - (255 - channel) * 0.35) for channel in colour)
+            cv2.drawContours(drawn, rings, -1, bright, outline_px)
+    return drawn
+
+
+def integer_box_xywh(instance: Instance) -> tuple[int, int, int, int]:
+    """The box that Ikomia's own drawing needs.
+
+    Args:
+        instance: An instance.
+
+    Returns:
+        The tight box of its mask in pixels; of an empty mask the instance's own box, made
+        at least a pixel wide and high inside the image.
+    """
+    left, top, right, bottom = instance.mask.xyxy
+    if not instance.mask.area:
+        height, width = instance.mask.image_hw
+        x1, y1, x2, y2 = instance.box_xyxy
+        left, top = (min(max(int(v), 0), n - 1) for v, n in ((x1, width), (y1, height)))
+        right = min(max(round(x2), left + 1), width)
+        bottom = min(max(round(y2), top + 1), height)
+    return left, top, right - left, bottom - top
+
+
+def _fill_class_map(
+    output: Any,
+    class_map: npt.NDArray[np.uint8],
+    class_names: Sequence[str],
+    colours: Sequence[Rgb],
+) -> None:
+    # Names before colours before the mask: each call reads what the one before has set.
+    output.set_class_names([BACKGROUND, *class_names])
+    output.set_class_colors([[0, 0, 0], *map(list, colours)])
+    output.set_mask(class_map)
+
+
+def _fill_instances(
+    task: Any,
+    output: Any,
+    result: Result,
+    instances: Sequence[Instance],
+    colours: Sequence[Rgb],
+) -> None:
+    height, width = result.image_hw
+    output.init(task.name, IMAGE, width, height)
+    # Ikomia copies every mask, so one canvas serves them all.
+    canvas = np.zeros((height, width), np.uint8)
+    for identifier, instance in enumerate(instances):
+        _paint(canvas, instance.mask, 1)
+        output.add_object(
+            identifier,
+            0,
+            instance.class_index,
+            result.class_names[instance.class_index],
+            float(instance.score),
+            *map(float, integer_box_xywh(instance)),
+            canvas,
+            list(colours[instance.class_index]),
+        )
+        left, top, right, bottom = instance.mask.xyxy
+        canvas[top:bottom, left:right] = 0
+
+
+def _overlay(result: Result, colours: Sequence[Rgb]) -> npt.NDArray[np.uint8]:
+    """What Studio lays over the image, (H, W, 4) uint8, RGBA: transparent background."""
+    overlay = np.zeros(result.image_hw, np.uint32)
+    for instance in _bottom_up(result):
+        rgba = np.array([*colours[instance.class_index], 255], np.uint8)
+        _paint(overlay, instance.mask, int(rgba.view(np.uint32)[0]))
+    return overlay.view(np.uint8).reshape(*result.image_hw, 4)
+
+
+def _bottom_up(result: Result) -> list[Instance]:
+    return sorted(reversed(result.instances), key=lambda instance: instance.score)
+
+
+def _paint(canvas: npt.NDArray[Any], mask: Mask, value: int) -> None:
+    left, top, right, bottom = mask.xyxy
+    np.copyto(canvas[top:bottom, left:right], value, where=mask.crop)
+
+
+def _alternative(instance: Instance, rank: int) -> Instance:
+    """The second or third candidate; an object without one keeps its place, empty."""
+    if rank < len(instance.alternatives):
+        return instance.alternatives[rank]
+    nothing = Mask.from_full(np.zeros(instance.mask.image_hw, np.bool_))
+    return dataclasses.replace(instance, score=0.0, mask=nothing, alternatives=())
+
+
+def _save_data_only(task: Any) -> None:
+    # In a folder run every JSON output of an image gets the same file name, and the last
+    # one written would win.
+    for index, output in enumerate(task.get_outputs()):
+        if index != DATA:
+            output.auto_save = False
