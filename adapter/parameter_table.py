@@ -5,102 +5,10 @@ Import it from :mod:`parameters`, which adds what reads and changes their values
 
 from __future__ import annotations
 
-import dataclasses
-import functools
-from collections.abc import Callable
-from typing import Any, Literal
-
 from ..engine import checks, parsing
-from ..engine.checks import refusal
-
-Kind = Literal["text", "bool", "int", "float", "choice", "open_choice", "file"]
-Group = Literal["prompt", "points", "output", "model"]
+from .parameter import Parameter, choice, integer, number, switch
 
 PROMPT_MODES = ("auto", "object", "concept", "everything")
-EVERY_MODE = frozenset(("object", "concept", "everything"))
-GROUPS: dict[Group, str] = {
-    "prompt": "What to segment",
-    "points": "Coordinates",
-    "output": "Result",
-    "model": "Model",
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class Parameter:
-    """One parameter.
-
-    Attributes:
-        name: Its key in Ikomia.
-        default: Its value when nobody sets one.
-        label: What a form calls it.
-        help: What it means, in a sentence or two.
-        group: The section of a form it belongs to, a key of :data:`GROUPS`.
-        reader: Takes the name and the text, gives the typed value or raises ValueError.
-        kind: What edits it. An ``open_choice`` takes other values than its choices too.
-        placeholder: An example to show in an empty field.
-        choices: Values to offer.
-        choice_labels: What a form calls them; empty for the values themselves.
-        minimum: Smallest number.
-        maximum: Largest number.
-        step: What a spin box adds.
-        modes: The prompt modes, ``auto`` apart, in which it matters.
-    """
-
-    name: str
-    default: str
-    label: str
-    help: str
-    group: Group
-    reader: Callable[[str, str], Any]
-    kind: Kind = "text"
-    placeholder: str = ""
-    choices: tuple[str, ...] = ()
-    choice_labels: tuple[str, ...] = ()
-    minimum: float = 0
-    maximum: float = 0
-    step: float = 1
-    modes: frozenset[str] = EVERY_MODE
-
-    def parse(self, text: str) -> Any:
-        """Reads a value of this parameter.
-
-        Args:
-            text: The value as a string.
-
-        Returns:
-            The typed value.
-
-        Raises:
-            ValueError: In one line that begins with the parameter's name.
-        """
-        if not isinstance(text, str):
-            raise refusal(self.name, "a string", text)
-        return self.reader(self.name, text)
-
-    def is_used_in(self, mode: str) -> bool:
-        """Whether the parameter matters in a prompt mode; ``auto`` is object or concept."""
-        return bool(self.modes & ({"object", "concept"} if mode == "auto" else {mode}))
-
-
-def _choice(name: str, choices: tuple[str, ...], **fields: Any) -> Parameter:
-    reader = functools.partial(parsing.choice, choices=choices)
-    return Parameter(name, reader=reader, kind="choice", choices=choices, **fields)
-
-
-def _number(name: str, low: float, high: float, **fields: Any) -> Parameter:
-    reader = functools.partial(parsing.number, low=low, high=high)
-    return Parameter(name, reader=reader, kind="float", minimum=low, maximum=high, **fields)
-
-
-def _integer(name: str, low: int, high: int, **fields: Any) -> Parameter:
-    reader = functools.partial(parsing.integer, low=low, high=high)
-    return Parameter(name, reader=reader, kind="int", minimum=low, maximum=high, **fields)
-
-
-def _switch(name: str, default: str, **fields: Any) -> Parameter:
-    return Parameter(name, default, reader=parsing.boolean, kind="bool", **fields)
-
 
 _TABLE = (
     Parameter(
@@ -117,7 +25,7 @@ _TABLE = (
         placeholder="person, red car",
         modes=frozenset(("object", "concept")),
     ),
-    _choice(
+    choice(
         "prompt_mode",
         PROMPT_MODES,
         default="auto",
@@ -130,7 +38,7 @@ _TABLE = (
         ),
         group="prompt",
     ),
-    _number(
+    number(
         "confidence_threshold",
         0,
         1,
@@ -187,7 +95,7 @@ _TABLE = (
         placeholder="[1, 0]",
         modes=frozenset(("concept",)),
     ),
-    _switch(
+    switch(
         "refine",
         "False",
         label="Refine the last mask",
@@ -198,7 +106,7 @@ _TABLE = (
         group="points",
         modes=frozenset(("object",)),
     ),
-    _integer(
+    integer(
         "points_per_side",
         1,
         checks.MAX_POINTS_PER_SIDE,
@@ -211,7 +119,7 @@ _TABLE = (
         group="points",
         modes=frozenset(("everything",)),
     ),
-    _switch(
+    switch(
         "multimask_output",
         "False",
         label="Three candidates",
@@ -222,7 +130,7 @@ _TABLE = (
         group="output",
         modes=frozenset(("object",)),
     ),
-    _choice(
+    choice(
         "overlap",
         ("keep", "best"),
         default="keep",
@@ -235,7 +143,7 @@ _TABLE = (
         group="output",
         modes=frozenset(("concept",)),
     ),
-    _integer(
+    integer(
         "min_area",
         0,
         checks.MAX_AREA_PX,
@@ -259,7 +167,7 @@ _TABLE = (
         choices=("off", "auto", "2", "3", "4"),
         modes=frozenset(("concept",)),
     ),
-    _choice(
+    choice(
         "segmentation_format",
         ("rle", "polygon", "none"),
         default="rle",
@@ -268,7 +176,7 @@ _TABLE = (
         help="How output 3 writes masks: compressed RLE, polygons, or not at all.",
         group="output",
     ),
-    _choice(
+    choice(
         "model_name",
         ("sam3", "tiny_shapes"),
         default="sam3",
@@ -290,7 +198,7 @@ _TABLE = (
         kind="file",
         placeholder="~/weights/sam3.pt",
     ),
-    _integer(
+    integer(
         "input_size_percent",
         1,
         100,
@@ -302,7 +210,7 @@ _TABLE = (
         ),
         group="model",
     ),
-    _choice(
+    choice(
         "precision",
         ("auto", "float32", "bfloat16"),
         default="auto",
@@ -311,7 +219,7 @@ _TABLE = (
         help="auto: bfloat16 where the hardware has it natively, else float32.",
         group="model",
     ),
-    _switch(
+    switch(
         "cuda",
         "True",
         label="Use CUDA",

@@ -15,7 +15,8 @@ from typing import Literal
 from ..engine import checks
 from ..engine.checks import BoxXyxy, PointXy
 from ..engine.parsing import Concept
-from .parameter_table import GROUPS, PARAMETERS, PROMPT_MODES, Parameter
+from .parameter import GROUPS, Parameter
+from .parameter_table import PARAMETERS, PROMPT_MODES
 
 __all__ = [
     "GROUPS",

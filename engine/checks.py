@@ -6,6 +6,7 @@ import math
 import re
 import reprlib
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 PointXy = tuple[float, float]
 BoxXyxy = tuple[float, float, float, float]
@@ -263,7 +264,7 @@ def has_control_characters(text: str) -> bool:
 
 def _row(name: str, value: object, length: int, expected: str) -> tuple[float, ...]:
     try:
-        row = tuple(value)  # type: ignore[arg-type]
+        row: tuple[Any, ...] = tuple(value)  # type: ignore[arg-type]
     except TypeError:
         raise refusal(name, expected, value) from None
     if len(row) != length:
