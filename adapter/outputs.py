@@ -20,11 +20,13 @@ from ikomia.dataprocess.io import DataDictIO
 from ..engine.coco import SegmentationFormat, to_coco
 from ..engine.prompts import Prompt
 from ..engine.results import Instance, Mask, Result
-from .palette import Rgb, class_colours
+from .drawing import RgbColor
+from .palette import class_colors
 
 IMAGE, CLASS_MAP, INSTANCES, DATA = range(4)
 STATIC_COUNT = 4
 BACKGROUND = "background"
+MAX_CLASSES = 255
 OVERLAY_OPACITY = 0.6
 
 RgbImage = npt.NDArray[np.uint8]
@@ -40,7 +42,7 @@ class Answer:
         prompt: What was asked; None for a run without a prompt.
         segmentation_format: How output 3 writes masks.
         multimask: Whether there are outputs 4 and 5.
-        colours: Colours that classes have already.
+        colors: Colors that classes have already.
         source: Where the image came from, or empty.
     """
 
@@ -49,7 +51,7 @@ class Answer:
     prompt: Prompt | None = None
     segmentation_format: SegmentationFormat = "rle"
     multimask: bool = False
-    colours: Mapping[str, Rgb] = dataclasses.field(default_factory=dict)
+    colors: Mapping[str, RgbColor] = dataclasses.field(default_factory=dict)
     source: str = ""
 
 
@@ -76,20 +78,20 @@ def fill(task: Any, answer: Answer) -> None:
         answer: What to fill them with.
     """
     result = answer.result
-    colours = class_colours(result.class_names, answer.colours)
+    colors = class_colors(result.class_names, answer.colors)
     class_map = class_map_of(result)
     data = to_coco(result, answer.prompt, answer.segmentation_format, answer.source)
 
     task.get_output(IMAGE).set_image(answer.image)
-    task.get_output(IMAGE).set_overlay_mask(_overlay(result, colours))
-    _fill_class_map(task.get_output(CLASS_MAP), class_map, result.class_names, colours)
-    _fill_instances(task, task.get_output(INSTANCES), result, result.instances, colours)
+    task.get_output(IMAGE).set_overlay_mask(_overlay(result, colors))
+    _fill_class_map(task.get_output(CLASS_MAP), class_map, result.class_names, colors)
+    _fill_instances(task, task.get_output(INSTANCES), result, result.instances, colors)
     task.get_output(DATA).data = data
     for rank in range(2 if answer.multimask else 0):
         candidates = [_alternative(instance, rank) for instance in result.instances]
         task.add_output(dataprocess.CInstanceSegmentationIO())
         output = task.get_output(task.get_output_count() - 1)
-        _fill_instances(task, output, result, candidates, colours)
+        _fill_instances(task, output, result, candidates, colors)
     _save_data_only(task)
 
 
@@ -102,7 +104,15 @@ def class_map_of(result: Result) -> npt.NDArray[np.uint8]:
     Returns:
         (H, W) uint8: 0 background, k the k-th class. Where instances overlap, the one with
         the higher score is on top; of equal ones, the first.
+
+    Raises:
+        ValueError: If there are more classes than Ikomia's map can tell apart.
     """
+    if len(result.class_names) > MAX_CLASSES:
+        raise ValueError(
+            f"classes: expected at most {MAX_CLASSES}, as many as a class map can tell apart, "
+            f"got {len(result.class_names)}"
+        )
     class_map = np.zeros(result.image_hw, np.uint8)
     for instance in _bottom_up(result):
         _paint(class_map, instance.mask, instance.class_index + 1)
@@ -110,7 +120,7 @@ def class_map_of(result: Result) -> npt.NDArray[np.uint8]:
 
 
 def draw(answer: Answer) -> RgbImage:
-    """Draws the instances over the image, each in its class's colour with a bright outline.
+    """Draws the instances over the image, each in its class's color with a bright outline.
 
     Args:
         answer: What a run found.
@@ -120,18 +130,18 @@ def draw(answer: Answer) -> RgbImage:
     """
     drawn = answer.image.copy()
     outline_px = max(1, round(min(drawn.shape[:2]) / 300))
-    colours = class_colours(answer.result.class_names, answer.colours)
+    colors = class_colors(answer.result.class_names, answer.colors)
     for instance in _bottom_up(answer.result):
-        colour, crop = colours[instance.class_index], instance.mask.crop
+        color, crop = colors[instance.class_index], instance.mask.crop
         left, top, right, bottom = instance.mask.xyxy
         part = drawn[top:bottom, left:right]
-        mixed = part[crop] * (1 - OVERLAY_OPACITY) + np.array(colour) * OVERLAY_OPACITY
+        mixed = part[crop] * (1 - OVERLAY_OPACITY) + np.array(color) * OVERLAY_OPACITY
         part[crop] = mixed.round().astype(np.uint8)
         if crop.size:
             rings, _ = cv2.findContours(
                 crop.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE, offset=(left, top)
             )
-            bright = tuple(round(255 - (255 - channel) * 0.35) for channel in colour)
+            bright = tuple(round(255 - (255 - channel) * 0.35) for channel in color)
             cv2.drawContours(drawn, rings, -1, bright, outline_px)
     return drawn
 
@@ -160,11 +170,11 @@ def _fill_class_map(
     output: Any,
     class_map: npt.NDArray[np.uint8],
     class_names: Sequence[str],
-    colours: Sequence[Rgb],
+    colors: Sequence[RgbColor],
 ) -> None:
-    # Names before colours before the mask: each call reads what the one before has set.
+    # Names before colors before the mask: each call reads what the one before has set.
     output.set_class_names([BACKGROUND, *class_names])
-    output.set_class_colors([[0, 0, 0], *map(list, colours)])
+    output.set_class_colors([[0, 0, 0], *map(list, colors)])
     output.set_mask(class_map)
 
 
@@ -173,7 +183,7 @@ def _fill_instances(
     output: Any,
     result: Result,
     instances: Sequence[Instance],
-    colours: Sequence[Rgb],
+    colors: Sequence[RgbColor],
 ) -> None:
     height, width = result.image_hw
     output.init(task.name, IMAGE, width, height)
@@ -189,17 +199,17 @@ def _fill_instances(
             float(instance.score),
             *map(float, integer_box_xywh(instance)),
             canvas,
-            list(colours[instance.class_index]),
+            list(colors[instance.class_index]),
         )
         left, top, right, bottom = instance.mask.xyxy
         canvas[top:bottom, left:right] = 0
 
 
-def _overlay(result: Result, colours: Sequence[Rgb]) -> npt.NDArray[np.uint8]:
+def _overlay(result: Result, colors: Sequence[RgbColor]) -> npt.NDArray[np.uint8]:
     """What Studio lays over the image, (H, W, 4) uint8, RGBA: transparent background."""
     overlay = np.zeros(result.image_hw, np.uint32)
     for instance in _bottom_up(result):
-        rgba = np.array([*colours[instance.class_index], 255], np.uint8)
+        rgba = np.array([*colors[instance.class_index], 255], np.uint8)
         _paint(overlay, instance.mask, int(rgba.view(np.uint32)[0]))
     return overlay.view(np.uint8).reshape(*result.image_hw, 4)
 

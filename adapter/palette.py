@@ -1,4 +1,4 @@
-"""Colours of classes: the same name has the same colour in every run."""
+"""Colors of classes: the same name has the same color in every run."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import colorsys
 import zlib
 from collections.abc import Iterable, Mapping
 
-Rgb = tuple[int, int, int]
+from .drawing import RgbColor
 
-_BASE: tuple[Rgb, ...] = (
+_BASE: tuple[RgbColor, ...] = (
     (230, 25, 75),
     (60, 180, 75),
     (0, 130, 200),
@@ -29,42 +29,44 @@ _BASE: tuple[Rgb, ...] = (
 """Far apart from each other, from black and from white."""
 
 
-def class_colours(names: Iterable[str], given: Mapping[str, Rgb] | None = None) -> list[Rgb]:
-    """Gives every class a colour that follows from its name.
+def class_colors(
+    names: Iterable[str], given: Mapping[str, RgbColor] | None = None
+) -> list[RgbColor]:
+    """Gives every class a color that follows from its name.
 
-    Only where two names of one run would share a colour does the later one take the next
+    Only where two names of one run would share a color does the later one take the next
     free one.
 
     Args:
         names: Names of the classes, in order.
-        given: Colours that some of them have already, for instance from a detector.
+        given: Colors that some of them have already, for instance from a detector.
 
     Returns:
         RGB for each name, 0 to 255.
     """
     given = given or {}
     taken = set(given.values())
-    colours = []
+    colors = []
     for name in names:
-        colour = given.get(name) or _free_colour(zlib.crc32(name.encode()), taken)
-        taken.add(colour)
-        colours.append(colour)
-    return colours
+        color = given.get(name) or _free_color(zlib.crc32(name.encode()), taken)
+        taken.add(color)
+        colors.append(color)
+    return colors
 
 
-def _free_colour(seed: int, taken: set[Rgb]) -> Rgb:
+def _free_color(seed: int, taken: set[RgbColor]) -> RgbColor:
     for offset in range(len(_BASE)):
-        colour = _BASE[(seed + offset) % len(_BASE)]
-        if colour not in taken:
-            return colour
-    # All are taken: walk around the colour wheel in steps that never meet.
+        color = _BASE[(seed + offset) % len(_BASE)]
+        if color not in taken:
+            return color
+    # All are taken: walk around the color wheel in steps that never meet.
     step = 0
     while True:
         hue = (seed / 2**32 + step * 0.618034) % 1
         red, green, blue = colorsys.hsv_to_rgb(
             hue, 0.55 + 0.4 * (step % 2), 0.95 - 0.3 * (step % 3)
         )
-        colour = (round(red * 255), round(green * 255), round(blue * 255))
-        if colour not in taken:
-            return colour
+        color = (round(red * 255), round(green * 255), round(blue * 255))
+        if color not in taken:
+            return color
         step += 1

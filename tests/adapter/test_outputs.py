@@ -14,7 +14,7 @@ from pycocotools import mask as mask_api
 
 from infer_segment_anything_3.adapter import outputs
 from infer_segment_anything_3.adapter.outputs import Answer
-from infer_segment_anything_3.adapter.palette import class_colours
+from infer_segment_anything_3.adapter.palette import class_colors
 from infer_segment_anything_3.engine.prompts import ConceptPrompt
 from infer_segment_anything_3.engine.results import Instance, Mask, Result
 
@@ -78,7 +78,7 @@ def test_the_class_map_counts_classes_from_one(task, image):
     assert (semantic.get_mask() == expected).all()
     assert (instances.get_merge_mask() == expected).all()
     assert semantic.get_class_names() == ["background", "circle", "star"]
-    assert semantic.get_colors()[1:] == [list(c) for c in class_colours(["circle", "star"])]
+    assert semantic.get_colors()[1:] == [list(c) for c in class_colors(["circle", "star"])]
 
 
 @pytest.mark.parametrize(("scores", "on_top"), [((0.9, 0.6), 1), ((0.6, 0.9), 2), ((0.7, 0.7), 1)])
@@ -160,10 +160,10 @@ def test_only_the_data_is_saved_by_itself(task, image):
 
 def test_an_overlay_for_studio_is_transparent_where_nothing_is(task, image):
     overlay = fill(task, image, TWO)[0].get_overlay_mask()
-    colours = class_colours(["circle", "star"])
+    colors = class_colors(["circle", "star"])
     assert overlay[0, 0].tolist() == [0, 0, 0, 0]
-    assert overlay[8, 10].tolist() == [*colours[0], 255]
-    assert overlay[30, 42].tolist() == [*colours[1], 255]
+    assert overlay[8, 10].tolist() == [*colors[0], 255]
+    assert overlay[30, 42].tolist() == [*colors[1], 255]
 
 
 def test_drawing_leaves_the_background_and_the_image_alone(image):
@@ -174,12 +174,12 @@ def test_drawing_leaves_the_background_and_the_image_alone(image):
     assert (drawn[10, 15] != 100).any()
 
 
-def test_a_class_keeps_its_colour():
+def test_a_class_keeps_its_color():
     names = [f"thing {index}" for index in range(100)]
-    colours = class_colours(names)
-    assert len(set(colours)) == 100
-    assert (0, 0, 0) not in colours
-    assert all(class_colours([name]) == class_colours([name]) for name in names[:10])
-    first = class_colours(["red car", "dog"])
-    assert class_colours(["dog", "red car"]) == first[::-1]
-    assert class_colours(["dog", "cat"], {"cat": (1, 2, 3)})[1] == (1, 2, 3)
+    colors = class_colors(names)
+    assert len(set(colors)) == 100
+    assert (0, 0, 0) not in colors
+    assert all(class_colors([name]) == class_colors([name]) for name in names[:10])
+    first = class_colors(["red car", "dog"])
+    assert class_colors(["dog", "red car"]) == first[::-1]
+    assert class_colors(["dog", "cat"], {"cat": (1, 2, 3)})[1] == (1, 2, 3)

@@ -1,0 +1,250 @@
+"""The plugin's task: reads Ikomia's inputs, asks the engine, fills Ikomia's outputs.
+
+Ikomia imports this module for every user who has the plugin, so nothing here imports
+PyTorch or ``sam3`` before the first run.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from ikomia import core, dataprocess
+from ikomia.core.task import TaskParam
+
+from .adapter import outputs
+from .adapter.graphics import read_drawing
+from .adapter.images import to_rgb_uint8
+from .adapter.outputs import Answer, RgbImage
+from .adapter.parameters import Settings, defaults, salvaged, updated
+from .adapter.prompting import mode_of
+from .adapter.reporting import Progress
+from .adapter.session import Run, Session
+from .engine.prompts import ObjectPrompt
+
+NAME = "infer_segment_anything_3"
+VERSION = "2.0.0"
+
+logger = logging.getLogger("infer_segment_anything_3")
+
+
+class InferSegmentAnything3Param(TaskParam):
+    """The parameters, as Ikomia carries them.
+
+    Attributes:
+        cfg: Strings by name.
+        last_run_note: What the widget tells about the drawn prompts of the last run.
+    """
+
+    def __init__(self) -> None:
+        TaskParam.__init__(self)
+        self.cfg: dict[str, str] = defaults()
+        self.last_run_note = ""
+
+    def set_values(self, params: Mapping[str, str]) -> None:
+        """Takes what can be used, so that a workflow of any age opens.
+
+        Args:
+            params: Strings by name. An unknown name or a value that cannot be read is left
+                out with a warning.
+        """
+        self.cfg, lines = salvaged({str(name): str(text) for name, text in params.items()})
+        for line in lines:
+            logger.warning("%s", line)
+
+
+class InferSegmentAnything3ParamFactory(dataprocess.CTaskParamFactory):
+    """Makes parameters without a task."""
+
+    def __init__(self) -> None:
+        dataprocess.CTaskParamFactory.__init__(self)
+        self.name = NAME
+
+    def create(self) -> InferSegmentAnything3Param:
+        """Makes parameters with their defaults."""
+        return InferSegmentAnything3Param()
+
+
+class InferSegmentAnything3(dataprocess.C2dImageTask):
+    """Segments an image by text, exemplars, points and boxes.
+
+    Built on Ikomia's plain image task: the one for semantic segmentation renders an overlay
+    that blackens the background, and takes as long for it as for all outputs together.
+
+    Args:
+        name: The task's name.
+        param: Its parameters; None for defaults.
+    """
+
+    def __init__(self, name: str, param: InferSegmentAnything3Param | None = None) -> None:
+        dataprocess.C2dImageTask.__init__(self, name)
+        outputs.declare(self)
+        own = InferSegmentAnything3Param()
+        if param is not None:
+            own.set_values(param.get_values())
+        self.set_param_object(own)
+        self._session = Session()
+        self._is_running = False
+        self._answer: Answer | None = None
+
+    def set_parameters(self, values: Mapping[str, Any]) -> None:
+        """Changes parameters; refuses all of them if one is wrong.
+
+        Args:
+            values: By name: strings, or numbers, bools and lists that mean the same.
+
+        Raises:
+            ValueError: If a name is unknown or a value is wrong by itself.
+        """
+        changes = {name: _as_text(value) for name, value in values.items()}
+        changed = updated(self.get_param_object().get_values(), changes)
+        dataprocess.C2dImageTask.set_parameters(self, changed)
+
+    def get_progress_steps(self) -> int:
+        """Steps of a run: load, encode, each concept (or the objects at once), outputs."""
+        settings = self._settings()
+        is_concept = mode_of(settings, read_drawing(self.get_input(1))) == "concept"
+        return 3 + (max(1, len(settings.input_text)) if is_concept else 1)
+
+    def init_long_process(self) -> None:
+        """Loads the model, for a host that wants the first run to be as fast as the next."""
+        # Ikomia also calls this from within the first run, which loads the model itself
+        # once it knows that its prompt needs one.
+        if not self._is_running:
+            self._session.models.get(self._settings())
+        dataprocess.C2dImageTask.init_long_process(self)
+
+    def stop(self) -> None:
+        """Ends the run before its next step, with empty outputs."""
+        self._session.stop()
+        dataprocess.C2dImageTask.stop(self)
+
+    def run(self) -> None:
+        """Segments the input image.
+
+        Raises:
+            ValueError: If the image or the prompt cannot be used.
+            RuntimeError: If the weights cannot be had.
+        """
+        self._session.allow_start()
+        self._answer = None
+        self._is_running = True
+        try:
+            self.begin_task_run()
+            outputs.clear(self)
+            self._fill_outputs()
+        except BaseException:
+            outputs.clear(self)
+            raise
+        finally:
+            self._is_running = False
+        self.end_task_run()
+
+    def get_image_with_mask(self) -> RgbImage:
+        """Draws the instances of the last run over its image.
+
+        Returns:
+            (H, W, 3) uint8, RGB. Without a finished run, what output 0 holds.
+        """
+        if self._answer is not None:
+            return outputs.draw(self._answer)
+        image: RgbImage = self.get_output(outputs.IMAGE).get_image()
+        return image
+
+    def get_results(self) -> Any:
+        """The class map (output 1), under the name Ikomia's segmentation tasks give it."""
+        return self.get_output(outputs.CLASS_MAP)
+
+    def _settings(self) -> Settings:
+        return Settings.parse(self.get_param_object().get_values())
+
+    def _fill_outputs(self) -> None:
+        progress = Progress(self.get_progress_steps(), self.emit_step_progress)
+        source = self.get_input(0)
+        drawing = read_drawing(self.get_input(1))
+        run = self._session.run(self._settings(), _image_of(source), drawing, progress)
+        prompt = run.reading.prompt
+        answer = Answer(
+            run.image,
+            run.result,
+            prompt,
+            run.settings.segmentation_format,
+            isinstance(prompt, ObjectPrompt) and prompt.multimask,
+            run.reading.class_colors,
+            source.source_file_path,
+        )
+        outputs.fill(self, answer)
+        self._answer = answer
+        progress.finish()
+        self._note_drawn(run)
+
+    def _note_drawn(self, run: Run) -> None:
+        """Tells the widget how many of the drawn prompts were used."""
+        used, count = run.reading.drawn_used, run.reading.drawn_count
+        note = f"The last run used {used} of {count} drawn prompts." if count else ""
+        param = self.get_param_object()
+        if getattr(param, "last_run_note", note) != note:
+            param.last_run_note = note
+            self.emit_parameters_changed()
+
+
+class InferSegmentAnything3Factory(dataprocess.CTaskFactory):
+    """Makes the task, and tells the HUB about it."""
+
+    def __init__(self) -> None:
+        dataprocess.CTaskFactory.__init__(self)
+        info = self.info
+        info.name = NAME
+        info.short_description = (
+            "SAM 3: segment everything that a text or an example names, or the one object "
+            "that points and boxes mark"
+        )
+        info.authors = (
+            "Nicolas Carion, Laura Gustafson, Yuan-Ting Hu, Shoubhik Debnath, Ronghang Hu, et al."
+        )
+        info.path = "Plugins/Python/Segmentation"
+        info.icon_path = "icons/icon.png"
+        info.version = VERSION
+        info.min_ikomia_version = "0.16.1"
+        info.min_python_version = "3.11.0"
+        info.keywords = (
+            "SAM, SAM 3, segment anything, open vocabulary, zero-shot, interactive, text prompt, "
+            "instance segmentation, semantic segmentation, Meta"
+        )
+        info.algo_type = core.AlgoType.INFER
+        info.algo_tasks = "INSTANCE_SEGMENTATION,SEMANTIC_SEGMENTATION"
+        info.repository = "https://github.com/Ikomia-hub/infer_segment_anything_3"
+        info.original_repository = "https://github.com/facebookresearch/sam3"
+        info.documentation_link = "https://github.com/facebookresearch/sam3"
+        info.article = "SAM 3: Segment Anything with Concepts"
+        info.article_url = "https://arxiv.org/abs/2511.16719"
+        info.journal = "arXiv:2511.16719"
+        info.year = 2025
+        info.license = "Apache-2.0 (plugin), SAM License (sam3 package and weights)"
+        info.hardware_config.min_cpu = 4
+        info.hardware_config.min_ram = 16
+        info.hardware_config.gpu_required = False
+        info.hardware_config.min_vram = 6
+
+    def create(self, param: InferSegmentAnything3Param | None = None) -> InferSegmentAnything3:
+        """Makes a task; needs neither weights nor a GPU."""
+        return InferSegmentAnything3(self.info.name, param)
+
+
+def _image_of(source: Any) -> RgbImage:
+    """The input's image as RGB that belongs to nobody else."""
+    if source is None or not source.is_data_available():
+        raise ValueError("input 0: expected an image, got nothing")
+    array = source.get_image()
+    image = to_rgb_uint8(array)
+    # Output 0 goes to tasks that may draw on it.
+    return image.copy() if np.may_share_memory(image, array) else image
+
+
+def _as_text(value: Any) -> Any:
+    is_plain = isinstance(value, bool | int | float | list | tuple | np.generic | np.ndarray)
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
+    return str(list(value) if isinstance(value, tuple) else value) if is_plain else value
