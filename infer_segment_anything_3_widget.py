@@ -8,11 +8,13 @@ from ikomia import core, dataprocess
 from ikomia.utils import qtconversion
 from PyQt6.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
-from .adapter.graphics import NEGATIVE_CATEGORY, POSITIVE_CATEGORY
+from .adapter.graphics import UNNAMED_CATEGORY
 from .infer_segment_anything_3_process import InferSegmentAnything3Param
 from .studio.panel import Panel
 from .studio.sections import DrawnPrompt
 
+NEGATIVE_CATEGORY = "negative"
+_APPLY_BUTTON = "CProcessBtn"
 _SHAPES = {"point": core.GraphicsShape.POINT, "box": core.GraphicsShape.RECTANGLE}
 
 
@@ -52,11 +54,13 @@ class InferSegmentAnything3Widget(core.CWorkflowTaskWidget):
 
     def _put_apply_last(self) -> None:
         # The host makes its button before this form, and Qt would visit it first.
-        for button in self.panel.window().findChildren(QPushButton, "CProcessBtn"):
+        host = self.panel.window()
+        button = host.findChild(QPushButton, _APPLY_BUTTON) if host is not None else None
+        if button is not None:
             QWidget.setTabOrder(self.panel.tab_stops()[-1], button)
 
     def _arm(self, prompt: DrawnPrompt) -> None:
-        self.emit_set_graphics_category(POSITIVE_CATEGORY if prompt.include else NEGATIVE_CATEGORY)
+        self.emit_set_graphics_category(UNNAMED_CATEGORY if prompt.include else NEGATIVE_CATEGORY)
         self.emit_set_graphics_tool(_SHAPES[prompt.shape])
 
 
