@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -251,7 +251,7 @@ def thresholds_of(prompt: ConceptPrompt) -> tuple[float, ...]:
     return tuple(prompt.confidence_threshold if t is None else t for t in own)
 
 
-def sorted_by_class(instances: list[Instance]) -> tuple[Instance, ...]:
+def sorted_by_class(instances: Sequence[Instance]) -> tuple[Instance, ...]:
     """Instances by class, then falling score."""
     order = np.lexsort(([-i.score for i in instances], [i.class_index for i in instances]))
     return tuple(instances[k] for k in order)

@@ -42,8 +42,7 @@ class EncodedImage:
     @property
     def nbytes(self) -> int:
         """Bytes it keeps alive; the position tables are shared by all images."""
-        features = self.state["backbone_out"]
-        own = [features["backbone_fpn"], features["sam2_backbone_out"]["backbone_fpn"]]
+        own = [holder["backbone_fpn"] for holder in _feature_holders(self.state)]
         return tensor_bytes(own) + sum(g.nbytes for g in self.groundings.values())
 
 
@@ -70,12 +69,15 @@ class ImageEncoder:
         )
         self.encodings = 0
 
-    def encode(self, image: RgbImage, size_percent: float = 100) -> tuple[EncodedImage, bool]:
+    def encode(
+        self, image: RgbImage, size_percent: float = 100, keep: bool = True
+    ) -> tuple[EncodedImage, bool]:
         """Encodes an image or recalls it.
 
         Args:
             image: (H, W, 3) uint8, RGB. Keyed by content: a changed pixel is another image.
             size_percent: Shrinks the image first; what comes back still has its full size.
+            keep: Whether to remember it.
 
         Returns:
             The encoded image, and whether it was recalled.
@@ -89,16 +91,23 @@ class ImageEncoder:
         state = self._processor.set_image(tensor)
         self.encodings += 1
         state["original_height"], state["original_width"] = image.shape[:2]
-        features = state["backbone_out"]
-        for holder in (features, features["sam2_backbone_out"]):
+        for holder in _feature_holders(state):
             holder["vision_pos_enc"] = [self._shared(t) for t in holder["vision_pos_enc"]]
         encoded = EncodedImage(state)
-        self.cache.put(key, encoded)
+        if keep:
+            self.cache.put(key, encoded)
         return encoded, False
 
     def _shared(self, position_table: Tensor) -> Tensor:
         # The package copies these constant tables for every image: 110 MB at full size.
         return self._positions.setdefault(tuple(position_table.shape), position_table)
+
+
+def _feature_holders(state: dict[str, Any]) -> list[dict[str, Any]]:
+    """Features for concepts and, where the model has the interactive part, for objects."""
+    features = state["backbone_out"]
+    interactive = features["sam2_backbone_out"]
+    return [features] if interactive is None else [features, interactive]
 
 
 def _shrunk(image: RgbImage, size_percent: float) -> RgbImage:

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from .architecture import Sam3Image
-from .checkpoints import MODELS, find_weights, load_model, weights_identity
+from .checkpoints import find_weights, load_model, pretrained, supports_objects, weights_identity
 from .concepts import (
     Grounding,
     PromptProcessor,
@@ -29,9 +29,12 @@ from .concepts import (
     thresholds_of,
 )
 from .encoding import EncodedImage, ImageEncoder, RgbImage
+from .everything import CLASS_NAME, segment_everything
 from .objects import ObjectDecoder, class_names_of, segment_objects
 from .prompts import ConceptPrompt, ObjectPrompt, Prompt, check_against_image
 from .results import Instance, Result
+from .selection import selected
+from .tiles import View, look_closer
 
 logger = logging.getLogger("infer_segment_anything_3")
 
@@ -53,6 +56,7 @@ class Engine:
         model: The package's ``Sam3Image``, in eval mode.
         device: Where it runs.
         precision: ``float32`` or ``bfloat16``.
+        image_size: Side of the model's square input, in pixels.
     """
 
     def __init__(self, model: Sam3Image, image_size: int, precision: Precision = "auto") -> None:
@@ -64,13 +68,13 @@ class Engine:
             precision: ``auto`` takes bfloat16 where the device has it natively.
         """
         self.model = model
+        self.image_size = image_size
         self.device: torch.device = model.device
         self.precision: Literal["float32", "bfloat16"] = resolve_precision(precision, self.device)
         self._lock = threading.RLock()
         self._processor = PromptProcessor(model, image_size, self.device)
         self._encoder = ImageEncoder(self._processor)
-        has_tracker = model.inst_interactive_predictor is not None
-        self._decoder = ObjectDecoder(model) if has_tracker else None
+        self._decoder = ObjectDecoder(model) if supports_objects(model) else None
 
     @classmethod
     def load(
@@ -96,8 +100,7 @@ class Engine:
             ValueError: If a name is unknown.
             WeightsError: If the weights cannot be had, or do not fit.
         """
-        if model_name not in MODELS:
-            raise ValueError(f"model_name: expected one of {sorted(MODELS)}, got {model_name!r}")
+        known = pretrained(model_name)
         where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         resolved = resolve_precision(precision, where)
         with _loading:
@@ -108,7 +111,7 @@ class Engine:
                 started = time.perf_counter()
                 logger.info("loading %s from %s on %s", model_name, path, where)
                 model = load_model(model_name, path, where)
-                engine = cls(model, MODELS[model_name].architecture.image_size, resolved)
+                engine = cls(model, known.architecture().image_size, resolved)
                 _engines[key] = engine
                 logger.info("loaded in %.1f s", time.perf_counter() - started)
         return engine
@@ -158,31 +161,55 @@ class Engine:
             ValueError: If the prompt does not fit the image.
         """
         _check_image(image)
+        if not isinstance(prompt, Prompt):
+            raise TypeError(f"prompt: expected a prompt of this package, got {type(prompt)}")
         prompt = check_against_image(prompt, (image.shape[0], image.shape[1]))
         with self._running():
+            if isinstance(prompt, ConceptPrompt):
+                return self._segment_concepts(image, prompt, input_size_percent, on_step)
+            decoder = self._object_decoder()
             encoded, cached = self._encoder.encode(image, input_size_percent)
             on_step("encode")
             if isinstance(prompt, ObjectPrompt):
-                return self._segment_objects(encoded, cached, prompt, on_step)
-            if isinstance(prompt, ConceptPrompt):
-                return self._segment_concepts(encoded, cached, prompt, on_step)
-            raise TypeError(f"prompt: expected a prompt of this package, got {type(prompt)}")
+                instances = segment_objects(decoder, encoded.state, prompt)
+                on_step("objects")
+                return Result(_hw(encoded), class_names_of(prompt), tuple(instances), cached)
+            instances = segment_everything(decoder, encoded.state, prompt, on_step)
+            return selected(Result(_hw(encoded), (CLASS_NAME,), tuple(instances), cached), prompt)
 
-    def _segment_objects(
-        self, encoded: EncodedImage, cached: bool, prompt: ObjectPrompt, on_step: StepCallback
-    ) -> Result:
+    def _object_decoder(self) -> ObjectDecoder:
         if self._decoder is None:
             raise ValueError(
                 "prompt_mode: these weights hold no tracker, so they know concepts (text, "
                 "exemplars) but not objects (points, boxes)"
             )
-        instances = segment_objects(self._decoder, encoded.state, prompt)
-        on_step("objects")
-        return Result(_hw(encoded), class_names_of(prompt), tuple(instances), cached)
+        return self._decoder
 
     def _segment_concepts(
-        self, encoded: EncodedImage, cached: bool, prompt: ConceptPrompt, on_step: StepCallback
+        self, image: RgbImage, prompt: ConceptPrompt, size_percent: float, on_step: StepCallback
     ) -> Result:
+        def look(pixels: RgbImage, asked: ConceptPrompt, keep: bool, step: StepCallback) -> View:
+            encoded, cached = self._encoder.encode(pixels, size_percent, keep)
+            step("encode")
+            return View(*self._concepts_on(encoded, asked, step), cached)
+
+        if prompt.tiles == 1:
+            view = look(image, prompt, True, on_step)
+        else:
+            queries = self.model.transformer.decoder.num_queries
+            view = look_closer(image, prompt, look, queries, self.image_size, on_step)
+        # Masks were added to the groundings since the image was cached.
+        self._encoder.cache.trim()
+        hw = image.shape[0], image.shape[1]
+        found = sorted_by_class(view.instances)
+        return selected(
+            Result(hw, texts_of(prompt), found, view.was_cached, view.truncated), prompt
+        )
+
+    def _concepts_on(
+        self, encoded: EncodedImage, prompt: ConceptPrompt, on_step: StepCallback
+    ) -> tuple[tuple[Instance, ...], tuple[str, ...]]:
+        """Instances of every concept on one encoded view, and the texts that filled it."""
         texts, thresholds = texts_of(prompt), thresholds_of(prompt)
         groundings = self._groundings(encoded, texts, prompt)
         instances: list[Instance] = []
@@ -194,9 +221,7 @@ class Engine:
                 truncated.append(text)
             instances += found
             on_step(f"concept: {text}")
-        # Masks were added to the groundings since the image was cached.
-        self._encoder.cache.trim()
-        return Result(_hw(encoded), texts, sorted_by_class(instances), cached, tuple(truncated))
+        return tuple(instances), tuple(truncated)
 
     def _groundings(
         self, encoded: EncodedImage, texts: tuple[str, ...], prompt: ConceptPrompt

@@ -33,8 +33,9 @@ def import_sam3() -> None:
         with _unchanged_environment(), _unchanged_logging(), _unchanged_torch_flags():
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                import sam3.model.sam3_image_processor  # noqa: F401
-                import sam3.perflib.connected_components  # noqa: F401
+                import sam3.model.sam3_image_processor
+                import sam3.perflib.connected_components
+                import sam3.perflib.nms  # noqa: F401
 
 
 @contextlib.contextmanager

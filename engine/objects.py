@@ -75,11 +75,17 @@ class ObjectDecoder:
             max_sprinkle_area=own._transforms.max_sprinkle_area,
         )
         self.mask_threshold: float = own.mask_threshold
+        self.mask_side: int = own._bb_feat_sizes[0][0]
+        self._max_hole_area: float = own._transforms.max_hole_area
         self.calls = 0
         """Decoder calls so far."""
 
     def decode(
-        self, state: dict[str, Any], objects: list[PromptedObject], multimask: bool
+        self,
+        state: dict[str, Any],
+        objects: list[PromptedObject],
+        multimask: bool,
+        fill_holes: bool = True,
     ) -> DecodedObjects:
         """Decodes objects whose prompts have equal lengths, in one call.
 
@@ -88,6 +94,8 @@ class ObjectDecoder:
             objects: N objects with equally many points and labels; all or none with a box,
                 all or none with a mask to refine.
             multimask: Three candidates for each instead of one mask.
+            fill_holes: Off for candidates of which few will be kept: it takes most of the
+                time on a CPU.
 
         Returns:
             C = 3 candidates with ``multimask``, else C = 1.
@@ -101,6 +109,7 @@ class ObjectDecoder:
             prompts["box"] = np.array([o.box_xyxy for o in objects], np.float32)
         if first.mask_input is not None:
             prompts["mask_input"] = np.stack([o.mask_input for o in objects])  # type: ignore[misc]
+        self._predictor._transforms.max_hole_area = self._max_hole_area if fill_holes else 0.0
         holder = SimpleNamespace(inst_interactive_predictor=self._predictor)
         try:
             with unchanged_attention_flags():
@@ -114,6 +123,10 @@ class ObjectDecoder:
         return DecodedObjects(
             logits.reshape(by_object), scores.reshape(len(objects), -1), low_res.reshape(by_object)
         )
+
+    def with_holes_filled(self, logits: Tensor) -> Tensor:
+        """What ``fill_holes`` would have done, (N, C, g, g) float32."""
+        return with_holes_filled(logits, self._max_hole_area, self.mask_threshold)
 
 
 def labels_of(prompted: PromptedObject) -> tuple[int, ...]:

@@ -1,0 +1,180 @@
+"""Joins what neighbouring views of one image show: each thing once, by its mask."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
+
+from .results import BoxXyxy, Instance, Mask
+
+SAME_IOU = 0.5
+"""Masks that agree more than this in the strip they share are one thing."""
+
+EDGE_SHARE = 0.01
+"""A mask this near to the border of its tile, in shares of the tile's side, is cut by it."""
+
+
+class Tile(NamedTuple):
+    """A part of an image, in pixels, exclusive right and bottom."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    def shared_with(self, other: Tile) -> Tile:
+        """The strip that two tiles share; empty (right <= left or so) where they do not."""
+        return Tile(
+            max(self.left, other.left),
+            max(self.top, other.top),
+            min(self.right, other.right),
+            min(self.bottom, other.bottom),
+        )
+
+    def cuts(self, mask: Mask) -> bool:
+        """Whether a mask ends at a border of this tile that is none of the image's."""
+        margin_x = EDGE_SHARE * (self.right - self.left)
+        margin_y = EDGE_SHARE * (self.bottom - self.top)
+        left, top, right, bottom = mask.xyxy
+        height, width = mask.image_hw
+        return (
+            (self.left > 0 and left <= self.left + margin_x)
+            or (self.top > 0 and top <= self.top + margin_y)
+            or (self.right < width and right >= self.right - margin_x)
+            or (self.bottom < height and bottom >= self.bottom - margin_y)
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """What one tile shows of a thing, in pixels of the image."""
+
+    tile: Tile
+    instance: Instance
+    is_cut: bool
+
+
+def merged(parts: Sequence[Part]) -> list[Instance]:
+    """Joins the parts of each thing into one instance.
+
+    Of several whole views of a thing the best-scored stays, and its cut views go. Cut
+    views of a thing that no tile shows whole are united.
+
+    Args:
+        parts: What each tile showed, with pixels in each mask.
+
+    Returns:
+        One instance for each thing.
+    """
+    parts = sorted(parts, key=lambda p: -p.instance.score)
+    same = _same_things(parts)
+    whole = [k for k, part in enumerate(parts) if not part.is_cut]
+    kept: list[int] = []
+    for k in whole:
+        if not same[k, kept].any():
+            kept.append(k)
+    cut = [k for k, part in enumerate(parts) if part.is_cut and not same[k, whole].any()]
+    pieces = _connected(same[np.ix_(cut, cut)]) if cut else []
+    united = [_united([parts[cut[k]].instance for k in piece]) for piece in pieces]
+    return [*(parts[k].instance for k in kept), *united]
+
+
+def _connected(linked: npt.NDArray[np.bool_]) -> list[npt.NDArray[np.int64]]:
+    count, labels = connected_components(csr_array(linked), directed=False)
+    return [np.flatnonzero(labels == label) for label in range(count)]
+
+
+def _same_things(parts: Sequence[Part]) -> npt.NDArray[np.bool_]:
+    """Which parts show the same thing in different tiles, (N, N) bool."""
+    same = np.zeros((len(parts), len(parts)), bool)
+    classes = np.array([p.instance.class_index for p in parts])
+    boxes = np.array([p.instance.mask.xyxy for p in parts]).reshape(-1, 4)
+    for k, part in enumerate(parts):
+        left, top, right, bottom = boxes[k]
+        x_meet = (boxes[:k, 0] < right) & (boxes[:k, 2] > left)
+        y_meet = (boxes[:k, 1] < bottom) & (boxes[:k, 3] > top)
+        for j in np.flatnonzero((classes[:k] == classes[k]) & x_meet & y_meet).tolist():
+            if parts[j].tile != part.tile and _strip_iou(part, parts[j]) > SAME_IOU:
+                same[k, j] = same[j, k] = True
+    return same
+
+
+def _strip_iou(one: Part, other: Part) -> float:
+    """IoU of two masks in the strip that their tiles share."""
+    strip = one.tile.shared_with(other.tile)
+    in_strip = [_area_within(part.instance.mask, strip) for part in (one, other)]
+    both = _shared_area(one.instance.mask, other.instance.mask, strip)
+    return both / max(1, sum(in_strip) - both)
+
+
+def _area_within(mask: Mask, tile: Tile) -> int:
+    return int(np.count_nonzero(_window(mask, tile)))
+
+
+def _shared_area(one: Mask, other: Mask, within: Tile) -> int:
+    meeting = within.shared_with(Tile(*one.xyxy)).shared_with(Tile(*other.xyxy))
+    if meeting.left >= meeting.right or meeting.top >= meeting.bottom:
+        return 0
+    return int(np.count_nonzero(_window(one, meeting) & _window(other, meeting)))
+
+
+def _window(mask: Mask, tile: Tile) -> npt.NDArray[np.bool_]:
+    """The mask's pixels inside a tile; a view of its crop."""
+    left, top = mask.origin_xy
+    return mask.crop[
+        max(0, tile.top - top) : max(0, tile.bottom - top),
+        max(0, tile.left - left) : max(0, tile.right - left),
+    ]
+
+
+def is_seen_better(part: Part, tiles: Sequence[Tile]) -> bool:
+    """Whether a part is cut where another tile sees all of it and what lies beyond."""
+    if not part.is_cut:
+        return False
+    mask = part.instance.mask
+    box = Tile(*mask.xyxy)
+    return any(tile.shared_with(box) == box and not tile.cuts(mask) for tile in tiles)
+
+
+def is_a_clump(instance: Instance, parts: Sequence[Part]) -> bool:
+    """Whether tiles show several whole things where a wider view shows one.
+
+    Args:
+        instance: What the wider view showed.
+        parts: What the tiles showed.
+
+    Returns:
+        Whether most of its pixels belong to things that are each less than half of it.
+    """
+    mask = instance.mask
+    within = Tile(*mask.xyxy)
+    covered = [
+        _shared_area(mask, part.instance.mask, within)
+        for part in parts
+        if part.instance.class_index == instance.class_index and not part.is_cut
+    ]
+    return sum(area for area in covered if area < mask.area / 2) > mask.area / 2
+
+
+def _united(instances: Sequence[Instance]) -> Instance:
+    if len(instances) == 1:
+        return instances[0]
+    best = max(instances, key=lambda i: i.score)
+    left, top, right, bottom = (int(v) for v in _hull([i.mask.xyxy for i in instances]))
+    crop = np.zeros((bottom - top, right - left), bool)
+    for mask in (i.mask for i in instances):
+        x, y, x_end, y_end = mask.xyxy
+        crop[y - top : y_end - top, x - left : x_end - left] |= mask.crop
+    mask = Mask(best.mask.image_hw, (left, top), crop)
+    return dataclasses.replace(best, mask=mask, box_xyxy=_hull([i.box_xyxy for i in instances]))
+
+
+def _hull(boxes: Sequence[BoxXyxy]) -> BoxXyxy:
+    lefts, tops, rights, bottoms = zip(*boxes, strict=True)
+    return min(lefts), min(tops), max(rights), max(bottoms)
