@@ -31,6 +31,7 @@ from .concepts import (
 from .encoding import EncodedImage, ImageEncoder, RgbImage
 from .everything import CLASS_NAME, segment_everything
 from .objects import ObjectDecoder, class_names_of, segment_objects
+from .openmp import full_teams
 from .prompts import ConceptPrompt, ObjectPrompt, Prompt, check_against_image
 from .results import Instance, Result
 from .selection import selected
@@ -244,6 +245,7 @@ class Engine:
         """One run at a time, in this engine's precision, without gradients."""
         with (
             self._lock,
+            full_teams(),
             torch.inference_mode(),
             torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"),
         ):
