@@ -1,14 +1,16 @@
-"""Keeps the host process as it was while the ``sam3`` package is imported and built.
+"""Keeps the host process as it was while the ``sam3`` package is imported and used.
 
 Importing ``sam3`` adds a handler to the root logger, handlers with
 ``propagate=False`` to loggers of its own, environment variables, and switches TF32
-on; it also refuses ``LOG_LEVEL`` values it does not know. The process belongs to the
-host and to its other plugins, so every one of these is undone right after the import.
+on; it also refuses ``LOG_LEVEL`` values it does not know. OpenCV sets
+``LD_LIBRARY_PATH`` and SciPy adds warning filters. The process belongs to the host and
+to its other plugins, so every one of these is undone right after the import.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import logging
 import os
 import sys
@@ -17,6 +19,17 @@ import warnings
 from collections.abc import Iterator
 
 _import_lock = threading.Lock()
+
+_LEAVE_TRACES = (
+    "cv2",
+    "scipy.sparse",
+    "scipy.special",
+    "skimage.measure",
+    "sam3.perflib.connected_components",
+    "sam3.perflib.nms",
+    "sam3.model.sam3_image_processor",
+)
+"""The last one marks the work as done."""
 
 
 def import_sam3() -> None:
@@ -30,12 +43,15 @@ def import_sam3() -> None:
     with _import_lock:
         if "sam3.model.sam3_image_processor" in sys.modules:
             return
-        with _unchanged_environment(), _unchanged_logging(), _unchanged_torch_flags():
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                import sam3.model.sam3_image_processor
-                import sam3.perflib.connected_components
-                import sam3.perflib.nms  # noqa: F401
+        with (
+            _unchanged_environment(),
+            _unchanged_logging(),
+            _unchanged_torch_flags(),
+            warnings.catch_warnings(),
+        ):
+            warnings.simplefilter("ignore")
+            for name in _LEAVE_TRACES:
+                importlib.import_module(name)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,28 @@
+"""Models with seeded random weights: for speed, memory and numerics without Meta's file."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from ..engine.architecture import Architecture, Sam3Image, build_model
+from ..engine.checkpoints import bpe_vocabulary
+
+
+def random_model(architecture: Architecture, seed: int = 0) -> Sam3Image:
+    """Builds a model and initialises what its constructors leave uninitialised.
+
+    Args:
+        architecture: Its sizes.
+        seed: Seed of the weights; the random state of the caller is left as it was.
+
+    Returns:
+        The model, float32, eval mode, on the CPU, without gradients.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = build_model(architecture, bpe_vocabulary())
+        text = model.backbone.language_backbone.encoder
+        nn.init.normal_(text.positional_embedding, std=0.02)
+        nn.init.normal_(text.text_projection, std=text.width**-0.5)
+    return model.requires_grad_(False)
