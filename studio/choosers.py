@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from PyQt6.QtCore import QSize
 from PyQt6.QtGui import QWheelEvent
 from PyQt6.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QSizePolicy
 
@@ -56,11 +57,16 @@ class CheckField(Field):
 
 
 class _Combo(QComboBox):
-    """Lets the page scroll when the wheel passes over it, and is as narrow as it must be."""
+    """Lets the page scroll when the wheel passes over it, and has room for every choice."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802
+        """No choice is ever cut off, not even after the font has changed."""
+        return self.sizeHint()
 
     def wheelEvent(self, event: QWheelEvent | None) -> None:  # noqa: N802
         """Turns only what has the keyboard's focus."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import html
 from pathlib import Path
 
-from PyQt6.QtCore import QObject, QRectF, pyqtSignal
-from PyQt6.QtGui import QPainter, QPaintEvent, QPen
+from PyQt6.QtCore import QObject, QRectF, Qt, pyqtSignal
+from PyQt6.QtGui import QKeyEvent, QPainter, QPaintEvent, QPen
 from PyQt6.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QLineEdit, QPushButton, QWidget
 
 from ..adapter.parameters import Parameter
@@ -126,6 +126,12 @@ class Field(QObject):
 
 class MarkedLineEdit(QLineEdit):
     """A line that is outlined while its value cannot be read."""
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:  # noqa: N802
+        """Keeps Enter to itself: a dialog's button or a box around it would hear it again."""
+        super().keyPressEvent(event)
+        if event is not None and event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            event.accept()
 
     def paintEvent(self, event: QPaintEvent | None) -> None:  # noqa: N802
         """Draws the outline over whatever style or style sheet the host has."""

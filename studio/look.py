@@ -35,7 +35,7 @@ def error_color(palette: QPalette) -> QColor:
 
 def include_color(palette: QPalette) -> QColor:
     """For what a prompt points at."""
-    return QColor("#5fce86") if is_dark(palette) else QColor("#1b7f43")
+    return QColor("#5fce86") if is_dark(palette) else QColor("#176c39")
 
 
 class Note(QLabel):

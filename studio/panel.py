@@ -16,7 +16,8 @@ from .fields import Field
 from .sections import DrawingTools, DrawnPrompt, FieldGrid, Section
 
 _TOP_GROUP = "prompt"
-_NOT_RUN = "What you draw joins the prompt at the next run."
+_MAY_DRAW = "What you draw joins the prompt at the next run."
+_NO_DRAWING = "This mode takes nothing that is drawn."
 
 
 class Panel(QWidget):
@@ -44,6 +45,7 @@ class Panel(QWidget):
             if group != _TOP_GROUP
         }
         self._seen: dict[str, str] = {}
+        self._note = ""
         self._lay_out()
         self._set_accelerators()
         self._set_tab_order()
@@ -89,7 +91,8 @@ class Panel(QWidget):
         Args:
             note: One line; empty before the first run.
         """
-        self.tools.last_run.say(note or _NOT_RUN)
+        self._note = note
+        self._tell_about_drawing()
         cuda = self.fields["cuda"]
         if isinstance(cuda, CheckField):
             cuda.set_unavailable(why_no_cuda() or "")
@@ -149,3 +152,8 @@ class Panel(QWidget):
         drawn: DrawnPrompt
         for drawn, button in self.tools.buttons.items():
             button.setEnabled(PARAMETERS[drawn.parameter].is_used_in(value))
+        self._tell_about_drawing()
+
+    def _tell_about_drawing(self) -> None:
+        may_draw = any(button.isEnabled() for button in self.tools.buttons.values())
+        self.tools.last_run.say((self._note or _MAY_DRAW) if may_draw else _NO_DRAWING)

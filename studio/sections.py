@@ -65,8 +65,8 @@ class Section(QWidget):
         self.header.setFont(bold(self.header.font()))
         self.header.clicked.connect(lambda: self.set_open(not self._is_open))
         self._is_open = False
-        self._summary = Note(quiet_color)
-        self._summary.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        self.summary = Note(quiet_color)
+        self.summary.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self._lay_out()
         for field in self.grid.fields:
             field.changed.connect(self.summarize)
@@ -88,12 +88,12 @@ class Section(QWidget):
     def summarize(self) -> None:
         """Says what a folded section hides."""
         changed = sum(not field.is_default() for field in self.grid.fields)
-        self._summary.say(f"{changed} set" if changed and not self.is_open() else "")
+        self.summary.say(f"{changed} set" if changed and not self.is_open() else "")
 
     def _lay_out(self) -> None:
         head = QHBoxLayout()
         head.addWidget(self.header)
-        head.addWidget(self._summary, 1)
+        head.addWidget(self.summary, 1)
         head.addStretch(0)
         page = QVBoxLayout(self)
         page.setContentsMargins(0, 0, 0, 0)

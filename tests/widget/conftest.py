@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from PyQt6.QtWidgets import QApplication, QScrollArea
@@ -24,7 +25,7 @@ def qt() -> QApplication:
 @pytest.fixture
 def settle(qt: QApplication) -> Iterator[Callable[[], None]]:
     """Lets Qt do everything it has put off; light, and in the default font, again afterwards."""
-    from infer_segment_anything_3.tests.widget.measuring import light_palette
+    from infer_segment_anything_3.tools.widget_pictures import light_palette
 
     font = qt.font()
 
@@ -55,4 +56,22 @@ def panel(qt: QApplication, settle: Callable[[], None]) -> Iterator[Panel]:
     yield form
     scroll.close()
     scroll.deleteLater()
+    settle()
+
+
+@pytest.fixture
+def new_widget(ikomia_home: Path, settle: Callable[[], None]) -> Iterator[Callable[..., Any]]:
+    """Makes widgets as Studio does: ``new_widget(param=None)``."""
+    from infer_segment_anything_3.infer_segment_anything_3 import IkomiaPlugin
+
+    made = []
+
+    def make(param: Any = None) -> Any:
+        widget = IkomiaPlugin().get_widget_factory().create(param)
+        made.append(widget)
+        return widget
+
+    yield make
+    for widget in made:
+        widget.panel.window().close()
     settle()

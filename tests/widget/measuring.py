@@ -1,42 +1,43 @@
-"""Palettes and measures for looking at the widget."""
+"""Measures for looking at the widget."""
 
 from __future__ import annotations
 
-from PyQt6.QtGui import QColor, QPalette
-from PyQt6.QtWidgets import QWidget
+import re
+
+from PyQt6.QtWidgets import QAbstractButton, QComboBox, QLabel, QLineEdit, QWidget
 
 NARROW_PX, USUAL_PX = 320, 420
-
-
-def dark_palette() -> QPalette:
-    """A dark palette, with colours of its own for what is disabled."""
-    palette = QPalette(QColor("#3a3a3a"), QColor("#303030"))
-    for role, color in (
-        ("Base", "#3a3a3a"),
-        ("Text", "#dcdcdc"),
-        ("WindowText", "#dcdcdc"),
-        ("ButtonText", "#dcdcdc"),
-        ("PlaceholderText", "#909090"),
-        ("Highlight", "#4a90d9"),
-    ):
-        for group in (QPalette.ColorGroup.Active, QPalette.ColorGroup.Inactive):
-            palette.setColor(group, getattr(QPalette.ColorRole, role), QColor(color))
-        disabled = QColor("#7a7a7a")
-        if role.endswith("Text"):
-            palette.setColor(
-                QPalette.ColorGroup.Disabled, getattr(QPalette.ColorRole, role), disabled
-            )
-    return palette
-
-
-def light_palette() -> QPalette:
-    """Qt's own light palette, whatever the desktop has."""
-    return QPalette(QColor("#efefef"))
-
-
-PALETTES = {"light": light_palette, "dark": dark_palette}
 
 
 def visible(root: QWidget, kind: type) -> list[QWidget]:
     """The children of a kind that show."""
     return [child for child in root.findChildren(kind) if child.isVisibleTo(root)]
+
+
+def cramped(root: QWidget) -> list[str]:
+    """What is too small for its text, each with what it has and what it needs."""
+    found = [_short_of_room(w) for w in (*visible(root, QLabel), *visible(root, QAbstractButton))]
+    found += [_short_of_room(combo) for combo in visible(root, QComboBox)]
+    found += [_placeholder(line) for line in visible(root, QLineEdit)]
+    return [problem for problem in found if problem]
+
+
+def _short_of_room(widget: QWidget) -> str:
+    needed = widget.sizeHint()
+    if isinstance(widget, QLabel) and widget.wordWrap():
+        words = re.split(r"\s+", widget.text().replace("&", ""))
+        needed.setWidth(max(widget.fontMetrics().horizontalAdvance(word) for word in words))
+        needed.setHeight(widget.heightForWidth(widget.width()))
+    if isinstance(widget, QComboBox) and widget.isEditable():
+        return ""
+    fits = needed.width() <= widget.width() and needed.height() <= widget.height()
+    inside = widget.parentWidget() is None or widget.parentWidget().rect().contains(
+        widget.geometry()
+    )
+    name = getattr(widget, "text", widget.objectName)()
+    return "" if fits and inside else f"{name}: {widget.size()} of {needed}, inside: {inside}"
+
+
+def _placeholder(line: QLineEdit) -> str:
+    needed = line.fontMetrics().horizontalAdvance(line.placeholderText())
+    return "" if needed < line.width() else f"{line.objectName()}: {line.width()} of {needed}"

@@ -1,0 +1,159 @@
+"""Pictures of the widget for the README: each mode, light and dark.
+
+python -m infer_segment_anything_3.tools.widget_pictures [FOLDER]
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from PyQt6.QtCore import Qt
+from PyQt6.QtGui import QColor, QPalette, QPixmap
+from PyQt6.QtWidgets import QApplication, QPushButton, QScrollArea, QWidget
+
+from ..examples.ikomia_home import ikomia_home
+
+WIDTH_PX = 420
+
+
+@dataclasses.dataclass(frozen=True)
+class Occasion:
+    """A moment in a user's work.
+
+    Attributes:
+        values: Parameters, by name.
+        typed: What is typed over them and not applied yet, by name.
+        note: What the last run told.
+        unfolded: Sections that the user opened.
+    """
+
+    values: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    typed: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    note: str = ""
+    unfolded: tuple[str, ...] = ()
+
+
+OCCASIONS = {
+    "auto": Occasion(),
+    "object": Occasion(
+        {"prompt_mode": "object", "input_box": "[[120, 80, 420, 360]]", "refine": "True"},
+        note="The last run used 3 of 3 drawn prompts.",
+    ),
+    "concept": Occasion(
+        {
+            "prompt_mode": "concept",
+            "input_text": "person, red car:0.4",
+            "overlap": "best",
+            "tiles": "auto",
+        },
+        note="The last run used 1 of 2 drawn prompts.",
+    ),
+    "everything": Occasion(
+        {"prompt_mode": "everything", "points_per_side": "48", "model_name": "tiny_shapes"}
+    ),
+    "mistake": Occasion(
+        {"prompt_mode": "object"}, {"input_point": "[[300, 250], [320]]"}, unfolded=("points",)
+    ),
+}
+
+
+def light_palette() -> QPalette:
+    """A light palette, whatever the desktop has."""
+    return QPalette(QColor("#efefef"))
+
+
+def dark_palette() -> QPalette:
+    """A dark palette, with colours of its own for what is disabled."""
+    palette = QPalette(QColor("#3d3d3d"), QColor("#303030"))
+    groups = QPalette.ColorGroup
+    text = {"Text": "#dcdcdc", "WindowText": "#dcdcdc", "ButtonText": "#dcdcdc"}
+    for name, color in (text | {"PlaceholderText": "#8f8f8f", "Base": "#262626"}).items():
+        palette.setColor(getattr(QPalette.ColorRole, name), QColor(color))
+    for name in text:
+        palette.setColor(groups.Disabled, getattr(QPalette.ColorRole, name), QColor("#7d7d7d"))
+    palette.setColor(QPalette.ColorRole.Highlight, QColor("#4a90d9"))
+    return palette
+
+
+PALETTES = {"light": light_palette, "dark": dark_palette}
+
+
+def picture(widget: Any, occasion: Occasion, width_px: int) -> QPixmap:
+    """Shows a widget on an occasion and takes its picture, as tall as it needs to be.
+
+    Args:
+        widget: An ``InferSegmentAnything3Widget`` that nobody has changed.
+        occasion: What it shows.
+        width_px: How wide.
+    """
+    widget.parameters.set_values(widget.parameters.get_values() | dict(occasion.values))
+    widget.parameters.last_run_note = occasion.note
+    widget.on_parameters_changed()
+    for group, section in widget.panel.sections.items():
+        changed = not all(field.is_default() for field in section.grid.fields)
+        section.set_open(changed or group in occasion.unfolded)
+    for name, text in occasion.typed.items():
+        widget.panel.fields[name].editor.setText(text)
+    host = widget.panel.window()
+    host.setAttribute(Qt.WidgetAttribute.WA_DontShowOnScreen)
+    host.resize(width_px, 10 * width_px)
+    host.show()
+    _settle()
+    host.resize(width_px, _height_px(host))
+    _settle()
+    return host.grab()
+
+
+def _height_px(host: QWidget) -> int:
+    """What the form, the room around it and the host's button need."""
+    page = host.findChild(QScrollArea)
+    button = host.findChild(QPushButton, "CProcessBtn")
+    assert page is not None
+    assert button is not None
+    form = page.widget()
+    assert form is not None
+    outside = host.height() - page.viewport().height()  # type: ignore[union-attr]
+    return outside + max(form.heightForWidth(form.width()), form.minimumSizeHint().height())
+
+
+def _settle() -> None:
+    for _ in range(3):
+        QApplication.processEvents()
+
+
+def draw(folder: Path) -> None:
+    """Draws every occasion in both palettes.
+
+    Args:
+        folder: Where ``widget_<occasion>_<palette>.png`` go.
+    """
+    from ..infer_segment_anything_3 import IkomiaPlugin
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for palette_name, palette in PALETTES.items():
+        QApplication.setPalette(palette())
+        for name, occasion in OCCASIONS.items():
+            widget = IkomiaPlugin().get_widget_factory().create(None)
+            image = picture(widget, occasion, WIDTH_PX)
+            image.save(str(folder / f"widget_{name}_{palette_name}.png"))
+            widget.panel.window().close()
+
+
+def main() -> None:
+    """Draws them where the README looks for them."""
+    default = Path(__file__).resolve().parents[1] / "docs" / "images"
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", nargs="?", type=Path, default=default)
+    folder = parser.parse_args().folder
+    with ikomia_home():
+        application = QApplication([])
+        application.setStyle("fusion")
+        draw(folder.resolve())
+
+
+if __name__ == "__main__":
+    main()
