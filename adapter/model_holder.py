@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 import sys
+import warnings
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from .parameters import Settings
 
@@ -70,13 +73,19 @@ def _wanted(settings: Settings) -> tuple[str, str, str, bool]:
 
 
 def _load(settings: Settings) -> Engine:
-    import torch
+    with warnings.catch_warnings():
+        # Ikomia's OpenCV makes the processor flush the smallest floats to zero, which NumPy
+        # reports when the first of its users asks; the package still uses TorchScript.
+        warnings.filterwarnings("ignore", "The value of the smallest subnormal", UserWarning)
+        warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
+        np.finfo(np.float32), np.finfo(np.float64)
+        import torch
 
-    from ..engine import Engine
+        from ..engine import Engine
 
-    device = "cuda" if settings.cuda and torch.cuda.is_available() else "cpu"
-    if settings.cuda and device == "cpu":
-        logger.warning("cuda: no GPU that PyTorch can use, running on the CPU")
-    return Engine.load(
-        settings.model_name, settings.model_weight_file or None, device, settings.precision
-    )
+        device = "cuda" if settings.cuda and torch.cuda.is_available() else "cpu"
+        if settings.cuda and device == "cpu":
+            logger.warning("cuda: no GPU that PyTorch can use, running on the CPU")
+        return Engine.load(
+            settings.model_name, settings.model_weight_file or None, device, settings.precision
+        )
