@@ -52,6 +52,16 @@ from sam3.model.vl_combiner import SAM3VLBackbone  # noqa: E402
 from sam3.sam.mask_decoder import MaskDecoder  # noqa: E402
 from sam3.sam.transformer import RoPEAttention, TwoWayTransformer  # noqa: E402
 
+__all__ = [
+    "SAM3",
+    "TINY_SHAPES",
+    "Architecture",
+    "Sam3Image",
+    "build_model",
+    "build_model_without_weights",
+    "finish_assigned",
+]
+
 PATCH_PX = 14
 """Side of a ViT patch and stride of its feature map, in pixels of the model's input."""
 
@@ -212,9 +222,7 @@ def build_model(architecture: Architecture, bpe_path: str) -> Sam3Image:
     """
     a = architecture
     model = Sam3Image(
-        backbone=SAM3VLBackbone(
-            visual=_image_encoder(a), text=_text_encoder(a, bpe_path), scalp=1
-        ),
+        backbone=SAM3VLBackbone(visual=_image_encoder(a), text=_text_encoder(a, bpe_path), scalp=1),
         transformer=TransformerWrapper(
             encoder=_fusion_encoder(a), decoder=_query_decoder(a), d_model=a.width
         ),

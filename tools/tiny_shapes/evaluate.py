@@ -134,7 +134,7 @@ def background_obeyed(engine: Engine, scene: Scene, rng: np.random.Generator) ->
         point_labels=(1, 0),
     )
     mask = object_masks(engine, scene, [prompted])[0].full()
-    return np.count_nonzero(mask & second.mask) <= 0.05 * np.count_nonzero(second.mask)
+    return bool(np.count_nonzero(mask & second.mask) <= 0.05 * np.count_nonzero(second.mask))
 
 
 def evaluate(engine: Engine, count: int, seed: int = HELD_OUT_SEED) -> dict[str, float]:

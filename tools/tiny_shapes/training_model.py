@@ -1,0 +1,60 @@
+"""The model as training needs it: initialised, with its training-only outputs on."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from ...engine.architecture import Architecture, Sam3Image, build_model
+from ...engine.checkpoints import bpe_vocabulary
+
+
+def initialise(model: Sam3Image) -> None:
+    """Sets what the constructors leave uninitialised, and starts hard parts near a solution."""
+    text = model.backbone.language_backbone.encoder
+    nn.init.normal_(text.positional_embedding, std=0.02)
+    nn.init.normal_(text.text_projection, std=0.1)
+    # Frozen: a dozen words are told apart as well by random vectors, and the table is half
+    # of the model.
+    nn.init.normal_(text.token_embedding.weight, std=0.3)
+    text.token_embedding.weight.requires_grad_(False)
+    for parameter in model.parameters():
+        if not torch.isfinite(parameter).all() or parameter.abs().max() > 1e3:
+            nn.init.normal_(parameter, std=0.02)
+    with torch.no_grad():
+        decoder = model.transformer.decoder
+        per_side = math.ceil(math.sqrt(decoder.num_queries))
+        ticks = (torch.arange(per_side) + 0.5) / per_side
+        centres = torch.cartesian_prod(ticks, ticks)[: decoder.num_queries]
+        sizes = torch.full_like(centres, 0.2)
+        decoder.reference_points.weight.copy_(torch.logit(torch.cat([centres, sizes], dim=1)))
+        # A click must first find its own place: begin with queries and keys that compare
+        # positions with the same projection.
+        two_way = model.inst_interactive_predictor.model.sam_mask_decoder.transformer
+        attentions = [two_way.final_attn_token_to_image]
+        for layer in two_way.layers:
+            attentions += [layer.cross_attn_token_to_image, layer.cross_attn_image_to_token]
+        for attention in attentions:
+            nn.init.orthogonal_(attention.q_proj.weight, gain=1.5)
+            attention.k_proj.weight.copy_(attention.q_proj.weight)
+            attention.q_proj.bias.zero_()
+            attention.k_proj.bias.zero_()
+
+
+def for_training(architecture: Architecture, device: torch.device) -> Sam3Image:
+    """Builds the model with the training-only parts of its forward pass switched on.
+
+    Its children stay in eval mode: there is no dropout to switch, and their activation
+    checkpointing would only cost time at this size.
+    """
+    model = build_model(architecture, bpe_vocabulary()).to(device)
+    model.training = True
+    model.use_act_checkpoint_seg_head = False
+    return model
+
+
+def carried_over(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Weights that mean the same at another image side: all but the rotary tables."""
+    return {name: value for name, value in state.items() if "freqs_cis" not in name}

@@ -1,0 +1,171 @@
+"""Forward passes of both routes on random prompts, and their losses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...engine.architecture import Sam3Image
+from .losses import Targets, concept_loss, object_loss
+from .random_prompts import ConceptPrompts, ObjectPrompts, random_concepts, random_objects
+from .samples import Sample
+
+CONCEPTS_PER_IMAGE = 2
+OBJECTS_PER_IMAGE = 3
+REFINED_SHARE = 0.5
+"""Share of steps in which object prompts are refined with the mask they gave."""
+OBJECT_WEIGHT = 3.0
+
+
+def concept_outputs(
+    model: Sam3Image, features: dict[str, Any], prompts: ConceptPrompts, with_masks: Tensor
+) -> dict[str, Any]:
+    """Runs the concept route as ``Sam3Image.forward_grounding`` does, masks for some prompts.
+
+    Args:
+        model: The model.
+        features: What ``forward_image`` and ``forward_text`` gave.
+        prompts: P prompts.
+        with_masks: Indices of the prompts to predict masks for.
+
+    Returns:
+        The decoder's outputs, with ``mask_prompts``.
+    """
+    from sam3.model.data_misc import FindStage
+    from sam3.model.geometry_encoders import Prompt
+
+    device = with_masks.device
+    texts = sorted(set(prompts.texts))
+    features = {**features, **model.backbone.forward_text(texts, device=device)}
+    find = FindStage(
+        img_ids=prompts.image_index.to(device),
+        text_ids=torch.tensor([texts.index(t) for t in prompts.texts], device=device),
+        input_boxes=None,
+        input_boxes_mask=None,
+        input_boxes_label=None,
+        input_points=None,
+        input_points_mask=None,
+    )
+    exemplars = Prompt(
+        box_embeddings=prompts.exemplars.to(device),
+        box_labels=prompts.exemplar_labels.long().to(device),
+        box_mask=prompts.exemplar_padding.to(device),
+    )
+    prompt, prompt_mask, features = model._encode_prompt(features, find, exemplars)
+    features, encoded, _ = model._run_encoder(features, find, prompt, prompt_mask)
+    memory = encoded["encoder_hidden_states"]
+    outputs, queries = model._run_decoder(
+        memory=memory,
+        pos_embed=encoded["pos_embed"],
+        src_mask=encoded["padding_mask"],
+        out={},
+        prompt=prompt,
+        prompt_mask=prompt_mask,
+        encoder_out=encoded,
+    )
+    if len(with_masks):
+        model._run_segmentation_heads(
+            out=outputs,
+            backbone_out=features,
+            img_ids=find.img_ids[with_masks],
+            vis_feat_sizes=encoded["vis_feat_sizes"],
+            encoder_hidden_states=memory[:, with_masks],
+            prompt=prompt[:, with_masks],
+            prompt_mask=prompt_mask[with_masks],
+            hs=queries[:, with_masks],
+        )
+    outputs["mask_prompts"] = with_masks
+    return outputs
+
+
+def concept_terms(
+    model: Sam3Image, features: dict[str, Any], samples: list[Sample], rng: np.random.Generator
+) -> dict[str, Tensor]:
+    """Loss of random concept prompts."""
+    device = features["vision_features"].device
+    prompts = random_concepts(rng, samples, CONCEPTS_PER_IMAGE)
+    present = [p for p, wanted in enumerate(prompts.wanted) if wanted]
+    # The mask head is half of the work: one prompt an image is enough to teach it.
+    chosen = rng.permutation(np.array(present, np.int64))[: len(samples)]
+    with_masks = torch.as_tensor(np.sort(chosen), dtype=torch.long, device=device)
+    outputs = concept_outputs(model, features, prompts, with_masks)
+    images = prompts.image_index.tolist()
+    boxes = [samples[i].cxcywh[w] for i, w in zip(images, prompts.wanted, strict=True)]
+    coverage = [samples[i].coverage[w] for i, w in zip(images, prompts.wanted, strict=True)]
+    targets = Targets(
+        cxcywh=torch.from_numpy(np.concatenate(boxes)).to(device),
+        coverage=torch.from_numpy(np.concatenate(coverage)).to(device),
+        counts=[len(w) for w in prompts.wanted],
+    )
+    return concept_loss(outputs, targets)
+
+
+def object_terms(
+    model: Sam3Image, features: dict[str, Any], samples: list[Sample], rng: np.random.Generator
+) -> tuple[Tensor, float]:
+    """Loss of random object prompts, and the mean IoU of the single mask."""
+    tracker = model.inst_interactive_predictor.model
+    device = features["vision_features"].device
+    fpn = features["sam2_backbone_out"]["backbone_fpn"]
+    decoder = tracker.sam_mask_decoder
+    high_res = [decoder.conv_s0(fpn[0]), decoder.conv_s1(fpn[1])]
+    embedding = fpn[2] + tracker.no_mem_embed.view(1, -1, 1, 1)
+    prompts = random_objects(rng, samples, OBJECTS_PER_IMAGE)
+    index = prompts.image_index.to(device)
+    coverage = prompts.coverage.to(device)
+
+    def decode(coords: Tensor, labels: Tensor, masks: Tensor | None) -> tuple[Tensor, Tensor]:
+        sparse, dense = tracker.sam_prompt_encoder(
+            points=(coords.to(device), labels.to(device)), boxes=None, masks=masks
+        )
+        logits, quality = decoder.predict_masks(
+            image_embeddings=embedding[index],
+            image_pe=tracker.sam_prompt_encoder.get_dense_pe(),
+            sparse_prompt_embeddings=sparse,
+            dense_prompt_embeddings=dense,
+            repeat_image=False,
+            high_res_features=[f[index] for f in high_res],
+        )[:2]
+        return logits.float(), quality.float()
+
+    logits, quality = decode(prompts.coords, prompts.labels, None)
+    loss, iou = object_loss(logits, quality, coverage)
+    if rng.random() < REFINED_SHARE:
+        previous = logits[:, :1].detach().clamp(-32, 32)
+        coords, labels = corrected(rng, prompts, previous, side=samples[0].image.shape[-1])
+        refined = decode(coords, labels, previous)
+        loss = loss + object_loss(*refined, coverage)[0]
+    return OBJECT_WEIGHT * loss, float(iou[:, 0].mean())
+
+
+def corrected(
+    rng: np.random.Generator, prompts: ObjectPrompts, previous: Tensor, side: int
+) -> tuple[Tensor, Tensor]:
+    """Adds to each prompt a click where the mask it gave is wrong.
+
+    Args:
+        rng: Source of every random choice.
+        prompts: P prompts.
+        previous: Logits they gave, (P, 1, M, M).
+        side: Side of the model's input, in pixels.
+
+    Returns:
+        Coordinates (P, K + 1, 2) and labels (P, K + 1).
+    """
+    found = (previous[:, 0] > 0).cpu().numpy()
+    real = (prompts.coverage[:, 0] > 0.5).numpy()
+    cell_px = side / found.shape[-1]
+    clicks, labels = [], []
+    for f, r in zip(found, real, strict=True):
+        wrong = np.flatnonzero(f != r)
+        cell = int(rng.choice(wrong if len(wrong) else np.arange(f.size)))
+        y, x = divmod(cell, f.shape[1])
+        clicks.append([(x + 0.5) * cell_px - 0.5, (y + 0.5) * cell_px - 0.5])
+        labels.append(int(r[y, x]))
+    return (
+        torch.cat([prompts.coords, torch.tensor(clicks).float()[:, None]], dim=1),
+        torch.cat([prompts.labels, torch.tensor(labels, dtype=torch.int32)[:, None]], dim=1),
+    )
