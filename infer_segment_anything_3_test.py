@@ -28,13 +28,13 @@ def test(t: Any, data_dict: Mapping[str, Any]) -> tuple[dict[str, str], str]:
         The task's parameters, and ``OK`` or what went wrong.
     """
     if _has_sam3():
-        image = cv2.imread(data_dict["images"]["detection"]["coco"])[:, :, ::-1]
+        image = _read(data_dict["images"]["detection"]["coco"])
         parameters = {"model_name": "sam3", "input_text": "person"}
     else:
         image = _red_circle()
         parameters = {"model_name": "tiny_shapes", "input_text": "red circle"}
     logger.info("===== Test::%s, %s =====", t.name, parameters["model_name"])
-    t.get_input(0).set_image(np.ascontiguousarray(image))
+    t.get_input(0).set_image(image)
     t.set_parameters(parameters)
     return run_for_test(t)
 
@@ -48,6 +48,13 @@ def _has_sam3() -> bool:
     if os.environ.get(CHECKPOINT_VARIABLE):
         return True
     return model.repo_id is not None and cached_file(model.repo_id, model.filename) is not None
+
+
+def _read(path: str) -> npt.NDArray[np.uint8]:
+    bgr = cv2.imread(path)
+    if bgr is None:
+        raise FileNotFoundError(path)
+    return np.ascontiguousarray(bgr[:, :, ::-1], np.uint8)
 
 
 def _red_circle() -> npt.NDArray[np.uint8]:
