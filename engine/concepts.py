@@ -18,8 +18,8 @@ from torchvision.ops import box_convert
 
 from .caches import LruCache, tensor_bytes
 from .masks import upscaled_probability_masks
-from .prompts import BoxXyxy, ConceptPrompt
-from .results import Instance
+from .prompts import ConceptPrompt
+from .results import BoxXyxy, Instance
 
 VISUAL = "visual"
 """The text that tells the model to go by the exemplars alone; also their class name."""

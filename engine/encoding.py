@@ -122,5 +122,5 @@ def _shrunk(image: RgbImage, size_percent: float) -> RgbImage:
 def _content_key(image: RgbImage, size_percent: float) -> bytes:
     digest = hashlib.blake2b(digest_size=16)
     digest.update(repr((image.shape, size_percent)).encode())
-    digest.update(np.ascontiguousarray(image))
+    digest.update(np.ascontiguousarray(image).data)
     return digest.digest()
