@@ -45,6 +45,7 @@ class InferSegmentAnything3Widget(core.CWorkflowTaskWidget):
             self.panel.reveal(invalid[0])
             return
         self.parameters.set_values(self.panel.values())
+        self.panel.show_values(self.parameters.get_values())
         self.emit_apply(self.parameters)
 
     def on_parameters_changed(self) -> None:

@@ -16,7 +16,7 @@ NO_DEVICE = "No CUDA device is available: runs use the CPU."
 
 
 def why_no_cuda() -> str | None:
-    """Say why CUDA cannot be used here.
+    """Says why CUDA cannot be used here.
 
     Returns:
         None where it can be used, else one sentence for the user.

@@ -186,6 +186,11 @@ def test_it_follows_the_task_without_losing_edits_under_way(make_algo, open_stud
     assert studio.panel.values()["confidence_threshold"] == "0.7"
     assert studio.panel.values()["input_text"] == "red circle"
 
+    studio.click_apply()
+    studio.fill_in(input_text="typed while it runs")
+    studio.widget.on_parameters_changed()
+    assert studio.panel.values()["input_text"] == "typed while it runs"
+
 
 @pytest.mark.parametrize(
     ("label", "shape", "drawn_label"),
