@@ -13,7 +13,7 @@ _EXPECTED_SHAPE = "an image of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), 
 _MAX_8_BIT = 255
 _MAX_16_BIT = 65_535
 _OVERSHOOT = 0.01
-"""How far beyond its range, as a share of it, a resized or filtered float image may go."""
+"""How far beyond its range, as a share of white, a resized or filtered float image may go."""
 
 
 def to_rgb_uint8(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
@@ -76,5 +76,6 @@ def _tops(dtype: np.dtype[Any]) -> tuple[int, int]:
 
 
 def _is_in_range(low: Any, high: Any, top: int) -> bool:
-    slack = _OVERSHOOT * top if isinstance(low, np.floating) else 0
-    return bool(low >= -slack and high <= top + slack)
+    slack = _OVERSHOOT if isinstance(low, np.floating) else 0
+    # Measured against the largest value: -2..2 is no image in 0..255 but a normalised one.
+    return bool(low >= -slack * high and high <= top * (1 + slack))

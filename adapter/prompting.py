@@ -22,7 +22,6 @@ from .parameters import Settings
 
 Mode = Literal["object", "concept", "everything"]
 
-_NO_PROMPT = "no prompt: set input_text, input_point or input_box, or draw points or boxes"
 _NO_DETECTIONS = "no prompt: the earlier task found nothing"
 
 
@@ -79,8 +78,8 @@ def build_prompt(
     else:
         reading = _objects(settings, drawing, image_hw, previous)
     infos = _auto_infos(settings, drawing)
-    if reading.prompt is None:
-        infos += (_NO_DETECTIONS if drawing.is_from_task else _NO_PROMPT,)
+    if reading.prompt is None and drawing.is_from_task:
+        infos += (_NO_DETECTIONS,)
     return dataclasses.replace(reading, infos=infos, drawn_count=len(drawing))
 
 
