@@ -12,7 +12,7 @@ PLUGINS := $(HOME)/Ikomia/Plugins/Python
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test test-slow test-gpu test-network lint format install package bench \
-	heldout train audit lock clean
+	heldout readme train audit lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -64,6 +64,9 @@ bench: venv ## times and memory: see benchmarks/
 
 heldout: venv ## scores of the bundled model on scenes it never saw
 	$(PY) -m $(PACKAGE).tools.tiny_shapes.evaluate $(ARGS)
+
+readme: venv ## the README's generated tables: parameters and scores
+	$(PY) -m $(PACKAGE).tools.readme
 
 train: venv ## train the bundled model, or go on where it stopped
 	$(PY) -m $(PACKAGE).tools.tiny_shapes.train $(ARGS)

@@ -1,0 +1,86 @@
+"""Writes the README's generated tables: the parameters and the held-out scores.
+
+python -m infer_segment_anything_3.tools.readme
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from ..adapter.parameters import GROUPS, PARAMETERS
+
+ROOT = Path(__file__).parents[1]
+CARD = ROOT / "engine" / "weights" / "tiny_shapes.json"
+
+SCORES = {
+    "concept_f1": "text: F1 at IoU 0.5",
+    "concept_mean_iou": "text: mean IoU of what is matched",
+    "absent_found": "text: share of absent concepts that give an instance",
+    "exemplar_f1": "exemplar boxes: F1 at IoU 0.5",
+    "click_mean_iou": "one click inside a shape: mean IoU",
+    "box_mean_iou": "a box: mean IoU",
+    "background_obeyed": "a background click leaves the other shape out",
+    "refined_iou": "three clicks, each refining the last mask: mean IoU",
+    "unrefined_iou": "three clicks without refining: mean IoU",
+    "everything_recall": "everything: shapes found at IoU 0.7",
+    "everything_spurious": "everything: share of what is found that is no shape",
+    "tiles_recall": "tiles, 500 small shapes: recall at IoU 0.5",
+    "tiles_duplicates": "tiles, 500 small shapes: share of duplicates",
+}
+"""Names of the scores, in the order in which they are shown."""
+
+
+def parameter_table() -> str:
+    """The parameters as a Markdown table, in the order of the widget's sections."""
+    rows = ["| name | default | meaning |", "|---|---|---|"]
+    for group in GROUPS:
+        for parameter in PARAMETERS.values():
+            if parameter.group == group:
+                default = f"`{parameter.default}`" if parameter.default else "empty"
+                meaning = parameter.help.replace("|", "\\|")
+                rows.append(f"| `{parameter.name}` | {default} | {meaning} |")
+    return "\n".join(rows)
+
+
+def score_table() -> str:
+    """The bundled model's held-out scores as a Markdown table."""
+    held_out = json.loads(CARD.read_text())["held_out"]
+    rows = [f"| on {held_out['scenes']} scenes of 200 to 2000 px | |", "|---|---|"]
+    rows += [f"| {text} | {held_out[name]:.3f} |" for name, text in SCORES.items()]
+    return "\n".join(rows)
+
+
+TABLES = {"parameters": parameter_table, "held-out": score_table}
+
+
+def rewritten(readme: str) -> str:
+    """The README with its tables made anew.
+
+    Args:
+        readme: Its text.
+
+    Returns:
+        The text with whatever stands between the marks of each table replaced.
+
+    Raises:
+        ValueError: If a mark is missing.
+    """
+    for name, make in TABLES.items():
+        block = re.compile(rf"(<!-- {name}: [^>]*-->\n).*?(<!-- /{name} -->)", re.DOTALL)
+        found = block.search(readme)
+        if not found:
+            raise ValueError(f"README.md has no place for the table {name!r}")
+        readme = f"{readme[: found.start()]}{found[1]}{make()}\n{found[2]}{readme[found.end() :]}"
+    return readme
+
+
+def main() -> None:
+    """Rewrites README.md."""
+    path = ROOT / "README.md"
+    path.write_text(rewritten(path.read_text()))
+
+
+if __name__ == "__main__":
+    main()
