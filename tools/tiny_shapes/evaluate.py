@@ -80,7 +80,7 @@ def matched_ious(found: list[BoolImage], wanted: list[BoolImage]) -> list[float]
     Returns:
         ``min(N, M)`` numbers.
     """
-    table = np.array([[iou(f, w) for w in wanted] for f in found]).reshape(len(found), -1)
+    table = np.array([[iou(f, w) for w in wanted] for f in found]).reshape(len(found), len(wanted))
     rows, columns = linear_sum_assignment(-table)
     return [float(v) for v in table[rows, columns]]
 
