@@ -38,11 +38,10 @@ _home = Path(tempfile.mkdtemp(prefix="ikomia-home-"))
 _network = {"allowed": False}
 
 if not HAS_IKOMIA and "CI" not in os.environ:
-    collect_ignore = ["plugin"]
+    collect_ignore = ["plugin", "widget"]
 
 
-def pytest_configure() -> None:
-    """Sets the scene before the first test module is imported."""
+def _set_the_scene() -> None:
     plugins = _home / "Ikomia" / "Plugins" / "Python"
     plugins.mkdir(parents=True)
     (plugins / NAME).symlink_to(CHECKOUT, target_is_directory=True)
@@ -88,6 +87,10 @@ def _is_loopback(host: str | bytes | None) -> bool:
         return ipaddress.ip_address(text).is_loopback
     except ValueError:
         return False
+
+
+# Not in ``pytest_configure``: the conftest files below this one are imported before that.
+_set_the_scene()
 
 
 @pytest.fixture(autouse=True)
