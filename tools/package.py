@@ -71,6 +71,7 @@ REQUIRED_INFO = (
     "repository",
     "original_repository",
     "article",
+    "article_url",
     "journal",
     "year",
     "license",
@@ -224,7 +225,7 @@ def info_problems(info: dict[str, Any], folder: Path, version: str) -> list[str]
     # Ikomia resolves the icon from its plugin folder, some hosts from the plugin's own.
     if not any((root / icon).is_file() for root in (folder, folder.parent)):
         found.append(f"info.icon_path {icon!r} does not exist in the package")
-    for name in ("repository", "original_repository", "article", "documentation_link"):
+    for name in ("repository", "original_repository", "article_url", "documentation_link"):
         if info.get(name) and not str(info[name]).startswith("https://"):
             found.append(f"info.{name} is no https address: {info[name]!r}")
     return found
