@@ -1,0 +1,1 @@
+"""Commands for the makers of the plugin: training, scores, icon, package."""
