@@ -59,9 +59,9 @@ STAGES = (
     # The interactive decoder stays on a plateau for a thousand steps before it learns;
     # alone and small, those steps are cheap.
     Stage("objects, small", 112, 1400, 16, 1e-3, 0.8, concepts=False),
-    Stage("everything, small", 112, 2600, 16, 8e-4, 0.6, concepts=True),
-    Stage("everything, medium", 224, 3000, 8, 6e-4, 0.4, concepts=True),
-    Stage("everything, full size", TINY_SHAPES.image_size, 1300, 6, 4e-4, 0.01, concepts=True),
+    Stage("everything, small", 112, 2000, 16, 8e-4, 0.6, concepts=True),
+    Stage("everything", TINY_SHAPES.image_size, 1500, 8, 6e-4, 0.4, concepts=True),
+    Stage("everything, annealed", TINY_SHAPES.image_size, 3450, 8, 6e-4, 0.01, concepts=True),
 )
 
 EMA_DECAY = 0.998
