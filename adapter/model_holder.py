@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-import warnings
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from .parameters import Settings
 
@@ -59,7 +56,7 @@ class ModelHolder:
         if self.engine is None:
             return
         self.engine = None
-        from ..engine.engine import release_memory
+        from ..engine.portions import release_memory
 
         release_memory()
 
@@ -73,19 +70,17 @@ def _wanted(settings: Settings) -> tuple[str, str, str, bool]:
 
 
 def _load(settings: Settings) -> Engine:
-    with warnings.catch_warnings():
-        # Ikomia's OpenCV makes the processor flush the smallest floats to zero, which NumPy
-        # reports when the first of its users asks; the package still uses TorchScript.
-        warnings.filterwarnings("ignore", "The value of the smallest subnormal", UserWarning)
-        warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
-        np.finfo(np.float32), np.finfo(np.float64)
-        import torch
+    from ..engine.isolation import import_sam3
 
-        from ..engine import Engine
+    # Before the engine's modules, which import what warns and sets switches.
+    import_sam3()
+    import torch
 
-        device = "cuda" if settings.cuda and torch.cuda.is_available() else "cpu"
-        if settings.cuda and device == "cpu":
-            logger.warning("cuda: no GPU that PyTorch can use, running on the CPU")
-        return Engine.load(
-            settings.model_name, settings.model_weight_file or None, device, settings.precision
-        )
+    from ..engine import Engine
+
+    device = "cuda" if settings.cuda and torch.cuda.is_available() else "cpu"
+    if settings.cuda and device == "cpu":
+        logger.warning("cuda: no GPU that PyTorch can use, running on the CPU")
+    return Engine.load(
+        settings.model_name, settings.model_weight_file or None, device, settings.precision
+    )

@@ -17,7 +17,7 @@ from torch import Tensor
 from torchvision.ops import box_convert
 
 from .caches import LruCache, tensor_bytes
-from .masks import upscaled_probability_masks
+from .masks import CHUNK_BYTES, upscaled_probability_masks
 from .prompts import ConceptPrompt
 from .results import BoxXyxy, Instance
 
@@ -75,21 +75,20 @@ class Grounding:
         scores: (Q,) float32, presence times query probability.
         boxes_cxcywh: (Q, 4) float32, normalised.
         mask_head_inputs: What the mask head needs.
-        mask_logits: (Q', g, g) of the queries in ``mask_rows``, once computed.
-        mask_rows: Row of ``mask_logits`` for each query, -1 for none, (Q,) int64.
+        masks: Once computed: logits (Q', g, g) of some queries, and for each query its row
+            in them, -1 for none, (Q,) int64. In one, so that no interrupt parts them.
     """
 
     scores: Tensor
     boxes_cxcywh: Tensor
     mask_head_inputs: dict[str, Any]
-    mask_logits: Tensor | None = None
-    mask_rows: Tensor | None = None
+    masks: tuple[Tensor, Tensor] | None = None
 
     @property
     def nbytes(self) -> int:
         """Bytes it keeps alive, the image's own features apart."""
         own = {k: v for k, v in self.mask_head_inputs.items() if k != "backbone_feats"}
-        return tensor_bytes([self.scores, self.boxes_cxcywh, own, self.mask_logits])
+        return tensor_bytes([self.scores, self.boxes_cxcywh, own, self.masks])
 
 
 def prompted_state(
@@ -199,6 +198,7 @@ def instances_of(
     class_index: int,
     threshold: float,
     image_hw: tuple[int, int],
+    chunk_bytes: int = CHUNK_BYTES,
 ) -> list[Instance]:
     """Instances of one concept above a threshold, by falling score.
 
@@ -208,6 +208,7 @@ def instances_of(
         class_index: The concept's index.
         threshold: Instances at or below it are left out.
         image_hw: Size of the masks, in pixels.
+        chunk_bytes: Bound on the float32 masks in memory at a time; at least one is made.
 
     Returns:
         The instances. No network runs when none is above the threshold, or when the masks
@@ -217,7 +218,8 @@ def instances_of(
     if not len(kept):
         return []
     kept = kept[grounding.scores[kept].argsort(descending=True, stable=True)]
-    masks = upscaled_probability_masks(_mask_logits(model, grounding, kept, threshold), image_hw)
+    logits = _mask_logits(model, grounding, kept, threshold)
+    masks = upscaled_probability_masks(logits, image_hw, chunk_bytes)
     boxes = box_cxcywh_to_xyxy(grounding.boxes_cxcywh[kept])
     height, width = image_hw
     boxes = boxes * torch.tensor([width, height, width, height], device=boxes.device)
@@ -230,14 +232,14 @@ def instances_of(
 
 
 def _mask_logits(model: Sam3Image, grounding: Grounding, kept: Tensor, threshold: float) -> Tensor:
-    rows = grounding.mask_rows
-    if rows is None or grounding.mask_logits is None or bool((rows[kept] < 0).any()):
+    if grounding.masks is None or bool((grounding.masks[1][kept] < 0).any()):
         found = model.segmentation_head(**grounding.mask_head_inputs)["pred_masks"][0]
         wanted = (grounding.scores > min(threshold, MASK_FLOOR)).nonzero().squeeze(1)
         rows = torch.full_like(grounding.scores, -1, dtype=torch.long)
         rows[wanted] = torch.arange(len(wanted), device=rows.device)
-        grounding.mask_logits, grounding.mask_rows = found[wanted], rows
-    return grounding.mask_logits[rows[kept]]
+        grounding.masks = found[wanted], rows
+    logits, rows = grounding.masks
+    return logits[rows[kept]]
 
 
 def _box(box: list[float]) -> BoxXyxy:

@@ -26,6 +26,16 @@ MAX_BYTES = 2 * 1024**3
 A full-size image takes about 140 MB in float32, each concept asked of it about 10 MB more.
 """
 
+MAX_GROUNDINGS = 128
+"""Groundings kept of one image: more than the concepts of one prompt."""
+
+MAX_GROUNDING_BYTES = 1024**3
+"""Bytes of groundings kept of one image."""
+
+
+def _no_groundings() -> LruCache[tuple[Any, ...], Grounding]:
+    return LruCache(MAX_GROUNDINGS, MAX_GROUNDING_BYTES, lambda grounding: grounding.nbytes)
+
 
 @dataclasses.dataclass
 class EncodedImage:
@@ -37,13 +47,15 @@ class EncodedImage:
     """
 
     state: dict[str, Any]
-    groundings: dict[tuple[Any, ...], Grounding] = dataclasses.field(default_factory=dict)
+    groundings: LruCache[tuple[Any, ...], Grounding] = dataclasses.field(
+        default_factory=_no_groundings
+    )
 
     @property
     def nbytes(self) -> int:
         """Bytes it keeps alive; the position tables are shared by all images."""
         own = [holder["backbone_fpn"] for holder in _feature_holders(self.state)]
-        return tensor_bytes(own) + sum(g.nbytes for g in self.groundings.values())
+        return tensor_bytes(own) + self.groundings.nbytes
 
 
 class ImageEncoder:
@@ -101,6 +113,18 @@ class ImageEncoder:
     def _shared(self, position_table: Tensor) -> Tensor:
         # The package copies these constant tables for every image: 110 MB at full size.
         return self._positions.setdefault(tuple(position_table.shape), position_table)
+
+
+def check_rgb(image: RgbImage) -> None:
+    """Raises TypeError unless this is a non-empty (H, W, 3) uint8 array."""
+    good = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3
+    if not good or image.shape[2] != 3 or 0 in image.shape:
+        what = (
+            f"{image.dtype} of shape {image.shape}"
+            if isinstance(image, np.ndarray)
+            else str(type(image))
+        )
+        raise TypeError(f"image: expected a non-empty (H, W, 3) uint8 array, got {what}")
 
 
 def _feature_holders(state: dict[str, Any]) -> list[dict[str, Any]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import logging
 import threading
 import time
@@ -12,7 +11,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
 
 from .architecture import Sam3Image
@@ -28,10 +26,12 @@ from .concepts import (
     texts_of,
     thresholds_of,
 )
-from .encoding import EncodedImage, ImageEncoder, RgbImage
+from .encoding import EncodedImage, ImageEncoder, RgbImage, check_rgb
 from .everything import CLASS_NAME, segment_everything
 from .objects import ObjectDecoder, class_names_of, segment_objects
 from .openmp import full_teams
+from .portions import Portions, release_memory, within_memory
+from .precision import Precision, resolve_precision
 from .prompts import ConceptPrompt, ObjectPrompt, Prompt, check_against_image
 from .results import Instance, Result
 from .selection import selected
@@ -39,7 +39,6 @@ from .tiles import View, look_closer
 
 logger = logging.getLogger("infer_segment_anything_3")
 
-Precision = Literal["auto", "float32", "bfloat16"]
 StepCallback = Callable[[str], None]
 
 CONCEPTS_PER_FORWARD = {"cpu": 1, "cuda": 8}
@@ -111,8 +110,12 @@ class Engine:
             if engine is None:
                 started = time.perf_counter()
                 logger.info("loading %s from %s on %s", model_name, path, where)
-                model = load_model(model_name, path, where)
-                engine = cls(model, known.architecture().image_size, resolved)
+                size = known.architecture().image_size
+                engine = within_memory(
+                    lambda _: cls(load_model(model_name, path, where), size, resolved),
+                    Portions(),
+                    release_memory,
+                )
                 _engines[key] = engine
                 logger.info("loaded in %.1f s", time.perf_counter() - started)
         return engine
@@ -152,7 +155,8 @@ class Engine:
             input_size_percent: Shrinks the image before it is encoded (1 to 100); the
                 result keeps the size and coordinates of ``image``.
             on_step: Called after every step with its name; an exception it raises ends the
-                run and leaves the engine usable.
+                run and leaves the engine usable. Steps come again where a GPU out of memory
+                makes the run start over in smaller portions.
 
         Returns:
             What was found.
@@ -160,23 +164,39 @@ class Engine:
         Raises:
             TypeError: If ``image`` is not such an array.
             ValueError: If the prompt does not fit the image.
+            GpuMemoryError: If the GPU has no room for the run even in small portions.
         """
-        _check_image(image)
+        check_rgb(image)
         if not isinstance(prompt, Prompt):
             raise TypeError(f"prompt: expected a prompt of this package, got {type(prompt)}")
         prompt = check_against_image(prompt, (image.shape[0], image.shape[1]))
+        usual = Portions(concepts=CONCEPTS_PER_FORWARD.get(self.device.type, 1))
         with self._running():
-            if isinstance(prompt, ConceptPrompt):
-                return self._segment_concepts(image, prompt, input_size_percent, on_step)
-            decoder = self._object_decoder()
-            encoded, cached = self._encoder.encode(image, input_size_percent)
-            on_step("encode")
-            if isinstance(prompt, ObjectPrompt):
-                instances = segment_objects(decoder, encoded.state, prompt)
-                on_step("objects")
-                return Result(_hw(encoded), class_names_of(prompt), tuple(instances), cached)
-            instances = segment_everything(decoder, encoded.state, prompt, on_step)
-            return selected(Result(_hw(encoded), (CLASS_NAME,), tuple(instances), cached), prompt)
+            return within_memory(
+                lambda portions: self._answer(image, prompt, input_size_percent, on_step, portions),
+                usual,
+                self._encoder.cache.clear,
+            )
+
+    def _answer(
+        self,
+        image: RgbImage,
+        prompt: Prompt,
+        size_percent: float,
+        on_step: StepCallback,
+        portions: Portions,
+    ) -> Result:
+        if isinstance(prompt, ConceptPrompt):
+            return self._segment_concepts(image, prompt, size_percent, on_step, portions)
+        decoder = self._object_decoder()
+        encoded, cached = self._encoder.encode(image, size_percent)
+        on_step("encode")
+        if isinstance(prompt, ObjectPrompt):
+            instances = segment_objects(decoder, encoded.state, prompt, portions)
+            on_step("objects")
+            return Result(_hw(encoded), class_names_of(prompt), tuple(instances), cached)
+        instances = segment_everything(decoder, encoded.state, prompt, on_step, portions)
+        return selected(Result(_hw(encoded), (CLASS_NAME,), tuple(instances), cached), prompt)
 
     def _object_decoder(self) -> ObjectDecoder:
         if self._decoder is None:
@@ -187,12 +207,17 @@ class Engine:
         return self._decoder
 
     def _segment_concepts(
-        self, image: RgbImage, prompt: ConceptPrompt, size_percent: float, on_step: StepCallback
+        self,
+        image: RgbImage,
+        prompt: ConceptPrompt,
+        size_percent: float,
+        on_step: StepCallback,
+        portions: Portions,
     ) -> Result:
         def look(pixels: RgbImage, asked: ConceptPrompt, keep: bool, step: StepCallback) -> View:
             encoded, cached = self._encoder.encode(pixels, size_percent, keep)
             step("encode")
-            return View(*self._concepts_on(encoded, asked, step), cached)
+            return View(*self._concepts_on(encoded, asked, step, portions), cached)
 
         if prompt.tiles == 1:
             view = look(image, prompt, True, on_step)
@@ -208,37 +233,45 @@ class Engine:
         )
 
     def _concepts_on(
-        self, encoded: EncodedImage, prompt: ConceptPrompt, on_step: StepCallback
+        self,
+        encoded: EncodedImage,
+        prompt: ConceptPrompt,
+        on_step: StepCallback,
+        portions: Portions,
     ) -> tuple[tuple[Instance, ...], tuple[str, ...]]:
         """Instances of every concept on one encoded view, and the texts that filled it."""
         texts, thresholds = texts_of(prompt), thresholds_of(prompt)
-        groundings = self._groundings(encoded, texts, prompt)
+        groundings = self._groundings(encoded, texts, prompt, portions.concepts)
         instances: list[Instance] = []
         truncated = []
         for index, (text, threshold) in enumerate(zip(texts, thresholds, strict=True)):
             grounding = next(groundings)
-            found = instances_of(self.model, grounding, index, threshold, _hw(encoded))
+            found = instances_of(
+                self.model, grounding, index, threshold, _hw(encoded), portions.mask_bytes
+            )
             if len(found) == len(grounding.scores):
                 truncated.append(text)
             instances += found
             on_step(f"concept: {text}")
+        # Masks were added to the groundings since they were kept.
+        encoded.groundings.trim()
         return tuple(instances), tuple(truncated)
 
     def _groundings(
-        self, encoded: EncodedImage, texts: tuple[str, ...], prompt: ConceptPrompt
+        self, encoded: EncodedImage, texts: tuple[str, ...], prompt: ConceptPrompt, size: int
     ) -> Iterator[Grounding]:
         """Yields the grounding of each text in turn, computed a chunk at a time."""
         exemplars = (prompt.exemplars_xyxy, labels_of(prompt))
-        size = CONCEPTS_PER_FORWARD.get(self.device.type, 1)
         for start in range(0, len(texts), size):
             chunk = texts[start : start + size]
-            missing = [t for t in chunk if (t, *exemplars) not in encoded.groundings]
+            known = {text: encoded.groundings.get((text, *exemplars)) for text in chunk}
+            missing = [text for text in chunk if known[text] is None]
             states = [prompted_state(self._processor, encoded.state, t, prompt) for t in missing]
             if states:
                 for text, grounding in zip(missing, ground(self.model, states), strict=True):
-                    encoded.groundings[text, *exemplars] = grounding
-            for text in chunk:
-                yield encoded.groundings[text, *exemplars]
+                    encoded.groundings.put((text, *exemplars), grounding)
+                    known[text] = grounding
+            yield from (grounding for grounding in known.values() if grounding is not None)
 
     @contextlib.contextmanager
     def _running(self) -> Iterator[None]:
@@ -254,49 +287,6 @@ class Engine:
 
 _loading = threading.Lock()
 _engines: weakref.WeakValueDictionary[tuple[Any, ...], Engine] = weakref.WeakValueDictionary()
-
-
-def release_memory() -> None:
-    """Gives back what dropped engines held; call it after letting go of one."""
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-
-
-def resolve_precision(precision: Precision, device: torch.device) -> Literal["float32", "bfloat16"]:
-    """What ``auto`` means on a device.
-
-    Args:
-        precision: ``auto``, ``float32`` or ``bfloat16``.
-        device: Where the model runs.
-
-    Returns:
-        The precision to run in: bfloat16 where the hardware multiplies it natively.
-
-    Raises:
-        ValueError: If the name is unknown.
-    """
-    if precision not in ("auto", "float32", "bfloat16"):
-        raise ValueError(f"precision: expected 'auto', 'float32' or 'bfloat16', got {precision!r}")
-    if precision != "auto":
-        return precision
-    if device.type == "cuda":
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        # oneDNN emulates bfloat16 elsewhere, slower than float32.
-        native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return "bfloat16" if native else "float32"
-
-
-def _check_image(image: RgbImage) -> None:
-    good = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3
-    if not good or image.shape[2] != 3 or 0 in image.shape:
-        what = (
-            f"{image.dtype} of shape {image.shape}"
-            if isinstance(image, np.ndarray)
-            else str(type(image))
-        )
-        raise TypeError(f"image: expected a non-empty (H, W, 3) uint8 array, got {what}")
 
 
 def _hw(encoded: EncodedImage) -> tuple[int, int]:

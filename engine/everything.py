@@ -17,7 +17,8 @@ from torch import Tensor
 from torchvision.ops import masks_to_boxes, nms
 
 from .masks import upscaled_logit_masks
-from .objects import MAX_BATCH, ObjectDecoder
+from .objects import ObjectDecoder
+from .portions import Portions
 from .prompts import EverythingPrompt, PromptedObject
 from .results import Instance
 
@@ -41,6 +42,7 @@ def segment_everything(
     state: dict[str, Any],
     prompt: EverythingPrompt,
     on_step: Callable[[str], None],
+    portions: Portions,
 ) -> list[Instance]:
     """Finds candidates for everything in an image.
 
@@ -52,6 +54,7 @@ def segment_everything(
         state: The encoded image; its original size is that of the masks.
         prompt: Says how fine the grid is.
         on_step: Called after each batch of points.
+        portions: How many points go through the decoder at a time.
 
     Returns:
         Instances of one class, by falling predicted IoU; masks may still repeat each other
@@ -61,8 +64,8 @@ def segment_everything(
     grid = point_grid(prompt.points_per_side, image_hw)
     side = decoder.mask_side
     logits, scores = torch.empty(0, side, side), torch.empty(0)
-    for start in range(0, len(grid), MAX_BATCH):
-        batch = grid[start : start + MAX_BATCH]
+    for start in range(0, len(grid), portions.objects):
+        batch = grid[start : start + portions.objects]
         clicks = [PromptedObject(points_xy=((x, y),)) for x, y in batch.tolist()]
         decoded = decoder.decode(state, clicks, multimask=True, fill_holes=False)
         found = torch.from_numpy(decoded.logits).flatten(0, 1)
@@ -72,9 +75,9 @@ def segment_everything(
         # After every batch, so that memory holds different things only.
         kept = nms(masks_to_boxes(logits > decoder.mask_threshold), scores, SAME_BOX_IOU)
         logits, scores = logits[kept], scores[kept]
-        on_step(f"everything: {min(start + MAX_BATCH, len(grid))} of {len(grid)} points")
+        on_step(f"everything: {start + len(batch)} of {len(grid)} points")
     logits = decoder.with_holes_filled(logits.unsqueeze(1)).squeeze(1)
-    return list(_instances(logits, scores, image_hw, decoder.mask_threshold))
+    return list(_instances(logits, scores, image_hw, decoder.mask_threshold, portions.mask_bytes))
 
 
 def point_grid(points_per_side: int, image_hw: tuple[int, int]) -> npt.NDArray[np.float64]:
@@ -108,9 +111,13 @@ def is_stable(logits: Tensor, threshold: float) -> Tensor:
 
 
 def _instances(
-    logits: Tensor, scores: Tensor, image_hw: tuple[int, int], threshold: float
+    logits: Tensor,
+    scores: Tensor,
+    image_hw: tuple[int, int],
+    threshold: float,
+    mask_bytes: int,
 ) -> Iterator[Instance]:
-    masks = upscaled_logit_masks(logits, image_hw, threshold)
+    masks = upscaled_logit_masks(logits, image_hw, threshold, mask_bytes)
     for mask, score in zip(masks, scores.tolist(), strict=True):
         if mask.area:
             left, top, right, bottom = (float(v) for v in mask.xyxy)

@@ -18,7 +18,10 @@ import threading
 import warnings
 from collections.abc import Iterator
 
+import numpy as np
+
 _import_lock = threading.Lock()
+_attention_flags_lock = threading.Lock()
 
 _LEAVE_TRACES = (
     "cv2",
@@ -50,6 +53,9 @@ def import_sam3() -> None:
             warnings.catch_warnings(),
         ):
             warnings.simplefilter("ignore")
+            # Ikomia's OpenCV makes the processor flush the smallest floats to zero, which
+            # NumPy reports when the first of its users asks.
+            np.finfo(np.float32), np.finfo(np.float64)
             for name in _LEAVE_TRACES:
                 importlib.import_module(name)
 
@@ -107,19 +113,21 @@ def _unchanged_torch_flags() -> Iterator[None]:
 def unchanged_attention_flags() -> Iterator[None]:
     """Puts the process-wide choice of attention kernels back as it was.
 
-    Every click of the package switches all three on.
+    Every click of the package switches all three on. One thread at a time: of two, the one
+    that came second would take the first one's switches for the host's choice.
     """
     import torch
 
     cuda = torch.backends.cuda
-    flash, math, efficient = (
-        cuda.flash_sdp_enabled(),
-        cuda.math_sdp_enabled(),
-        cuda.mem_efficient_sdp_enabled(),
-    )
-    try:
-        yield
-    finally:
-        cuda.enable_flash_sdp(flash)
-        cuda.enable_math_sdp(math)
-        cuda.enable_mem_efficient_sdp(efficient)
+    with _attention_flags_lock:
+        flash, math, efficient = (
+            cuda.flash_sdp_enabled(),
+            cuda.math_sdp_enabled(),
+            cuda.mem_efficient_sdp_enabled(),
+        )
+        try:
+            yield
+        finally:
+            cuda.enable_flash_sdp(flash)
+            cuda.enable_math_sdp(math)
+            cuda.enable_mem_efficient_sdp(efficient)

@@ -17,11 +17,9 @@ from torch import Tensor
 
 from .isolation import unchanged_attention_flags
 from .masks import upscaled_logit_masks, with_holes_filled
+from .portions import Portions
 from .prompts import ObjectPrompt, PromptedObject
 from .results import BoxXyxy, Instance, Mask
-
-MAX_BATCH = 64
-"""Most objects in one decoder call: bounds its memory to about a gigabyte at full size."""
 
 
 class _LowResTransforms(SAM2Transforms):
@@ -135,7 +133,7 @@ def labels_of(prompted: PromptedObject) -> tuple[int, ...]:
 
 
 def segment_objects(
-    decoder: ObjectDecoder, state: dict[str, Any], prompt: ObjectPrompt
+    decoder: ObjectDecoder, state: dict[str, Any], prompt: ObjectPrompt, portions: Portions
 ) -> list[Instance]:
     """Segments every object of a prompt.
 
@@ -143,6 +141,7 @@ def segment_objects(
         decoder: The decoder.
         state: The encoded image; its original size is that of the masks.
         prompt: The objects; class indices follow :func:`class_names_of`.
+        portions: How many go through the decoder at a time.
 
     Returns:
         One instance for each object, in prompt order.
@@ -159,8 +158,8 @@ def segment_objects(
         groups[key].append(index)
     instances: dict[int, Instance] = {}
     for members in groups.values():
-        for start in range(0, len(members), MAX_BATCH):
-            batch = members[start : start + MAX_BATCH]
+        for start in range(0, len(members), portions.objects):
+            batch = members[start : start + portions.objects]
             objects = [prompt.objects[i] for i in batch]
             decoded = decoder.decode(state, objects, prompt.multimask)
             hw = state["original_height"], state["original_width"]
