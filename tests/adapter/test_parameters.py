@@ -37,8 +37,9 @@ def _any_utf_16(data):
 
 
 texts = st.binary(max_size=60).map(_any_utf_16)
+# Importing ikomia makes the processor flush subnormal numbers to zero.
 numbers = (
-    st.floats()
+    st.floats(allow_subnormal=False)
     | st.integers()
     | st.sampled_from([0, 1, 1e400, -0.0, 10**400, None, True])
     | st.just("1")

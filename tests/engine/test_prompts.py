@@ -1,6 +1,7 @@
 """Prompts refuse what is wrong by itself, and what does not fit the image."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -112,13 +113,14 @@ def check(prompt_class, values, refused):
 
 
 def test_arrays_and_lists_make_equal_hashable_prompts():
-    from_arrays = PromptedObject(
-        points_xy=np.array([[1, 2], [3, 4]]), point_labels=np.array([1, 0]), box_xyxy=list(BOX)
-    )
+    given: tuple[Any, ...] = (np.array([[1, 2], [3, 4]]), np.array([1, 0]), list(BOX))
+    from_arrays = PromptedObject(*given)
     from_tuples = PromptedObject(((1.0, 2.0), (3.0, 4.0)), (1, 0), BOX)
     assert from_arrays == from_tuples
-    assert hash(ObjectPrompt([from_arrays])) == hash(ObjectPrompt((from_tuples,)))
-    assert ConceptPrompt(["a  b"]) == ConceptPrompt(("a b",))
+    listed: Any = [from_arrays]
+    assert hash(ObjectPrompt(listed)) == hash(ObjectPrompt((from_tuples,)))
+    phrases: Any = ["a  b"]
+    assert ConceptPrompt(phrases) == ConceptPrompt(("a b",))
 
 
 @pytest.mark.parametrize(
@@ -140,17 +142,18 @@ def test_arrays_and_lists_make_equal_hashable_prompts():
     ],
 )
 def test_against_image(prompt, expected):
-    is_object = isinstance(prompt, PromptedObject)
-    asked = ObjectPrompt((prompt,)) if is_object else prompt
+    asked = ObjectPrompt((prompt,)) if isinstance(prompt, PromptedObject) else prompt
     if isinstance(expected, str):
         with pytest.raises(ValueError, match=f"^{expected}: expected .* 80 x 60 pixels, got "):
             check_against_image(asked, (60, 80))
         return
     fitted = check_against_image(asked, (60, 80))
-    assert (fitted.objects[0] if is_object else fitted) == dataclasses.replace(prompt, **expected)
+    found = fitted.objects[0] if isinstance(fitted, ObjectPrompt) else fitted
+    assert found == dataclasses.replace(prompt, **expected)
 
 
 def test_a_mask_to_refine_stays_when_the_box_is_clipped():
     prompted = PromptedObject(box_xyxy=(-5, 0, 10, 10), mask_input=LOGITS)
     fitted = check_against_image(ObjectPrompt((prompted,)), (60, 80))
+    assert isinstance(fitted, ObjectPrompt)
     assert fitted.objects[0].mask_input is LOGITS
