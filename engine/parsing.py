@@ -141,6 +141,7 @@ def concepts(name: str, text: str) -> tuple[Concept, ...]:
         return ()
     is_list = stripped.startswith("[") or _QUOTED_TUPLE.match(stripped) is not None
     entries = _phrases(name, stripped) if is_list else stripped.split(",")
+    checks.at_most(name, len(entries), checks.MAX_CONCEPTS, "concepts")
     read = [_concept(entry) for entry in entries]
     checked = checks.concepts(name, (entry.text for entry in read))
     return tuple(

@@ -276,9 +276,9 @@ def test_path(text, expected):
     "read", [parsing.points, parsing.point_labels, parsing.boxes, parsing.concepts, parsing.path]
 )
 def test_hostile_text_does_not_hang(read, text):
-    started = time.perf_counter()
+    started = time.process_time()
     outcome(read, text)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
 
 
 def test_errors_show_what_came_on_one_short_line():
