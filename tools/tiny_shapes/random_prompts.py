@@ -83,19 +83,22 @@ def _random_concept(
     shapes = range(len(sample.kinds))
     if rng.random() < 0.06:
         return str(rng.choice(ABSENT_WORDS)), [], []
-    if rng.random() < 0.2:
-        colour, kind = str(rng.choice(list(COLOURS))), str(rng.choice(KINDS))
-    else:
-        model = int(rng.integers(len(shapes)))
-        colour, kind = sample.colours[model], sample.kinds[model]
-    form = rng.choice(3, p=[0.6, 0.2, 0.2])
+    model = int(rng.integers(len(shapes)))
+    colour, kind = sample.colours[model], sample.kinds[model]
+    # Colours are learnt soon and shapes late, so most of what is absent has a colour that is
+    # there, and many prompts name a shape alone.
+    if rng.random() < 0.22:
+        kind = str(rng.choice(KINDS))
+        if rng.random() < 0.3:
+            colour = str(rng.choice(list(COLOURS)))
+    form = rng.choice(3, p=[0.45, 0.4, 0.15])
     text = (f"{colour} {kind}", kind, f"{colour} shape")[form]
     wanted = [
         i
         for i in shapes
         if (form == 1 or sample.colours[i] == colour) and (form == 2 or sample.kinds[i] == kind)
     ]
-    if not wanted or rng.random() < 0.7:
+    if not wanted or rng.random() < 0.8:
         return text, wanted, []
     return _with_exemplars(rng, sample, text, wanted)
 
