@@ -18,6 +18,7 @@ from infer_segment_anything_3.adapter.parameters import (
     salvaged,
     updated,
 )
+from infer_segment_anything_3.engine.checkpoints import MODELS
 
 VERSION_1 = {
     "input_size_percent": "100",
@@ -208,3 +209,7 @@ def test_the_table_imports_no_heavy_package():
         env={"PYTHONPATH": paths},
     )
     assert done.stdout.strip() == ""
+
+
+def test_the_models_offered_are_those_that_exist():
+    assert set(PARAMETERS["model_name"].choices) == set(MODELS)
