@@ -7,6 +7,7 @@ PyTorch or ``sam3`` before the first run.
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -86,6 +87,8 @@ class InferSegmentAnything3(dataprocess.C2dImageTask):
             own.set_values(param.get_values())
         self.set_param_object(own)
         self._session = Session()
+        # A run fills the task's only outputs, so threads take turns.
+        self._one_run = threading.RLock()
         self._is_running = False
         self._answer: Answer | None = None
 
@@ -128,19 +131,21 @@ class InferSegmentAnything3(dataprocess.C2dImageTask):
             ValueError: If the image or the prompt cannot be used.
             RuntimeError: If the weights cannot be had.
         """
-        self._session.allow_start()
-        self._answer = None
-        self._is_running = True
-        try:
-            self.begin_task_run()
-            outputs.clear(self)
-            self._fill_outputs()
-        except BaseException:
-            outputs.clear(self)
-            raise
-        finally:
-            self._is_running = False
-        self.end_task_run()
+        with self._one_run:
+            self._session.allow_start()
+            self._answer = None
+            self._is_running = True
+            try:
+                self.begin_task_run()
+                outputs.clear(self)
+                self._fill_outputs()
+                self.end_task_run()
+            except BaseException:
+                self._answer = None
+                outputs.clear(self)
+                raise
+            finally:
+                self._is_running = False
 
     def get_image_with_mask(self) -> RgbImage:
         """Draws the instances of the last run over its image.

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from .isolation import import_sam3
+from .isolation import import_sam3, without_warnings
 
 import_sam3()
 
@@ -488,7 +488,9 @@ def _geometry_encoder(a: Architecture) -> GeometryEncoder:
 
 
 def _interactive_predictor(a: Architecture) -> SAM3InteractiveImagePredictor:
-    predictor = SAM3InteractiveImagePredictor(_tracker(a), max_hole_area=a.max_hole_area)
+    tracker = _tracker(a)
+    with without_warnings():  # it uses TorchScript, which is deprecated
+        predictor = SAM3InteractiveImagePredictor(tracker, max_hole_area=a.max_hole_area)
     # The package states these for side 1008 only.
     predictor._bb_feat_sizes = [(a.mask_side // k, a.mask_side // k) for k in (1, 2, 4)]
     return predictor

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-_import_lock = threading.Lock()
+_warnings_lock = threading.Lock()
 _attention_flags_lock = threading.Lock()
 
 _LEAVE_TRACES = (
@@ -43,7 +43,7 @@ def import_sam3() -> None:
     Raises:
         ImportError: If ``sam3`` or one of its undeclared dependencies is missing.
     """
-    with _import_lock:
+    with _warnings_lock:
         if "sam3.model.sam3_image_processor" in sys.modules:
             return
         with (
@@ -58,6 +58,18 @@ def import_sam3() -> None:
             np.finfo(np.float32), np.finfo(np.float64)
             for name in _LEAVE_TRACES:
                 importlib.import_module(name)
+
+
+@contextlib.contextmanager
+def without_warnings() -> Iterator[None]:
+    """Keeps what the package does from warning the user, who can do nothing about it.
+
+    One thread at a time: filters belong to the process, and of two threads that change them
+    by turns one puts back what the other had changed.
+    """
+    with _warnings_lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 @contextlib.contextmanager
