@@ -25,9 +25,6 @@ OVERLAP = 0.25
 CROWDED_SHARE = 0.5
 """With more of its queries taken, a view may be missing things."""
 
-SMALL_SHARE = 0.08
-"""Things smaller than this share of the image's long side deserve a closer look."""
-
 MAX_AUTO_SIDE = 12
 """Most tiles along a side that are chosen by themselves."""
 
@@ -67,9 +64,10 @@ def look_closer(
 ) -> View:
     """Runs a prompt whose ``tiles`` is not 1.
 
-    With ``tiles`` 0 the whole image is seen first, and then those concepts on tiles that
-    :func:`needs_a_closer_look`; exemplars, which show one place of the whole image, leave
-    it at that.
+    With ``tiles`` 0 the whole image is seen first, and then, unless the model saw all its
+    pixels and had queries to spare, as many tiles as :func:`automatic_grid` says; twice as
+    many a side as long as one is still full. Exemplars, which show one place of the whole
+    image, leave it at the first look.
 
     Args:
         image: (H, W, 3) uint8.
@@ -96,16 +94,20 @@ def look_closer(
     image_hw = image.shape[0], image.shape[1]
     whole = look(image, prompt, True, on_step)
     by_class = [[i for i in whole.instances if i.class_index == k] for k in every]
-    again = [k for k in every if needs_a_closer_look(by_class[k], queries, image_hw, image_size)]
+    rows, columns = automatic_grid(image_hw, image_size)
+    saw_all_pixels = rows == columns == 1
+    crowd = CROWDED_SHARE * queries
+    again = [k for k in every if not saw_all_pixels or len(by_class[k]) > crowd]
     if prompt.exemplars_xyxy or not again:
         return whole
-    rows, columns = (max(2, n) for n in automatic_grid(image_hw, image_size))
+    if saw_all_pixels:
+        rows = columns = 2
     large = [i for k in again for i in by_class[k]]
     while True:
         closer = _look_at_tiles(image, prompt, again, (rows, columns), look, on_step, large)
-        if not closer.truncated or 2 * max(rows, columns) > MAX_AUTO_SIDE:
+        if not closer.truncated or rows == columns == MAX_AUTO_SIDE:
             break
-        rows, columns = 2 * rows, 2 * columns
+        rows, columns = (min(2 * n, MAX_AUTO_SIDE) for n in (rows, columns))
     kept = [i for k in every if k not in again for i in by_class[k]]
     return View((*kept, *closer.instances), closer.truncated, whole.was_cached)
 
@@ -185,29 +187,6 @@ def automatic_grid(image_hw: tuple[int, int], image_size: int) -> tuple[int, int
         for n in image_hw
     )
     return height, width
-
-
-def needs_a_closer_look(
-    instances: Sequence[Instance], queries: int, image_hw: tuple[int, int], image_size: int
-) -> bool:
-    """Whether tiles may find more of a concept than the whole image gave.
-
-    Args:
-        instances: What one concept gave on the whole image.
-        queries: The most it could give.
-        image_hw: Height and width of the image, in pixels.
-        image_size: Side of the model's input, in pixels.
-
-    Returns:
-        Whether the queries are taken; or, for an image that had to be shrunk, whether the
-        things are small or none was found.
-    """
-    if len(instances) > CROWDED_SHARE * queries:
-        return True
-    if automatic_grid(image_hw, image_size) == (1, 1):
-        return False
-    sides = [_longer_side(i.mask) for i in instances if i.mask.area]
-    return not sides or float(np.median(sides)) < SMALL_SHARE * max(image_hw)
 
 
 def find_on_tiles(
