@@ -15,7 +15,7 @@ from sam3.model.sam3_image import Sam3Image
 from sam3.model.utils.sam1_utils import SAM2Transforms
 from torch import Tensor
 
-from .isolation import unchanged_attention_flags
+from .isolation import unchanged_attention_flags, without_warnings
 from .masks import upscaled_logit_masks, with_holes_filled
 from .portions import Portions
 from .prompts import ObjectPrompt, PromptedObject
@@ -62,16 +62,17 @@ class ObjectDecoder:
             model: A model with an interactive predictor.
         """
         own = model.inst_interactive_predictor
-        self._predictor = SAM3InteractiveImagePredictor(
-            own.model, mask_threshold=own.mask_threshold
-        )
+        with without_warnings():  # both use TorchScript, which is deprecated
+            self._predictor = SAM3InteractiveImagePredictor(
+                own.model, mask_threshold=own.mask_threshold
+            )
+            self._predictor._transforms = _LowResTransforms(
+                resolution=own._transforms.resolution,
+                mask_threshold=own.mask_threshold,
+                max_hole_area=own._transforms.max_hole_area,
+                max_sprinkle_area=own._transforms.max_sprinkle_area,
+            )
         self._predictor._bb_feat_sizes = own._bb_feat_sizes
-        self._predictor._transforms = _LowResTransforms(
-            resolution=own._transforms.resolution,
-            mask_threshold=own.mask_threshold,
-            max_hole_area=own._transforms.max_hole_area,
-            max_sprinkle_area=own._transforms.max_sprinkle_area,
-        )
         self.mask_threshold: float = own.mask_threshold
         self.mask_side: int = own._bb_feat_sizes[0][0]
         self._max_hole_area: float = own._transforms.max_hole_area
