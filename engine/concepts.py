@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from sam3.model.box_ops import box_cxcywh_to_xyxy
 from sam3.model.data_misc import FindStage
 from sam3.model.geometry_encoders import Prompt as GeometricPrompt
 from sam3.model.sam3_image import Sam3Image
@@ -17,15 +15,12 @@ from torch import Tensor
 from torchvision.ops import box_convert
 
 from .caches import LruCache, tensor_bytes
-from .masks import CHUNK_BYTES, upscaled_probability_masks
+from .grounding import Grounding
 from .prompts import ConceptPrompt
-from .results import BoxXyxy, Instance
+from .results import Instance
 
 VISUAL = "visual"
 """The text that tells the model to go by the exemplars alone; also their class name."""
-
-MASK_FLOOR = 0.05
-"""Masks of queries above this score are kept, so that a threshold can move down to it."""
 
 MAX_TEXTS = 1000
 
@@ -65,30 +60,6 @@ class PromptProcessor(Sam3Processor):
 
     def _forward_grounding(self, state: dict[str, Any]) -> dict[str, Any]:
         return state
-
-
-@dataclasses.dataclass
-class Grounding:
-    """What the decoder gives for one concept on one image; masks follow when asked for.
-
-    Attributes:
-        scores: (Q,) float32, presence times query probability.
-        boxes_cxcywh: (Q, 4) float32, normalised.
-        mask_head_inputs: What the mask head needs.
-        masks: Once computed: logits (Q', g, g) of some queries, and for each query its row
-            in them, -1 for none, (Q,) int64. In one, so that no interrupt parts them.
-    """
-
-    scores: Tensor
-    boxes_cxcywh: Tensor
-    mask_head_inputs: dict[str, Any]
-    masks: tuple[Tensor, Tensor] | None = None
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes it keeps alive, the image's own features apart."""
-        own = {k: v for k, v in self.mask_head_inputs.items() if k != "backbone_feats"}
-        return tensor_bytes([self.scores, self.boxes_cxcywh, own, self.masks])
 
 
 def prompted_state(
@@ -173,11 +144,13 @@ def ground(model: Sam3Image, states: list[dict[str, Any]]) -> list[Grounding]:
         encoder_out=encoded,
     )
     presence = out["presence_logit_dec"].sigmoid().unsqueeze(1)
-    scores = (out["pred_logits"].sigmoid() * presence).squeeze(-1).float()
+    scores = (out["pred_logits"].sigmoid() * presence).float()
+    # In one transfer, so that a GPU is waited for once; what follows is small.
+    found = torch.cat([scores, out["pred_boxes"].float()], dim=-1).cpu()
     return [
         Grounding(
-            scores=scores[i],
-            boxes_cxcywh=out["pred_boxes"][i].float(),
+            scores=found[i, :, 0].contiguous(),
+            boxes_cxcywh=found[i, :, 1:].contiguous(),
             mask_head_inputs={
                 "backbone_feats": features["backbone_fpn"],
                 # The head looks at the last layer's queries only.
@@ -192,61 +165,6 @@ def ground(model: Sam3Image, states: list[dict[str, Any]]) -> list[Grounding]:
     ]
 
 
-def instances_of(
-    model: Sam3Image,
-    grounding: Grounding,
-    class_index: int,
-    threshold: float,
-    image_hw: tuple[int, int],
-    chunk_bytes: int = CHUNK_BYTES,
-) -> list[Instance]:
-    """Instances of one concept above a threshold, by falling score.
-
-    Args:
-        model: The model.
-        grounding: What was decoded for the concept.
-        class_index: The concept's index.
-        threshold: Instances at or below it are left out.
-        image_hw: Size of the masks, in pixels.
-        chunk_bytes: Bound on the float32 masks in memory at a time; at least one is made.
-
-    Returns:
-        The instances. No network runs when none is above the threshold, or when the masks
-        are there from an earlier call.
-    """
-    kept = (grounding.scores > threshold).nonzero().squeeze(1)
-    if not len(kept):
-        return []
-    kept = kept[grounding.scores[kept].argsort(descending=True, stable=True)]
-    logits = _mask_logits(model, grounding, kept, threshold)
-    masks = upscaled_probability_masks(logits, image_hw, chunk_bytes)
-    boxes = box_cxcywh_to_xyxy(grounding.boxes_cxcywh[kept])
-    height, width = image_hw
-    boxes = boxes * torch.tensor([width, height, width, height], device=boxes.device)
-    return [
-        Instance(class_index=class_index, score=score, box_xyxy=_box(box), mask=mask)
-        for score, box, mask in zip(
-            grounding.scores[kept].tolist(), boxes.tolist(), masks, strict=True
-        )
-    ]
-
-
-def _mask_logits(model: Sam3Image, grounding: Grounding, kept: Tensor, threshold: float) -> Tensor:
-    if grounding.masks is None or bool((grounding.masks[1][kept] < 0).any()):
-        found = model.segmentation_head(**grounding.mask_head_inputs)["pred_masks"][0]
-        wanted = (grounding.scores > min(threshold, MASK_FLOOR)).nonzero().squeeze(1)
-        rows = torch.full_like(grounding.scores, -1, dtype=torch.long)
-        rows[wanted] = torch.arange(len(wanted), device=rows.device)
-        grounding.masks = found[wanted], rows
-    logits, rows = grounding.masks
-    return logits[rows[kept]]
-
-
-def _box(box: list[float]) -> BoxXyxy:
-    left, top, right, bottom = box
-    return left, top, right, bottom
-
-
 def thresholds_of(prompt: ConceptPrompt) -> tuple[float, ...]:
     """The threshold of each text."""
     own = prompt.thresholds or (None,) * len(texts_of(prompt))
@@ -257,6 +175,3 @@ def sorted_by_class(instances: Sequence[Instance]) -> tuple[Instance, ...]:
     """Instances by class, then falling score."""
     order = np.lexsort(([-i.score for i in instances], [i.class_index for i in instances]))
     return tuple(instances[k] for k in order)
-
-
-StepCallback = Callable[[str], None]

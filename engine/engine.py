@@ -16,10 +16,8 @@ import torch
 from .architecture import Sam3Image
 from .checkpoints import find_weights, load_model, pretrained, supports_objects, weights_identity
 from .concepts import (
-    Grounding,
     PromptProcessor,
     ground,
-    instances_of,
     labels_of,
     prompted_state,
     sorted_by_class,
@@ -28,6 +26,8 @@ from .concepts import (
 )
 from .encoding import EncodedImage, ImageEncoder, RgbImage, check_rgb
 from .everything import CLASS_NAME, segment_everything
+from .grounding import Grounding, instances_of
+from .masks import CHUNK_BYTES, GPU_CHUNK_BYTES
 from .objects import ObjectDecoder, class_names_of, segment_objects
 from .openmp import full_teams
 from .portions import Portions, release_memory, within_memory
@@ -170,7 +170,10 @@ class Engine:
         if not isinstance(prompt, Prompt):
             raise TypeError(f"prompt: expected a prompt of this package, got {type(prompt)}")
         prompt = check_against_image(prompt, (image.shape[0], image.shape[1]))
-        usual = Portions(concepts=CONCEPTS_PER_FORWARD.get(self.device.type, 1))
+        usual = Portions(
+            concepts=CONCEPTS_PER_FORWARD.get(self.device.type, 1),
+            mask_bytes=GPU_CHUNK_BYTES if self.device.type == "cuda" else CHUNK_BYTES,
+        )
         with self._running():
             return within_memory(
                 lambda portions: self._answer(image, prompt, input_size_percent, on_step, portions),

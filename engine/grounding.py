@@ -1,0 +1,139 @@
+"""What the decoder gives for one concept on one image, and the instances made from it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import torch
+from sam3.model.box_ops import box_cxcywh_to_xyxy
+from sam3.model.sam3_image import Sam3Image
+from torch import Tensor
+
+from .caches import tensor_bytes
+from .masks import CHUNK_BYTES, upscaled_probability_masks
+from .results import BoxXyxy, Instance, Mask
+
+MASK_FLOOR = 0.05
+"""Masks of queries above this score are kept, so that a threshold can move down to it."""
+
+MAX_FINISHED_BYTES = 64 * 1024**2
+"""Bytes of finished masks kept for each grounding, so that a threshold moves at once."""
+
+
+@dataclasses.dataclass
+class Grounding:
+    """What the decoder gives for one concept on one image; masks follow when asked for.
+
+    Attributes:
+        scores: (Q,) float32, presence times query probability, on the CPU.
+        boxes_cxcywh: (Q, 4) float32, normalised, on the CPU.
+        mask_head_inputs: What the mask head needs, on the model's device.
+        masks: Once computed: logits (Q', g, g) of some queries, and for each query its row
+            in them, -1 for none, (Q,) int64 on the CPU. In one, so that no interrupt parts
+            them.
+        finished: Masks of the image's size by query, which answers share; never changed.
+    """
+
+    scores: Tensor
+    boxes_cxcywh: Tensor
+    mask_head_inputs: dict[str, Any]
+    masks: tuple[Tensor, Tensor] | None = None
+    finished: dict[int, Mask] = dataclasses.field(default_factory=dict)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes it keeps alive, the image's own features apart."""
+        own = {k: v for k, v in self.mask_head_inputs.items() if k != "backbone_feats"}
+        return tensor_bytes([self.scores, self.boxes_cxcywh, own, self.masks]) + _mask_bytes(
+            self.finished
+        )
+
+
+def instances_of(
+    model: Sam3Image,
+    grounding: Grounding,
+    class_index: int,
+    threshold: float,
+    image_hw: tuple[int, int],
+    chunk_bytes: int = CHUNK_BYTES,
+) -> list[Instance]:
+    """Instances of one concept above a threshold, by falling score.
+
+    Args:
+        model: The model.
+        grounding: What was decoded for the concept.
+        class_index: The concept's index.
+        threshold: Instances at or below it are left out.
+        image_hw: Size of the masks, in pixels.
+        chunk_bytes: Bound on the float32 masks in memory at a time; at least one is made.
+
+    Returns:
+        The instances. No network runs when none is above the threshold, or when the masks
+        are there from an earlier call.
+    """
+    kept = (grounding.scores > threshold).nonzero().squeeze(1)
+    if not len(kept):
+        return []
+    kept = kept[grounding.scores[kept].argsort(descending=True, stable=True)]
+    masks = _masks(model, grounding, kept, threshold, image_hw, chunk_bytes)
+    height, width = image_hw
+    boxes = box_cxcywh_to_xyxy(grounding.boxes_cxcywh[kept])
+    boxes = boxes * torch.tensor([width, height, width, height])
+    return [
+        Instance(class_index=class_index, score=score, box_xyxy=_box(box), mask=mask)
+        for score, box, mask in zip(
+            grounding.scores[kept].tolist(), boxes.tolist(), masks, strict=True
+        )
+    ]
+
+
+def _masks(
+    model: Sam3Image,
+    grounding: Grounding,
+    kept: Tensor,
+    threshold: float,
+    image_hw: tuple[int, int],
+    chunk_bytes: int,
+) -> list[Mask]:
+    """Masks of some queries, those finished before as they are."""
+    known = grounding.finished
+    queries = kept.tolist()
+    new = [query for query in queries if query not in known]
+    if new:
+        logits = _mask_logits(model, grounding, torch.tensor(new), threshold)
+        made = list(upscaled_probability_masks(logits, image_hw, chunk_bytes))
+        for mask in made:
+            mask.crop.flags.writeable = False
+        known = {**known, **dict(zip(new, made, strict=True))}
+        if _mask_bytes(known) <= MAX_FINISHED_BYTES:
+            grounding.finished = known
+    return [known[query] for query in queries]
+
+
+def _mask_logits(model: Sam3Image, grounding: Grounding, kept: Tensor, threshold: float) -> Tensor:
+    if grounding.masks is None or bool((grounding.masks[1][kept] < 0).any()):
+        found = model.segmentation_head(**grounding.mask_head_inputs)["pred_masks"][0]
+        wanted = (grounding.scores > min(threshold, MASK_FLOOR)).nonzero().squeeze(1)
+        rows = torch.full_like(grounding.scores, -1, dtype=torch.long)
+        rows[wanted] = torch.arange(len(wanted))
+        grounding.masks = _selected(found, wanted), rows
+    logits, rows = grounding.masks
+    return _selected(logits, rows[kept])
+
+
+def _selected(rows: Tensor, index: Tensor) -> Tensor:
+    """Some rows of a tensor on any device, by an index on the CPU."""
+    if rows.is_cuda:
+        # From pinned memory the GPU takes the index while the host goes on.
+        index = index.pin_memory().to(rows.device, non_blocking=True)
+    return rows[index]
+
+
+def _mask_bytes(masks: dict[int, Mask]) -> int:
+    return sum(mask.crop.nbytes for mask in masks.values())
+
+
+def _box(box: list[float]) -> BoxXyxy:
+    left, top, right, bottom = box
+    return left, top, right, bottom
