@@ -66,6 +66,10 @@ class RunData(DataDictIO):
         """
         DataDictIO.save(self, path if path.endswith(".json") else f"{path}.json")
 
+    def clear_data(self) -> None:
+        """Leaves no data. What somebody took of an earlier run stays theirs."""
+        self.data = {}
+
 
 def declare(task: Any) -> None:
     """Adds the static outputs to a task that has its image output only."""
