@@ -27,8 +27,14 @@ CLASS_NAME = "object"
 MIN_PREDICTED_IOU = 0.88
 """Candidates that the model rates lower are left out; the paper's value."""
 
-MIN_STABILITY = 0.95
-"""Likewise for candidates that change more with the threshold; the paper's value."""
+MAX_CHANGE = 0.05
+"""Likewise for candidates that change more with the threshold; the paper's value.
+
+It is meant for masks of :data:`PAPER_GRID_SIDE` cells a side. The rim that changes is about
+a cell wide on any grid, so on a coarser one it is a larger share of the mask.
+"""
+
+PAPER_GRID_SIDE = 256
 
 STABILITY_OFFSET = 1.0
 """How far the threshold is moved to both sides, in logits; the paper's value."""
@@ -107,7 +113,8 @@ def is_stable(logits: Tensor, threshold: float) -> Tensor:
     """
     strict = (logits > threshold + STABILITY_OFFSET).flatten(1).sum(dim=1)
     lax = (logits > threshold - STABILITY_OFFSET).flatten(1).sum(dim=1)
-    return (strict > 0) & (strict >= MIN_STABILITY * lax)
+    min_stability = 1 - MAX_CHANGE * PAPER_GRID_SIDE / logits.shape[-1]
+    return (strict > 0) & (strict >= min_stability * lax)
 
 
 def _instances(

@@ -29,21 +29,24 @@ def test_points_are_the_centres_of_equal_cells(
 
 
 @pytest.mark.parametrize(
-    ("inside", "rim", "outside", "stable"),
+    ("side", "inside", "rim", "outside", "stable"),
     [
-        (10.0, -10.0, -10.0, True),
-        (10.0, 0.5, -10.0, False),
-        (0.9, -10.0, -10.0, False),
-        (-9.0, -9.0, -9.0, False),
-        (10.0, 10.0, 10.0, True),
+        (256, 10.0, -10.0, -10.0, True),
+        (256, 10.0, 0.5, -10.0, False),
+        (256, 0.9, -10.0, -10.0, False),
+        (256, -9.0, -9.0, -9.0, False),
+        (256, 10.0, 10.0, 10.0, True),
+        # On a coarse grid a rim of one cell is a larger share of the same mask.
+        (64, 10.0, 0.5, -10.0, True),
+        (64, 0.9, -10.0, -10.0, False),
     ],
 )
 def test_a_mask_is_stable_if_the_threshold_hardly_matters(
-    inside: float, rim: float, outside: float, stable: bool
+    side: int, inside: float, rim: float, outside: float, stable: bool
 ) -> None:
-    logits = torch.full((1, 40, 40), outside)
-    logits[:, 8:32, 8:32] = rim
-    logits[:, 10:30, 10:30] = inside
+    logits = torch.full((1, side, side), outside)
+    logits[:, 9:51, 9:51] = rim
+    logits[:, 10:50, 10:50] = inside
     assert is_stable(logits, 0.0).tolist() == [stable]
 
 
