@@ -56,7 +56,7 @@ def _parts(crop: npt.NDArray[np.bool_]) -> list[tuple[Ring, list[Ring]]]:
     doubled = crop.astype(np.uint8).repeat(2, axis=0).repeat(2, axis=1)
     contours, hierarchy = cv2.findContours(doubled, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
     parts: dict[int, tuple[Ring, list[Ring]]] = {}
-    rings = [(contour[:, 0, :] + 1) // 2 for contour in contours]
+    rings = [(contour[:, 0, :].astype(np.float64) + 1) // 2 for contour in contours]
     for index, (*_, parent) in enumerate(hierarchy[0]):
         if parent < 0:
             parts[index] = (rings[index], [])
