@@ -145,7 +145,7 @@ def draw(answer: Answer) -> RgbImage:
         A new image, (H, W, 3) uint8, RGB; the background is as it was.
     """
     drawn = answer.image.copy()
-    outline_px = max(1, round(min(drawn.shape[:2]) / 300))
+    outline_px = max(1, round(min(drawn.shape[:2]) / 200))
     colors = class_colors(answer.result.class_names, answer.colors)
     for instance in _bottom_up(answer.result):
         color, crop = colors[instance.class_index], instance.mask.crop
@@ -225,13 +225,10 @@ def _overlay(
     result: Result, class_map: npt.NDArray[np.uint8], colors: Sequence[RgbColor]
 ) -> npt.NDArray[np.uint8]:
     """What Studio lays over the image, (H, W, 4) uint8, RGBA: transparent background."""
-    overlay = np.zeros(result.image_hw, np.uint32)
-    boxes = np.array([i.mask.xyxy for i in result.instances if i.mask.crop.size])
-    if len(boxes):
-        rgba = np.array([(0, 0, 0, 0), *((*color, 255) for color in colors)], np.uint8)
-        (left, top), (right, bottom) = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
-        inside = slice(top, bottom), slice(left, right)
-        overlay[inside] = np.take(rgba.view(np.uint32).ravel(), class_map[inside])
+    rgba = np.array([(0, 0, 0, 0), *((*color, 255) for color in colors)], np.uint8)
+    overlay = np.empty(result.image_hw, np.uint32)
+    # "clip" writes straight into ``out``; no value of the map is beyond the table.
+    np.take(rgba.view(np.uint32).ravel(), class_map, out=overlay, mode="clip")
     return overlay.view(np.uint8).reshape(*result.image_hw, 4)
 
 
