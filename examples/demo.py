@@ -23,8 +23,8 @@ from .panels import Panel, side_by_side
 
 RgbImage = npt.NDArray[np.uint8]
 
-SCENE_SEED = 7
-SCENE_HW = (600, 800)
+SCENE_SEED = 77
+SCENE_TEXT = "circle, orange square, star"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         shown = _segment(image, text, options.model)
     _print_table(shown)
     out.parent.mkdir(parents=True, exist_ok=True)
-    panels = [Panel(s.title, _summary(s.objects), s.overlay, s.point_xy, s.box_xyxy) for s in shown]
+    panels = [Panel(s.title, _legend(s.objects), s.overlay, s.point_xy, s.box_xyxy) for s in shown]
     side_by_side(panels).save(out)
     print(f"\n{out}")
     return 0
@@ -86,10 +86,13 @@ def _image_and_text(options: argparse.Namespace) -> tuple[RgbImage, str]:
     from ..tools.tiny_shapes.scenes import draw_scene
 
     scene = draw_scene(
-        np.random.default_rng(SCENE_SEED), side_range_px=SCENE_HW, count_range=(6, 6)
+        np.random.default_rng(SCENE_SEED),
+        side_range_px=(600, 900),
+        count_range=(6, 6),
+        max_aspect=1.5,
+        extent_range=(0.2, 0.4),
     )
-    kinds = [shape.kind for shape in scene.shapes]
-    return scene.image, options.text or ", ".join(sorted(set(kinds), key=kinds.index)[:3])
+    return scene.image, options.text or SCENE_TEXT
 
 
 def _segment(image: RgbImage, text: str, model: str) -> list[Shown]:
@@ -130,13 +133,18 @@ def _pointed_at(
     return (int(x), int(y)), (left, top, left + width, top + height)
 
 
-def _summary(objects: Sequence[Any]) -> str:
-    if not objects:
-        return "nothing found"
-    scores = [found.confidence for found in objects]
-    if len(scores) == 1:
-        return f"1 instance, score {scores[0]:.2f}"
-    return f"{len(scores)} instances, scores {min(scores):.2f} to {max(scores):.2f}"
+def _legend(objects: Sequence[Any]) -> list[tuple[tuple[int, int, int], str]]:
+    """Each class once, in its color, with how many there are and how sure the model is."""
+    by_class: dict[str, list[Any]] = {}
+    for found in objects:
+        by_class.setdefault(found.label, []).append(found)
+    entries = []
+    for label, members in by_class.items():
+        red, green, blue = (int(channel) for channel in members[0].color[:3])
+        count = f"{len(members)} x " if len(members) > 1 else ""
+        best = max(found.confidence for found in members)
+        entries.append(((red, green, blue), f"{count}{label}  {best:.2f}"))
+    return entries or [((180, 184, 194), "nothing found")]
 
 
 def _print_table(shown: Sequence[Shown]) -> None:

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 PICTURE_WIDTH_PX = 560
 MARGIN_PX = 28
-TITLE_SIZE, SUMMARY_SIZE = 22, 17
+TITLE_SIZE, LEGEND_SIZE = 22, 17
 _PAGE, _INK, _QUIET, _MARK = "#f5f6f8", "#1d2330", "#697083", "#ffffff"
 
 
@@ -21,14 +21,14 @@ class Panel:
 
     Attributes:
         title: Goes above it.
-        summary: Goes below it.
+        legend: Goes below it: colored entries, RGB and text.
         image: (H, W, 3) uint8, RGB.
         point_xy: A click to mark, in pixels of the image.
         box_xyxy: A box to mark, in pixels of the image.
     """
 
     title: str
-    summary: str
+    legend: Sequence[tuple[tuple[int, int, int], str]]
     image: npt.NDArray[np.uint8]
     point_xy: tuple[int, int] | None = None
     box_xyxy: tuple[int, int, int, int] | None = None
@@ -45,12 +45,12 @@ def side_by_side(panels: Sequence[Panel]) -> Image.Image:
     """
     pictures = [_marked(panel) for panel in panels]
     height = max(picture.height for picture in pictures)
-    title_height, summary_height = TITLE_SIZE + 14, SUMMARY_SIZE + 12
+    title_height, legend_height = TITLE_SIZE + 14, LEGEND_SIZE + 12
     page = Image.new(
         "RGB",
         (
             MARGIN_PX + len(panels) * (PICTURE_WIDTH_PX + MARGIN_PX),
-            2 * MARGIN_PX + title_height + height + summary_height,
+            2 * MARGIN_PX + title_height + height + legend_height,
         ),
         _PAGE,
     )
@@ -59,7 +59,7 @@ def side_by_side(panels: Sequence[Panel]) -> Image.Image:
     for panel, picture in zip(panels, pictures, strict=True):
         _write(draw, (left, MARGIN_PX), panel.title, TITLE_SIZE, _INK)
         page.paste(picture, (left, top), _rounded(picture.size))
-        _write(draw, (left, top + height + 10), panel.summary, SUMMARY_SIZE, _QUIET)
+        _write_legend(draw, (left, top + height + 12), panel.legend)
         left += PICTURE_WIDTH_PX + MARGIN_PX
     return page
 
@@ -86,6 +86,23 @@ def _rounded(size: tuple[int, int]) -> Image.Image:
     mask = Image.new("L", (size[0] * 4, size[1] * 4))
     ImageDraw.Draw(mask).rounded_rectangle((0, 0, *mask.size), 40, fill=255)
     return mask.resize(size, Image.Resampling.LANCZOS)
+
+
+def _write_legend(
+    draw: ImageDraw.ImageDraw,
+    xy: tuple[int, int],
+    legend: Sequence[tuple[tuple[int, int, int], str]],
+) -> None:
+    font = ImageFont.load_default(LEGEND_SIZE)
+    x, y = xy
+    for color, text in legend:
+        width = LEGEND_SIZE + 4 + int(draw.textlength(text, font))
+        if x + width > xy[0] + PICTURE_WIDTH_PX:
+            break
+        dot = (x, y + 3, x + LEGEND_SIZE - 4, y + LEGEND_SIZE - 1)
+        draw.rounded_rectangle(dot, 4, fill=color)
+        draw.text((x + LEGEND_SIZE + 2, y), text, _QUIET, font)
+        x += width + 20
 
 
 def _write(
