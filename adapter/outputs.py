@@ -68,7 +68,7 @@ class RunData(DataDictIO):
 
     def clear_data(self) -> None:
         """Leaves no data. What somebody took of an earlier run stays theirs."""
-        self.data = {}
+        self.data: dict[str, Any] = {}
 
 
 def declare(task: Any) -> None:
