@@ -311,6 +311,55 @@ class GeometryEncoder(SequenceGeometryEncoder):
             return super()._encode_boxes(*args, **kwargs)
 
 
+class _TensorsOnce(TorchFunctionMode):
+    """Makes each ``torch.tensor(...)`` of constants once, for this thread, while entered."""
+
+    def __init__(self, made: dict[str, Tensor]) -> None:
+        super().__init__()
+        self._made = made
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func is not torch.tensor:
+            return func(*args, **kwargs)
+        key = repr((args, kwargs))
+        if key not in self._made:
+            with torch.inference_mode(False):
+                self._made[key] = func(*args, **kwargs)
+        return self._made[key]
+
+
+class FusionEncoder(TransformerEncoderFusion):
+    """The package's fusion encoder, which sends its table of sizes to a GPU once, not each run.
+
+    The host waits for such a copy until the GPU has done all that was asked before.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._tables: dict[str, Tensor] = {}
+
+    def _prepare_multilevel_features(self, *args: Any, **kwargs: Any) -> Any:
+        with _TensorsOnce(self._tables):
+            return super()._prepare_multilevel_features(*args, **kwargs)
+
+
+class QueryDecoder(TransformerDecoder):
+    """The package's query decoder, told the size of its feature map instead of asking a GPU.
+
+    The package compares it as tensors, and the host waits seven times a layer.
+    """
+
+    def __init__(self, feature_side: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._feature_hw = (feature_side, feature_side)
+
+    def _get_rpb_matrix(self, reference_boxes: Tensor, feat_size: Any) -> Tensor:
+        return super()._get_rpb_matrix(reference_boxes, self._feature_hw)
+
+
 def _sine(channels: int) -> PositionEmbeddingSine:
     return PositionEmbeddingSine(
         num_pos_feats=channels, normalize=True, scale=None, temperature=10000
@@ -371,8 +420,8 @@ def _text_encoder(a: Architecture, bpe_path: str) -> VETextEncoder:
     )
 
 
-def _fusion_encoder(a: Architecture) -> TransformerEncoderFusion:
-    return TransformerEncoderFusion(
+def _fusion_encoder(a: Architecture) -> FusionEncoder:
+    return FusionEncoder(
         layer=TransformerEncoderLayer(
             activation="relu",
             d_model=a.width,
@@ -395,10 +444,11 @@ def _fusion_encoder(a: Architecture) -> TransformerEncoderFusion:
     )
 
 
-def _query_decoder(a: Architecture) -> TransformerDecoder:
+def _query_decoder(a: Architecture) -> QueryDecoder:
     # Without ``resolution`` and ``stride`` the coordinate cache fills on first use, on the
     # right device and with the same values; with them it is allocated on "cuda".
-    return TransformerDecoder(
+    return QueryDecoder(
+        feature_side=a.patches_per_side,
         layer=TransformerDecoderLayer(
             activation="relu",
             d_model=a.width,

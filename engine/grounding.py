@@ -11,7 +11,7 @@ from sam3.model.sam3_image import Sam3Image
 from torch import Tensor
 
 from .caches import tensor_bytes
-from .masks import CHUNK_BYTES, upscaled_probability_masks
+from .masks import CHUNK_BYTES, on_device, upscaled_probability_masks
 from .results import BoxXyxy, Instance, Mask
 
 MASK_FLOOR = 0.05
@@ -117,17 +117,9 @@ def _mask_logits(model: Sam3Image, grounding: Grounding, kept: Tensor, threshold
         wanted = (grounding.scores > min(threshold, MASK_FLOOR)).nonzero().squeeze(1)
         rows = torch.full_like(grounding.scores, -1, dtype=torch.long)
         rows[wanted] = torch.arange(len(wanted))
-        grounding.masks = _selected(found, wanted), rows
+        grounding.masks = found[on_device(wanted, found.device)], rows
     logits, rows = grounding.masks
-    return _selected(logits, rows[kept])
-
-
-def _selected(rows: Tensor, index: Tensor) -> Tensor:
-    """Some rows of a tensor on any device, by an index on the CPU."""
-    if rows.is_cuda:
-        # From pinned memory the GPU takes the index while the host goes on.
-        index = index.pin_memory().to(rows.device, non_blocking=True)
-    return rows[index]
+    return logits[on_device(rows[kept], logits.device)]
 
 
 def _mask_bytes(masks: dict[int, Mask]) -> int:

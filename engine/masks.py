@@ -73,6 +73,13 @@ def _upscaled_chunks(
         ).squeeze(1)
 
 
+def on_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor from the CPU on another device, for which the host does not wait."""
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
+
+
 def with_holes_filled(logits: Tensor, max_area: float, threshold: float = 0.0) -> Tensor:
     """Fills small holes as ``SAM2Transforms.postprocess_masks`` does, before upscaling.
 

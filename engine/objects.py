@@ -16,7 +16,7 @@ from sam3.model.utils.sam1_utils import SAM2Transforms
 from torch import Tensor
 
 from .isolation import unchanged_attention_flags, without_warnings
-from .masks import upscaled_logit_masks, with_holes_filled
+from .masks import on_device, upscaled_logit_masks, with_holes_filled
 from .portions import Portions
 from .prompts import ObjectPrompt, PromptedObject
 from .results import BoxXyxy, Instance, Mask
@@ -30,6 +30,34 @@ class _LowResTransforms(SAM2Transforms):
 
     def postprocess_masks(self, masks: Tensor, orig_hw: tuple[int, int]) -> Tensor:
         return with_holes_filled(masks.float(), self.max_hole_area, self.mask_threshold)
+
+
+class _Predictor(SAM3InteractiveImagePredictor):
+    """The package's predictor, which brings its three answers to the host in one transfer."""
+
+    def predict(
+        self,
+        point_coords: Tensor | None = None,
+        point_labels: Tensor | None = None,
+        box: Tensor | None = None,
+        mask_input: Tensor | None = None,
+        multimask_output: bool = True,
+        return_logits: bool = False,
+        normalize_coords: bool = True,
+    ) -> tuple[npt.NDArray[np.float32], ...]:
+        refined, points_xy, labels, boxes = self._prep_prompts(
+            point_coords, point_labels, box, mask_input, normalize_coords
+        )
+        found = self._predict(
+            points_xy, labels, boxes, refined, multimask_output, return_logits=return_logits
+        )
+        sizes = [part.numel() for part in found]
+        parts = torch.cat([part.float().flatten() for part in found]).cpu().split(sizes)
+        return tuple(
+            # A copy: what is kept of one answer must not keep the others.
+            part.view(own.shape).clone().numpy()
+            for part, own in zip(parts, found, strict=True)
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,9 +91,7 @@ class ObjectDecoder:
         """
         own = model.inst_interactive_predictor
         with without_warnings():  # both use TorchScript, which is deprecated
-            self._predictor = SAM3InteractiveImagePredictor(
-                own.model, mask_threshold=own.mask_threshold
-            )
+            self._predictor = _Predictor(own.model, mask_threshold=own.mask_threshold)
             self._predictor._transforms = _LowResTransforms(
                 resolution=own._transforms.resolution,
                 mask_threshold=own.mask_threshold,
@@ -100,7 +126,8 @@ class ObjectDecoder:
             C = 3 candidates with ``multimask``, else C = 1.
         """
         first = objects[0]
-        prompts: dict[str, Any] = {"multimask_output": multimask, "return_logits": True}
+        options = {"multimask_output": multimask, "return_logits": True}
+        prompts: dict[str, npt.NDArray[Any]] = {}
         if first.points_xy:
             prompts["point_coords"] = np.array([o.points_xy for o in objects], np.float32)
             prompts["point_labels"] = np.array([labels_of(o) for o in objects], np.int32)
@@ -108,11 +135,13 @@ class ObjectDecoder:
             prompts["box"] = np.array([o.box_xyxy for o in objects], np.float32)
         if first.mask_input is not None:
             prompts["mask_input"] = np.stack([o.mask_input for o in objects])  # type: ignore[misc]
+        device = self._predictor.device
+        sent = {k: on_device(torch.from_numpy(v), device) for k, v in prompts.items()}
         self._predictor._transforms.max_hole_area = self._max_hole_area if fill_holes else 0.0
         holder = SimpleNamespace(inst_interactive_predictor=self._predictor)
         try:
             with unchanged_attention_flags():
-                found = Sam3Image.predict_inst(holder, state, **prompts)
+                found = Sam3Image.predict_inst(holder, state, **sent, **options)
         finally:
             self._predictor.reset_predictor()
         self.calls += 1
