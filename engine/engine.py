@@ -198,8 +198,8 @@ class Engine:
             instances = segment_objects(decoder, encoded.state, prompt, portions)
             on_step("objects")
             return Result(_hw(encoded), class_names_of(prompt), tuple(instances), cached)
-        instances = segment_everything(decoder, encoded.state, prompt, on_step, portions)
-        return selected(Result(_hw(encoded), (CLASS_NAME,), tuple(instances), cached), prompt)
+        found = segment_everything(decoder, encoded.state, prompt, on_step, portions)
+        return selected(Result(_hw(encoded), (CLASS_NAME,), found, cached), prompt)
 
     def _object_decoder(self) -> ObjectDecoder:
         if self._decoder is None:

@@ -21,6 +21,7 @@ from .objects import ObjectDecoder
 from .portions import Portions
 from .prompts import EverythingPrompt, PromptedObject
 from .results import Instance
+from .selection import best_of_rivals
 
 CLASS_NAME = "object"
 
@@ -42,6 +43,10 @@ STABILITY_OFFSET = 1.0
 SAME_BOX_IOU = 0.7
 """Of candidates whose boxes overlap more the best-rated stays; the paper's value."""
 
+SAME_MASK_IOU = 0.5
+"""Likewise for masks, which the paper does not compare: parts and pairs of a thing that a
+better-rated mask shows whole and alone."""
+
 
 def segment_everything(
     decoder: ObjectDecoder,
@@ -49,7 +54,7 @@ def segment_everything(
     prompt: EverythingPrompt,
     on_step: Callable[[str], None],
     portions: Portions,
-) -> list[Instance]:
+) -> tuple[Instance, ...]:
     """Finds candidates for everything in an image.
 
     Masks stay at the size in which the decoder makes them until it is known which of
@@ -63,8 +68,7 @@ def segment_everything(
         portions: How many points go through the decoder at a time.
 
     Returns:
-        Instances of one class, by falling predicted IoU; masks may still repeat each other
-        where their boxes differ.
+        Instances of one class, by falling predicted IoU.
     """
     image_hw = state["original_height"], state["original_width"]
     grid = point_grid(prompt.points_per_side, image_hw)
@@ -74,16 +78,18 @@ def segment_everything(
         batch = grid[start : start + portions.objects]
         clicks = [PromptedObject(points_xy=((x, y),)) for x, y in batch.tolist()]
         decoded = decoder.decode(state, clicks, multimask=True, fill_holes=False)
-        found = torch.from_numpy(decoded.logits).flatten(0, 1)
+        candidates = torch.from_numpy(decoded.logits).flatten(0, 1)
         rated = torch.from_numpy(decoded.scores).flatten()
-        good = (rated > MIN_PREDICTED_IOU) & is_stable(found, decoder.mask_threshold)
-        logits, scores = torch.cat([logits, found[good]]), torch.cat([scores, rated[good]])
+        good = (rated > MIN_PREDICTED_IOU) & is_stable(candidates, decoder.mask_threshold)
+        logits, scores = torch.cat([logits, candidates[good]]), torch.cat([scores, rated[good]])
         # After every batch, so that memory holds different things only.
         kept = nms(masks_to_boxes(logits > decoder.mask_threshold), scores, SAME_BOX_IOU)
         logits, scores = logits[kept], scores[kept]
         on_step(f"everything: {start + len(batch)} of {len(grid)} points")
     logits = decoder.with_holes_filled(logits.unsqueeze(1)).squeeze(1)
-    return list(_instances(logits, scores, image_hw, decoder.mask_threshold, portions.mask_bytes))
+    threshold, mask_bytes = decoder.mask_threshold, portions.mask_bytes
+    found = list(_instances(logits, scores, image_hw, threshold, mask_bytes))
+    return best_of_rivals(found, SAME_MASK_IOU)
 
 
 def point_grid(points_per_side: int, image_hw: tuple[int, int]) -> npt.NDArray[np.float64]:

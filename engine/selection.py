@@ -34,7 +34,7 @@ def selected(result: Result, prompt: ConceptPrompt | EverythingPrompt) -> Result
         The result without the instances that were not wanted, in the same order.
     """
     instances = large_enough(result.instances, prompt.min_area_px)
-    if isinstance(prompt, EverythingPrompt) or prompt.overlap == "best":
+    if isinstance(prompt, ConceptPrompt) and prompt.overlap == "best":
         instances = best_of_rivals(instances)
     return dataclasses.replace(result, instances=instances)
 

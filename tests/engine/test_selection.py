@@ -82,7 +82,7 @@ def test_large_images_need_no_full_size_masks() -> None:
         (ConceptPrompt(("a",), min_area_px=31), [1000, 900]),
         (ConceptPrompt(("a",), overlap="best"), [1000, 30]),
         (ConceptPrompt(("a",), overlap="best", min_area_px=31), [1000]),
-        (EverythingPrompt(), [1000, 30]),
+        (EverythingPrompt(), [1000, 900, 30]),
         (EverythingPrompt(min_area_px=1001), []),
     ],
 )
