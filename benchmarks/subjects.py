@@ -1,0 +1,180 @@
+"""The two that are measured: this engine, and Meta's package around the same model."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from ..tools.tiny_shapes.scenes import draw_scene, phrases
+
+RgbImage = npt.NDArray[np.uint8]
+
+PHOTO_HW = (1200, 1800)
+WANTED_INSTANCES = 5
+
+
+def picture(seed: int, hw: tuple[int, int] = PHOTO_HW) -> RgbImage:
+    """A scene of its own for every seed, (H, W, 3) uint8."""
+    drawn = draw_scene(np.random.default_rng((77, seed)), (480, 800), count_range=(6, 6)).image
+    return np.asarray(cv2.resize(drawn, hw[::-1]), np.uint8)
+
+
+@dataclasses.dataclass
+class Subjects:
+    """What all measurements of one run share.
+
+    Attributes:
+        model_name: ``sam3`` with random weights, or the bundled one.
+        weight_file: Weights of ``sam3``, or None for those bundled.
+        device: ``cpu`` or ``cuda``.
+        precision: What everything runs in where nothing else is said.
+        repeats: Rounds of what takes milliseconds; what takes seconds has two.
+    """
+
+    model_name: str
+    weight_file: Path | None
+    device: str
+    precision: str
+    repeats: int
+    _phrases: Iterator[str] = dataclasses.field(default_factory=lambda: endless_phrases())
+    _pictures: int = 0
+
+    @property
+    def is_full_size(self) -> bool:
+        """Whether this is the real architecture, where an encoding takes seconds."""
+        return self.model_name == "sam3"
+
+    @functools.cached_property
+    def engine(self) -> Any:
+        """Our engine in ``precision``."""
+        return self.engine_in(self.precision)
+
+    @functools.cached_property
+    def package(self) -> Package:
+        """The package around the engine's model, in the engine's precision."""
+        return Package(self.engine)
+
+    def engine_in(self, precision: str) -> Any:
+        """Our engine in some precision."""
+        from ..engine import Engine
+
+        return Engine.load(self.model_name, self.weight_file, self.device, precision)
+
+    def new_picture(self, hw: tuple[int, int] = PHOTO_HW) -> RgbImage:
+        """A picture that was not drawn before in this run."""
+        self._pictures += 1
+        return picture(self._pictures, hw)
+
+    def new_phrase(self) -> str:
+        """A text that was not asked before in this run."""
+        return next(self._phrases)
+
+    @functools.cached_property
+    def seen(self) -> tuple[RgbImage, dict[str, Any]]:
+        """A picture that both have encoded, with the package's state."""
+        image = self.new_picture()
+        self.engine.segment(image, click(image))
+        return image, self.package.encoded(image)
+
+
+def endless_phrases() -> Iterator[str]:
+    """Phrases that the bundled model knows, then others."""
+    yield from phrases()
+    for number in range(10**6):
+        yield f"{number} circles"
+
+
+def click(image: RgbImage, x: float = 0.4, y: float = 0.6) -> Any:
+    """One click on an image, at a fraction of its sides."""
+    from ..engine import ObjectPrompt, PromptedObject
+
+    height, width = image.shape[:2]
+    return ObjectPrompt((PromptedObject(points_xy=((x * width, y * height),)),))
+
+
+class Package:
+    """Meta's package, called as its own notebooks call it.
+
+    It shares the engine's model, in which nothing is changed.
+    """
+
+    def __init__(self, engine: Any) -> None:
+        from sam3.model.sam3_image_processor import Sam3Processor
+
+        self.model = engine.model
+        self.device, self.precision = engine.device, engine.precision
+        self.processor = Sam3Processor(
+            engine.model, resolution=engine.image_size, device=str(engine.device)
+        )
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """The package's calls in the engine's precision, and with as many threads."""
+        import torch
+
+        from ..engine.openmp import full_teams
+
+        bfloat16 = self.precision == "bfloat16"
+        with (
+            full_teams(),
+            torch.inference_mode(),
+            torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16),
+        ):
+            yield
+
+    def encoded(self, image: RgbImage) -> dict[str, Any]:
+        """``set_image``."""
+        from PIL import Image
+
+        with self.running():
+            return self.processor.set_image(Image.fromarray(image))
+
+    def text(self, state: dict[str, Any], phrase: str, threshold: float) -> dict[str, Any]:
+        """``set_text_prompt`` on a state without prompts; masks on the host."""
+        self.processor.confidence_threshold = threshold
+        with self.running():
+            self.processor.reset_all_prompts(state)
+            found = self.processor.set_text_prompt(phrase, state)
+            found["masks"] = found["masks"].cpu()
+        return found
+
+    def click(self, state: dict[str, Any], image: RgbImage, x: float = 0.4, y: float = 0.6) -> Any:
+        """``predict_inst`` with one point."""
+        height, width = image.shape[:2]
+        with self.running():
+            return self.model.predict_inst(
+                state,
+                point_coords=np.array([[x * width, y * height]], np.float32),
+                point_labels=np.array([1], np.int32),
+                multimask_output=False,
+            )
+
+    def threshold(self, state: dict[str, Any], phrase: str, wanted: int) -> float:
+        """A threshold that about as many instances of a phrase pass: random weights have none."""
+        scores = self.scores(state, phrase)
+        distinct = sorted(set(scores), reverse=True)
+        return next(v for v in [*distinct, 0.0] if sum(s > v for s in scores) >= wanted)
+
+    def scores(self, state: dict[str, Any], phrase: str) -> list[float]:
+        """Scores of all queries for a phrase."""
+        with self.running():
+            features = {
+                **state["backbone_out"],
+                **self.model.backbone.forward_text([phrase], device=self.device),
+            }
+            out = self.model.forward_grounding(
+                backbone_out=features,
+                find_input=self.processor.find_stage,
+                geometric_prompt=self.model._get_dummy_prompt(),
+                find_target=None,
+            )
+            presence = out["presence_logit_dec"].sigmoid().unsqueeze(1)
+            return (out["pred_logits"].sigmoid() * presence).flatten().float().tolist()
