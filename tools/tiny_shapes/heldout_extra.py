@@ -7,16 +7,15 @@ names and scores; :mod:`evaluate` calls them all.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import linear_sum_assignment
 
 from ...engine import ConceptPrompt, Engine, EverythingPrompt, ObjectPrompt, PromptedObject
 from ...engine.results import Instance, Mask
-from ...engine.selection import mask_ious
+from .heldout import Measure, box_of, held_out_scenes, hits, ious_between, truth_of
 from .scenes import KINDS, Scene, Shape, draw_scene
 
 CROWD_RANGE_PX = (2000, 3000)
@@ -26,25 +25,6 @@ SCENES_PER_CROWD = 100
 """A crowded scene takes as long as so many ordinary ones."""
 
 BoolImage = npt.NDArray[np.bool_]
-Measure = Callable[[Engine, int, int], dict[str, float]]
-
-
-def truth_of(shape: Shape) -> Mask:
-    """A shape's visible pixels as the engine's masks are kept."""
-    left, top, _, _ = (int(v) for v in shape.xyxy)
-    return Mask(shape.image_hw, (left, top), shape.crop)
-
-
-def ious_between(found: Sequence[Mask], wanted: Sequence[Mask]) -> npt.NDArray[np.float64]:
-    """IoU of each found mask with each wanted one, (N, M) float64."""
-    return mask_ious([*found, *wanted])[: len(found), len(found) :]
-
-
-def hits(found: Sequence[Mask], wanted: Sequence[Mask], at_iou: float) -> int:
-    """Pairs of the best one-to-one matching that reach an IoU."""
-    table = ious_between(found, wanted)
-    rows, columns = linear_sum_assignment(-table)
-    return int(np.count_nonzero(table[rows, columns] >= at_iou))
 
 
 def everything(engine: Engine, seed: int, scenes: int) -> dict[str, float]:
@@ -53,7 +33,7 @@ def everything(engine: Engine, seed: int, scenes: int) -> dict[str, float]:
     A second mask of the same shape counts as no shape.
     """
     wanted = found = matched = background = 0
-    for _, scene in _scenes(seed, scenes):
+    for _, scene in held_out_scenes(seed, scenes):
         masks = [i.mask for i in engine.segment(scene.image, EverythingPrompt()).instances]
         truth = [truth_of(shape) for shape in scene.shapes]
         nothing = Mask.from_full(~np.any([s.mask for s in scene.shapes], axis=0))
@@ -106,7 +86,7 @@ def refinement(engine: Engine, seed: int, scenes: int) -> dict[str, float]:
     rated goes on. Each further click is where the last mask is most wrong.
     """
     refined, plain = [], []
-    for rng, scene in _scenes(seed, scenes):
+    for rng, scene in held_out_scenes(seed, scenes):
         shape = scene.shapes[int(rng.integers(len(scene.shapes)))]
         refined.append(three_clicks(engine, scene.image, shape.mask, refine=True))
         plain.append(three_clicks(engine, scene.image, shape.mask, refine=False))
@@ -169,13 +149,13 @@ def correcting_click(missing: BoolImage, extra: BoolImage) -> tuple[tuple[float,
 def exemplars(engine: Engine, seed: int, scenes: int) -> dict[str, float]:
     """F1 at IoU 0.5 of a box alone, and of a text with a box of what is not meant."""
     alone, without = _Tally(), _Tally()
-    for rng, scene in _scenes(seed, scenes):
+    for rng, scene in held_out_scenes(seed, scenes):
         model = scene.shapes[int(rng.integers(len(scene.shapes)))]
         like = scene.matching(f"{model.colour} {model.kind}")
-        result = engine.segment(scene.image, ConceptPrompt(exemplars_xyxy=(_box(model),)))
+        result = engine.segment(scene.image, ConceptPrompt(exemplars_xyxy=(box_of(model),)))
         alone.add(result.instances, like)
         rest = [s for s in scene.matching(model.kind) if s.colour != model.colour]
-        prompt = ConceptPrompt((model.kind,), (), (_box(model),), (0,))
+        prompt = ConceptPrompt((model.kind,), (), (box_of(model),), (0,))
         without.add(engine.segment(scene.image, prompt).instances, rest)
     return {"exemplar_f1": alone.f1, "negative_exemplar_f1": without.f1}
 
@@ -183,7 +163,7 @@ def exemplars(engine: Engine, seed: int, scenes: int) -> dict[str, float]:
 def overlap(engine: Engine, seed: int, scenes: int) -> dict[str, float]:
     """Share of the shapes found that only one instance claims, of three concepts that fit it."""
     once = claimed = 0
-    for rng, scene in _scenes(seed, scenes):
+    for rng, scene in held_out_scenes(seed, scenes):
         model = scene.shapes[int(rng.integers(len(scene.shapes)))]
         texts = (model.kind, f"{model.colour} {model.kind}", f"{model.colour} shape")
         result = engine.segment(scene.image, ConceptPrompt(texts, overlap="best"))
@@ -211,15 +191,3 @@ class _Tally:
     @property
     def f1(self) -> float:
         return 2 * self.matched / max(1, self.found + self.wanted)
-
-
-def _scenes(seed: int, count: int) -> Iterator[tuple[np.random.Generator, Scene]]:
-    """Scenes that depend on seed and index alone, with a generator for what is asked of them."""
-    for index in range(count):
-        rng = np.random.default_rng((seed, index))
-        yield rng, draw_scene(rng)
-
-
-def _box(shape: Shape) -> tuple[float, float, float, float]:
-    left, top, right, bottom = (float(v) for v in shape.xyxy)
-    return left, top, right, bottom

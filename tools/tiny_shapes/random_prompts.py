@@ -150,13 +150,9 @@ class ObjectPrompts:
 
 
 LAYOUTS: tuple[tuple[bool, int, int], ...] = (
-    (False, 1, 0),
-    (False, 1, 0),
-    (False, 1, 0),
-    (True, 0, 0),
-    (True, 0, 0),
-    (False, 1, 1),
-    (False, 1, 1),
+    *[(False, 1, 0)] * 6,
+    *[(True, 0, 0)] * 4,
+    *[(False, 1, 1)] * 3,
     (False, 2, 0),
     (False, 2, 1),
     (False, 3, 2),
@@ -188,7 +184,7 @@ def random_objects(
         for _ in range(per_image):
             i = int(rng.integers(len(sample.masks)))
             target, target_coverage = sample.masks[i], sample.coverage[i]
-            if (box, foreground, background) == (False, 1, 0) and rng.random() < 0.1:
+            if (box, foreground, background) == (False, 1, 0) and rng.random() < 0.06:
                 target, target_coverage = nothing, 1 - sample.coverage.sum(axis=0).clip(0, 1)
             others = sample.masks.any(axis=0) & ~target
             corners: list[npt.NDArray[np.float64]] = []

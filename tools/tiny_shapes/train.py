@@ -61,7 +61,7 @@ STAGES = (
     Stage("objects, small", 112, 1400, 16, 1e-3, 0.8, concepts=False),
     Stage("everything, small", 112, 2000, 16, 8e-4, 0.6, concepts=True),
     Stage("everything", TINY_SHAPES.image_size, 1500, 8, 6e-4, 0.4, concepts=True),
-    Stage("everything, annealed", TINY_SHAPES.image_size, 3450, 8, 6e-4, 0.01, concepts=True),
+    Stage("everything, annealed", TINY_SHAPES.image_size, 3750, 8, 6e-4, 0.01, concepts=True),
 )
 
 EMA_DECAY = 0.998

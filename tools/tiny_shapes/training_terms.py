@@ -14,7 +14,7 @@ from .random_prompts import ConceptPrompts, ObjectPrompts, random_concepts, rand
 from .samples import Sample
 
 CONCEPTS_PER_IMAGE = 2
-OBJECTS_PER_IMAGE = 3
+OBJECTS_PER_IMAGE = 4
 REFINED_SHARE = 0.5
 """Share of steps in which object prompts are refined with the mask they gave."""
 OBJECT_WEIGHT = 3.0

@@ -1,0 +1,60 @@
+"""Held-out scenes, and how what is found on them is compared with what is there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import linear_sum_assignment
+
+from ...engine import Engine
+from ...engine.results import BoxXyxy, Mask
+from ...engine.selection import mask_ious
+from .scenes import Scene, Shape, draw_scene
+
+HELD_OUT_SEED = 20_260_000
+"""Training draws from small seeds and their hashes; this one is the held-out scenes' own."""
+
+PointXy = tuple[float, float]
+Measure = Callable[[Engine, int, int], dict[str, float]]
+"""Takes an engine, the seed of the scenes and how many of them; gives names and scores."""
+
+
+def held_out_scenes(seed: int, count: int) -> Iterator[tuple[np.random.Generator, Scene]]:
+    """Scenes of 200 to 2000 px, with a generator for what is asked of them.
+
+    Args:
+        seed: Seed of all; each scene depends on it and its own index alone.
+        count: How many.
+
+    Yields:
+        Generator and scene.
+    """
+    for index in range(count):
+        rng = np.random.default_rng((seed, index))
+        yield rng, draw_scene(rng)
+
+
+def truth_of(shape: Shape) -> Mask:
+    """A shape's visible pixels as the engine's masks are kept."""
+    left, top, _, _ = (int(v) for v in shape.xyxy)
+    return Mask(shape.image_hw, (left, top), shape.crop)
+
+
+def box_of(shape: Shape) -> BoxXyxy:
+    """A shape's box in pixels."""
+    left, top, right, bottom = (float(v) for v in shape.xyxy)
+    return left, top, right, bottom
+
+
+def ious_between(found: Sequence[Mask], wanted: Sequence[Mask]) -> npt.NDArray[np.float64]:
+    """IoU of each found mask with each wanted one, (N, M) float64."""
+    return mask_ious([*found, *wanted])[: len(found), len(found) :]
+
+
+def hits(found: Sequence[Mask], wanted: Sequence[Mask], at_iou: float) -> int:
+    """Pairs of the best one-to-one matching that reach an IoU."""
+    table = ious_between(found, wanted)
+    rows, columns = linear_sum_assignment(-table)
+    return int(np.count_nonzero(table[rows, columns] >= at_iou))
