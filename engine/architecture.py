@@ -243,7 +243,8 @@ class _EmptyOnMeta(TorchFunctionMode):
     """Sends ``torch.empty`` to the meta device, for this thread, while it is entered.
 
     Parameters are made by ``torch.empty`` and then initialised in place; on the meta
-    device neither costs memory or time. Everything else (``linspace`` with ``.item()``
+    device neither costs memory or time. No random number is drawn: they come from the one
+    generator of the process, which its host may have seeded. Everything else (``linspace`` with ``.item()``
     in the ViT, small tables) is computed as ever, which ``torch.device("meta")`` breaks.
     """
 
@@ -251,8 +252,10 @@ class _EmptyOnMeta(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = dict(kwargs or {})
-        if func is torch.empty:
+        if func in (torch.empty, torch.randn):
             kwargs["device"] = "meta"
+        if func in (torch.Tensor.uniform_, torch.Tensor.normal_):
+            return args[0]
         return func(*args, **kwargs)
 
 
