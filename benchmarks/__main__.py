@@ -16,11 +16,14 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..examples.ikomia_home import ikomia_home
 from .measuring import machine
 from .rows import Row, missed, table, write_section
-from .subjects import Subjects
+
+if TYPE_CHECKING:
+    from .subjects import Subjects
 
 GROUPS = {
     "start": False,
@@ -76,6 +79,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def subjects_of(options: argparse.Namespace, folder: Path) -> Subjects:
     """What the options name; random full-size weights are written into the folder."""
+    # Not at the top: Ikomia, where it is used, brings an OpenCV that must come first.
+    from .subjects import Subjects
+
     weights = options.weights
     if options.model == "sam3" and weights is None:
         weights = write_random_weights(folder / "sam3.pt")

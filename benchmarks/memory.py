@@ -56,13 +56,13 @@ def by_engine() -> dict[str, Any]:
     return _found(peak, [i.mask for i in kept], elapsed)
 
 
-def by_masks() -> dict[str, Any]:
+def by_masks(instances: int = INSTANCES) -> dict[str, Any]:
     """Mask logits of the real model's size, upsampled and thresholded."""
     import torch
 
     from ..engine.masks import upscaled_probability_masks
 
-    logits = torch.randn(INSTANCES, 288, 288, generator=torch.Generator().manual_seed(0))
+    logits = torch.randn(instances, 288, 288, generator=torch.Generator().manual_seed(0))
     kept: list[Any] = []
     list(upscaled_probability_masks(logits[:1], (100, 100)))
     peak = PeakMemory()

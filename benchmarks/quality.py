@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from ..tools.tiny_shapes.evaluate import HELD_OUT_SEED, held_out_scenes, iou
+from ..tools.tiny_shapes.heldout import HELD_OUT_SEED, held_out_scenes, ious_between
 from ..tools.tiny_shapes.scenes import Scene
 
 THRESHOLD = 0.5
@@ -59,7 +59,7 @@ def agreement(exact: Any, rounded: Any, scenes: int, seed: int = HELD_OUT_SEED) 
         The comparison.
     """
     found = Agreement()
-    for _, scene in held_out_scenes(scenes, seed):
+    for _, scene in held_out_scenes(seed, scenes):
         for prompt in _prompts(scene):
             one, other = (e.segment(scene.image, prompt).instances for e in (exact, rounded))
             _compare(found, one, other)
@@ -81,8 +81,7 @@ def _prompts(scene: Scene) -> list[Any]:
 
 def _compare(found: Agreement, one: Any, other: Any) -> None:
     """Pairs instances by their masks; of objects each is with its own already."""
-    table = np.array([[iou(a.mask.full(), b.mask.full()) for b in other] for a in one])
-    table = table.reshape(len(one), len(other))
+    table = ious_between([a.mask for a in one], [b.mask for b in other])
     rows, columns = linear_sum_assignment(-table)
     paired = {(int(i), int(j)) for i, j in zip(rows, columns, strict=True) if table[i, j] >= 0.5}
     for i, j in paired:

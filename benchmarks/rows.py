@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -113,5 +114,7 @@ def missed(rows: Sequence[Row]) -> list[Row]:
 def _shown(value: float | None, unit: str) -> str:
     if value is None:
         return ""
+    if math.isnan(value):
+        return "not measured"
     digits = 0 if abs(value) >= 100 or value == int(value) else 1 if abs(value) >= 10 else 3
     return f"{value:,.{digits}f} {unit}".rstrip()

@@ -7,13 +7,16 @@ import dataclasses
 import functools
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from ..tools.tiny_shapes.scenes import draw_scene, phrases
+
+if TYPE_CHECKING:
+    from ..engine.precision import Precision
 
 RgbImage = npt.NDArray[np.uint8]
 
@@ -42,7 +45,7 @@ class Subjects:
     model_name: str
     weight_file: Path | None
     device: str
-    precision: str
+    precision: Precision
     repeats: int
     _phrases: Iterator[str] = dataclasses.field(default_factory=lambda: endless_phrases())
     _pictures: int = 0
@@ -62,7 +65,7 @@ class Subjects:
         """The package around the engine's model, in the engine's precision."""
         return Package(self.engine)
 
-    def engine_in(self, precision: str) -> Any:
+    def engine_in(self, precision: Precision) -> Any:
         """Our engine in some precision."""
         from ..engine import Engine
 
