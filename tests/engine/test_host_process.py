@@ -10,50 +10,17 @@ from pathlib import Path
 
 import pytest
 
-SNAPSHOT = """
-import json, logging, os, sys, threading, warnings
+from .. import host_state
 
+HOST = """
+import json
 logging.getLogger("sam3.of_the_host").addHandler(logging.NullHandler())
 os.environ["LOG_LEVEL"] = "a value of the host"
-
-def snapshot():
-    state = {
-        "environment": dict(os.environ),
-        "root handlers": [repr(h) for h in logging.getLogger().handlers],
-        "root level": logging.getLogger().level,
-        "handlers of others": [repr(h) for h in logging.getLogger("sam3.of_the_host").handlers],
-        "own handlers": {
-            name: [repr(h) for h in logger.handlers]
-            for name, logger in sorted(logging.root.manager.loggerDict.items())
-            if name.startswith(("sam3", "infer_segment")) and getattr(logger, "handlers", None)
-        },
-        "disabled": logging.root.manager.disable,
-        "warning filters": len(warnings.filters),
-        "directory": os.getcwd(),
-    }
-    if "torch" in sys.modules:
-        import torch
-        cuda = torch.backends.cuda
-        state["torch"] = {
-            "autocast": [torch.is_autocast_enabled("cpu"), torch.is_autocast_enabled("cuda")],
-            "tf32": [cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32],
-            "sdp": [cuda.flash_sdp_enabled(), cuda.math_sdp_enabled(),
-                    cuda.mem_efficient_sdp_enabled()],
-            "deterministic": [torch.are_deterministic_algorithms_enabled(),
-                              torch.backends.cudnn.benchmark],
-            "default": [str(torch.get_default_dtype()), str(torch.get_default_device())],
-            "threads": [torch.get_num_threads(), torch.get_num_interop_threads()],
-            "gradients": [torch.is_grad_enabled(), torch.is_inference_mode_enabled()],
-            "matmul precision": torch.get_float32_matmul_precision(),
-            "patched": [id(torch.Tensor.pin_memory), id(torch.empty), id(torch.Tensor.to)],
-            "modes": torch.overrides._len_torch_function_stack()
-                if hasattr(torch.overrides, "_len_torch_function_stack") else 0,
-        }
-    return state
 """
 
 RUN = (
-    SNAPSHOT
+    Path(host_state.__file__).read_text(encoding="utf-8")
+    + HOST
     + """
 import numpy as np
 import torch, torchvision, timm, skimage.measure
