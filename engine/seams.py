@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -17,7 +18,13 @@ SAME_IOU = 0.5
 """Masks that agree more than this in the strip they share are one thing."""
 
 EDGE_SHARE = 0.01
-"""A mask this near to the border of its tile, in shares of the tile's side, is cut by it."""
+"""What is this near to the border of its tile, in shares of the tile's side, touches it."""
+
+CUT_SHARE = 0.2
+"""A mask that touches a border along this share of its own size is cut; a speck is not."""
+
+SEEN_SHARE = 0.95
+"""A tile that holds this share of a mask holds all of it but specks."""
 
 
 class Tile(NamedTuple):
@@ -37,17 +44,26 @@ class Tile(NamedTuple):
             min(self.bottom, other.bottom),
         )
 
+    def meets(self, other: Tile) -> bool:
+        """Whether two tiles share any pixel."""
+        left, top, right, bottom = self.shared_with(other)
+        return left < right and top < bottom
+
     def cuts(self, mask: Mask) -> bool:
         """Whether a mask ends at a border of this tile that is none of the image's."""
-        margin_x = EDGE_SHARE * (self.right - self.left)
-        margin_y = EDGE_SHARE * (self.bottom - self.top)
-        left, top, right, bottom = mask.xyxy
+        x_px = math.ceil(EDGE_SHARE * (self.right - self.left))
+        y_px = math.ceil(EDGE_SHARE * (self.bottom - self.top))
         height, width = mask.image_hw
-        return (
-            (self.left > 0 and left <= self.left + margin_x)
-            or (self.top > 0 and top <= self.top + margin_y)
-            or (self.right < width and right >= self.right - margin_x)
-            or (self.bottom < height and bottom >= self.bottom - margin_y)
+        edges = (
+            (self.left > 0, x_px, self._replace(right=self.left + x_px)),
+            (self.top > 0, y_px, self._replace(bottom=self.top + y_px)),
+            (self.right < width, x_px, self._replace(left=self.right - x_px)),
+            (self.bottom < height, y_px, self._replace(top=self.bottom - y_px)),
+        )
+        size_px = math.sqrt(mask.area)
+        return any(
+            inner and _area_within(mask, edge) > CUT_SHARE * size_px * depth_px
+            for inner, depth_px, edge in edges
         )
 
 
@@ -91,7 +107,7 @@ def _connected(linked: npt.NDArray[np.bool_]) -> list[npt.NDArray[np.int64]]:
 
 
 def _same_things(parts: Sequence[Part]) -> npt.NDArray[np.bool_]:
-    """Which parts show the same thing in different tiles, (N, N) bool."""
+    """Which parts show the same thing, (N, N) bool."""
     same = np.zeros((len(parts), len(parts)), bool)
     classes = np.array([p.instance.class_index for p in parts])
     boxes = np.array([p.instance.mask.xyxy for p in parts]).reshape(-1, 4)
@@ -100,7 +116,7 @@ def _same_things(parts: Sequence[Part]) -> npt.NDArray[np.bool_]:
         x_meet = (boxes[:k, 0] < right) & (boxes[:k, 2] > left)
         y_meet = (boxes[:k, 1] < bottom) & (boxes[:k, 3] > top)
         for j in np.flatnonzero((classes[:k] == classes[k]) & x_meet & y_meet).tolist():
-            if parts[j].tile != part.tile and _strip_iou(part, parts[j]) > SAME_IOU:
+            if _strip_iou(part, parts[j]) > SAME_IOU:
                 same[k, j] = same[j, k] = True
     return same
 
@@ -119,7 +135,7 @@ def _area_within(mask: Mask, tile: Tile) -> int:
 
 def _shared_area(one: Mask, other: Mask, within: Tile) -> int:
     meeting = within.shared_with(Tile(*one.xyxy)).shared_with(Tile(*other.xyxy))
-    if meeting.left >= meeting.right or meeting.top >= meeting.bottom:
+    if not within.meets(meeting):
         return 0
     return int(np.count_nonzero(_window(one, meeting) & _window(other, meeting)))
 
@@ -139,7 +155,11 @@ def is_seen_better(part: Part, tiles: Sequence[Tile]) -> bool:
         return False
     mask = part.instance.mask
     box = Tile(*mask.xyxy)
-    return any(tile.shared_with(box) == box and not tile.cuts(mask) for tile in tiles)
+    return any(
+        _area_within(mask, tile) >= SEEN_SHARE * mask.area and not tile.cuts(mask)
+        for tile in tiles
+        if tile.meets(box)
+    )
 
 
 def is_a_clump(instance: Instance, parts: Sequence[Part]) -> bool:
