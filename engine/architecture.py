@@ -244,8 +244,9 @@ class _EmptyOnMeta(TorchFunctionMode):
 
     Parameters are made by ``torch.empty`` and then initialised in place; on the meta
     device neither costs memory or time. No random number is drawn: they come from the one
-    generator of the process, which its host may have seeded. Everything else (``linspace`` with ``.item()``
-    in the ViT, small tables) is computed as ever, which ``torch.device("meta")`` breaks.
+    generator of the process, which its host may have seeded. Everything else (``linspace``
+    with ``.item()`` in the ViT, small tables) is computed as ever, which
+    ``torch.device("meta")`` breaks.
     """
 
     def __torch_function__(

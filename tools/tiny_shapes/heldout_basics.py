@@ -72,7 +72,7 @@ def background_clicks(engine: Engine, seed: int, scenes: int) -> dict[str, float
         prompted = PromptedObject(points_xy=points, point_labels=(1, 0))
         (instance,) = engine.segment(scene.image, ObjectPrompt((prompted,))).instances
         covered = np.count_nonzero(instance.mask.full() & second.mask)
-        obeyed.append(covered <= 0.05 * np.count_nonzero(second.mask))
+        obeyed.append(bool(covered <= 0.05 * np.count_nonzero(second.mask)))
     return {"background_obeyed": float(np.mean(obeyed))}
 
 
