@@ -31,8 +31,8 @@ GROUPS = {
     "once": True,
     "text": False,
     "overhead": True,
-    "folder": True,
     "memory": False,
+    "folder": True,
 }
 """Modules that measure, in order, and whether they need Ikomia."""
 

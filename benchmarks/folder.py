@@ -20,7 +20,7 @@ def engine_rows(subjects: Subjects) -> Iterator[Row]:
     count = 5 if subjects.is_full_size and subjects.device == "cpu" else 50
     images = [subjects.new_picture() for _ in range(count)]
     phrase = "circle"
-    threshold = _threshold(subjects, images[0], phrase)
+    threshold = subjects.package.threshold(subjects.seen[1], phrase, WANTED_INSTANCES)
     text.ask(subjects, subjects.new_picture(), [phrase], threshold)
     ours = bare = 0.0
     for image in images:
@@ -37,7 +37,7 @@ def rows(subjects: Subjects) -> Iterator[Row]:
     count = 5 if subjects.is_full_size else 50
     phrase = "circle"
     images = [subjects.new_picture() for _ in range(count)]
-    threshold = _threshold(subjects, images[0], phrase)
+    threshold = subjects.package.threshold(subjects.seen[1], phrase, WANTED_INSTANCES)
     bare = 0.0
     with tempfile.TemporaryDirectory() as folder:
         for number, image in enumerate(images):
@@ -52,11 +52,6 @@ def rows(subjects: Subjects) -> Iterator[Row]:
               bare, "ratio", 1.05,
               note="decoding and writing included; against set_image and set_text_prompt of "
               "pictures in memory")  # fmt: skip
-
-
-def _threshold(subjects: Subjects, image: RgbImage, phrase: str) -> float:
-    state = subjects.package.encoded(image)
-    return subjects.package.threshold(state, phrase, WANTED_INSTANCES)
 
 
 def _bare(subjects: Subjects, image: RgbImage, phrase: str, threshold: float) -> None:

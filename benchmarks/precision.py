@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from .measuring import in_turns
+from .measuring import seconds
 from .quality import agreement
 from .rows import Row
 from .subjects import Subjects, click
@@ -15,22 +15,22 @@ SCENES = 60
 
 
 def rows(subjects: Subjects) -> Iterator[Row]:
-    """Encoding in both precisions in turns, and agreement on the bundled model."""
-    from ..engine import Engine
-
-    auto = Engine.load("tiny_shapes", None, subjects.device, "auto").precision
-    engines = [subjects.engine_in(p) for p in ("bfloat16", "float32")]
-    rounds = 2 if subjects.is_full_size else subjects.repeats
-    times = [
-        min(times)
-        for times in zip(
-            *([encoding_seconds(e, subjects) for e in engines] for _ in range(rounds)), strict=True
-        )
-    ]
-    yield Row("4", "encoding, bfloat16 against float32 (as \"package\")", times[0] * 1e3, "ms",
-              times[1] * 1e3, "ratio" if auto == "bfloat16" else "none", 0.65,
+    """Encoding in both precisions and by the package in turns, and agreement of the two."""
+    bfloat16, float32 = (subjects.engine_in(p) for p in ("bfloat16", "float32"))
+    auto = subjects.engine_in("auto").precision
+    rounds = range(2 if subjects.is_full_size else subjects.repeats)
+    times: dict[str, list[float]] = {"bfloat16": [], "float32": [], "package": []}
+    for _ in rounds:
+        times["bfloat16"].append(encoding_seconds(bfloat16, subjects))
+        times["float32"].append(encoding_seconds(float32, subjects))
+        image = subjects.new_picture()
+        times["package"].append(seconds(lambda image=image: subjects.package.encoded(image)))  # type: ignore[misc]
+    best = {name: min(each) * 1e3 for name, each in times.items()}
+    yield Row("4", 'encoding, bfloat16 against float32 (as "package")', best["bfloat16"], "ms",
+              best["float32"], "ratio" if auto == "bfloat16" else "none", 0.65,
               note=f"auto is {auto} here")  # fmt: skip
-    yield _against_package(subjects, rounds)
+    own = subjects.engine.precision
+    yield Row("4", f"encoding against set_image, {own}", best[own], "ms", best["package"])
     yield from quality_rows(subjects.device, SCENES)
 
 
@@ -41,15 +41,6 @@ def encoding_seconds(engine: Any, subjects: Subjects) -> float:
     started = time.perf_counter()
     engine.segment(image, click(image), on_step=lambda s: steps.setdefault(s, time.perf_counter()))
     return steps["encode"] - started
-
-
-def _against_package(subjects: Subjects, rounds: int) -> Row:
-    images = [subjects.new_picture() for _ in range(rounds)]
-    ours = [encoding_seconds(subjects.engine, subjects)]
-    (package,) = in_turns([lambda i=i: subjects.package.encoded(i) for i in images])  # type: ignore[misc]
-    ours.append(encoding_seconds(subjects.engine, subjects))
-    return Row("4", "encoding against set_image, same precision", min(ours) * 1e3, "ms",
-               package * 1e3, note=subjects.engine.precision)  # fmt: skip
 
 
 def quality_rows(device: str, scenes: int) -> Iterator[Row]:
