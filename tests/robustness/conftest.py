@@ -10,10 +10,16 @@ import numpy as np
 import pytest
 
 if TYPE_CHECKING:
+    from infer_segment_anything_3.engine import Engine
     from infer_segment_anything_3.tools.tiny_shapes.scenes import Scene
 
 DEADLOCK_S = 300
 """Far more than any of these tests takes on a busy machine."""
+
+
+@pytest.fixture(autouse=True)
+def _loaded_once(tiny_engine: Engine) -> None:
+    """Keeps the bundled model between tests, whose tasks would each load it anew."""
 
 
 @pytest.fixture(scope="session")

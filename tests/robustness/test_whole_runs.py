@@ -88,7 +88,6 @@ spoilt_sets = st.tuples(
 ).map(lambda parts: {**parts[0], **parts[1], "model_name": "tiny_shapes"})
 
 
-@pytest.mark.usefixtures("tiny_engine")
 def test_generated_parameters_run_or_are_refused(make_algo, shown):
     wf, algo = make_algo()
     expected = ask(wf, algo, shown)
