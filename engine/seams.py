@@ -109,15 +109,11 @@ def _connected(linked: npt.NDArray[np.bool_]) -> list[npt.NDArray[np.int64]]:
 def _same_things(parts: Sequence[Part]) -> npt.NDArray[np.bool_]:
     """Which parts show the same thing, (N, N) bool."""
     same = np.zeros((len(parts), len(parts)), bool)
-    classes = np.array([p.instance.class_index for p in parts])
-    boxes = np.array([p.instance.mask.xyxy for p in parts]).reshape(-1, 4)
+    boxes = _boxes(parts)
     for k, part in enumerate(parts):
-        left, top, right, bottom = boxes[k]
-        x_meet = (boxes[:k, 0] < right) & (boxes[:k, 2] > left)
-        y_meet = (boxes[:k, 1] < bottom) & (boxes[:k, 3] > top)
-        for j in np.flatnonzero((classes[:k] == classes[k]) & x_meet & y_meet).tolist():
-            if _strip_iou(part, parts[j]) > SAME_IOU:
-                same[k, j] = same[j, k] = True
+        for j in _meeting(boxes[:k], part):
+            if part.instance.class_index == parts[j].instance.class_index:
+                same[k, j] = same[j, k] = _strip_iou(part, parts[j]) > SAME_IOU
     return same
 
 
@@ -149,17 +145,53 @@ def _window(mask: Mask, tile: Tile) -> npt.NDArray[np.bool_]:
     ]
 
 
-def is_seen_better(part: Part, tiles: Sequence[Tile]) -> bool:
-    """Whether a part is cut where another tile sees all of it and what lies beyond."""
-    if not part.is_cut:
-        return False
-    mask = part.instance.mask
+def best_views(parts: Sequence[Part], tiles: Sequence[Tile]) -> list[Part]:
+    """Leaves out parts that are cut where another tile sees all of them and what lies beyond.
+
+    Args:
+        parts: What each tile showed, with pixels in each mask.
+        tiles: Every tile.
+
+    Returns:
+        The others; and those left out at whose place nothing else was found.
+    """
+    poorer = [part.is_cut and _is_whole_in_one(part.instance.mask, tiles) for part in parts]
+    best = [part for part, is_poorer in zip(parts, poorer, strict=True) if not is_poorer]
+    boxes = _boxes(best)
+    missed = [
+        part
+        for part, is_poorer in zip(parts, poorer, strict=True)
+        if is_poorer and not any(_is_covered(part, best[k]) for k in _meeting(boxes, part))
+    ]
+    return best + missed
+
+
+def _is_whole_in_one(mask: Mask, tiles: Sequence[Tile]) -> bool:
     box = Tile(*mask.xyxy)
     return any(
         _area_within(mask, tile) >= SEEN_SHARE * mask.area and not tile.cuts(mask)
         for tile in tiles
         if tile.meets(box)
     )
+
+
+def _is_covered(part: Part, other: Part) -> bool:
+    mask = part.instance.mask
+    shared = _shared_area(mask, other.instance.mask, Tile(*mask.xyxy))
+    return shared > SAME_IOU * mask.area
+
+
+def _boxes(parts: Sequence[Part]) -> npt.NDArray[np.int64]:
+    return np.array([p.instance.mask.xyxy for p in parts], np.int64).reshape(-1, 4)
+
+
+def _meeting(boxes: npt.NDArray[np.int64], part: Part) -> list[int]:
+    """Which boxes share pixels with a part's."""
+    left, top, right, bottom = part.instance.mask.xyxy
+    in_x = (boxes[:, 0] < right) & (boxes[:, 2] > left)
+    in_y = (boxes[:, 1] < bottom) & (boxes[:, 3] > top)
+    indices: list[int] = np.flatnonzero(in_x & in_y).tolist()
+    return indices
 
 
 def is_a_clump(instance: Instance, parts: Sequence[Part]) -> bool:

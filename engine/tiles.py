@@ -17,15 +17,15 @@ import numpy.typing as npt
 
 from .prompts import ConceptPrompt
 from .results import Instance, Mask
-from .seams import Part, Tile, is_a_clump, is_seen_better, merged
+from .seams import Part, Tile, best_views, is_a_clump, merged
 
-OVERLAP = 0.25
+OVERLAP = 1 / 3
 """Share of a tile's side that it has in common with the next."""
 
 CROWDED_SHARE = 0.5
 """With more of its queries taken, a view may be missing things."""
 
-MAX_AUTO_SIDE = 12
+MAX_AUTO_SIDE = 20
 """Most tiles along a side that are chosen by themselves."""
 
 KEPT_TILES = 4
@@ -215,7 +215,7 @@ def find_on_tiles(
         for found in find(pixels, index):
             instance = _moved(found, tile, image_hw)
             parts.append(Part(tile, instance, tile.cuts(instance.mask)))
-    parts = [p for p in parts if p.instance.mask.area and not is_seen_better(p, tiles)]
+    parts = best_views([part for part in parts if part.instance.mask.area], tiles)
     strip = OVERLAP * min(min(t.right - t.left, t.bottom - t.top) for t in tiles)
     everywhere = Tile(0, 0, image_hw[1], image_hw[0])
     large = [
