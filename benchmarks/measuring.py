@@ -25,6 +25,14 @@ def seconds(call: Call) -> float:
     return time.perf_counter() - started
 
 
+def wait_for(device: str) -> None:
+    """Waits until a GPU has done what it was asked for: calls that start it return before."""
+    if device == "cuda":
+        import torch
+
+        torch.cuda.synchronize()
+
+
 def in_turns(*calls: Sequence[Call]) -> list[float]:
     """Times several ways to do the same thing, one after the other, again and again.
 
