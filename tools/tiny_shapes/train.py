@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from ...engine.architecture import TINY_SHAPES, Sam3Image
+from ...engine.checkpoints import load_model
 from .samples import SamplePool, images_tensor
 from .training_model import carried_over, for_training, initialise
 from .training_terms import concept_terms, object_terms
@@ -61,7 +62,7 @@ STAGES = (
     Stage("objects, small", 112, 1400, 16, 1e-3, 0.8, concepts=False),
     Stage("everything, small", 112, 2000, 16, 8e-4, 0.6, concepts=True),
     Stage("everything", TINY_SHAPES.image_size, 1500, 8, 6e-4, 0.4, concepts=True),
-    Stage("everything, annealed", TINY_SHAPES.image_size, 3750, 8, 6e-4, 0.01, concepts=True),
+    Stage("everything, annealed", TINY_SHAPES.image_size, 3500, 8, 6e-4, 0.01, concepts=True),
 )
 
 EMA_DECAY = 0.998
@@ -71,7 +72,14 @@ SNAPSHOT_EVERY = 250
 class Training:
     """The state of a run: where it stands, its weights, its snapshots on disk."""
 
-    def __init__(self, out: Path, seed: int, device: torch.device, speed: float) -> None:
+    def __init__(
+        self,
+        out: Path,
+        seed: int,
+        device: torch.device,
+        speed: float = 1.0,
+        first_weights: Path | None = None,
+    ) -> None:
         """Starts a run, or goes on with the one in ``out``.
 
         Args:
@@ -79,6 +87,8 @@ class Training:
             seed: Seed of weights and scenes.
             device: Where to train.
             speed: Multiplies every stage's steps (below 1 for a quick look).
+            first_weights: Weights to begin the last stage with, instead of beginning the
+                first one with random ones.
         """
         out.mkdir(parents=True, exist_ok=True)
         self.out, self.seed, self.device = out, seed, device
@@ -94,16 +104,18 @@ class Training:
             self.weights, self.average = snapshot["weights"], snapshot["average"]
             self.optimiser_state = snapshot["optimiser"]
             logger.info("resuming at stage %d, step %d", self.stage_index, self.step)
+        elif first_weights is not None:
+            self.weights = load_model("tiny_shapes", first_weights, "cpu").state_dict()
+            self.stage_index = len(self.stages) - 1
 
     def run(self) -> None:
-        """Trains every stage that is left and writes ``final.pt``."""
+        """Trains every stage that is left."""
         torch.manual_seed(self.seed)
         while self.stage_index < len(self.stages):
             self._run_stage(self.stages[self.stage_index])
             self.stage_index, self.step, self.optimiser_state = self.stage_index + 1, 0, None
             self._save_snapshot()
-        torch.save({"model": self.average, "seed": self.seed}, self.out / "final.pt")
-        logger.info("done")
+        logger.info("done: tools.tiny_shapes.export --snapshot %s", self.snapshot_path)
 
     def _run_stage(self, stage: Stage) -> None:
         architecture = dataclasses.replace(TINY_SHAPES, image_size=stage.side)
@@ -215,11 +227,12 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--speed", type=float, default=1.0, help="multiplies every stage's steps")
+    parser.add_argument("--init", type=Path, help="weights to begin the last stage with")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     # Denormals appear late in training and are a hundred times slower on a CPU.
     torch.set_flush_denormal(True)
-    Training(args.out, args.seed, torch.device(args.device), args.speed).run()
+    Training(args.out, args.seed, torch.device(args.device), args.speed, args.init).run()
 
 
 if __name__ == "__main__":
