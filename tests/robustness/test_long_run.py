@@ -16,6 +16,8 @@ import pytest
 
 pytest.importorskip("ikomia")
 
+from infer_segment_anything_3.engine import ConceptPrompt, Engine
+
 from .asking import BASE, ask, boxes_of
 
 logger = logging.getLogger(__name__)
@@ -105,3 +107,20 @@ def test_a_session_stays_flat(make_algo, shown, warm_up, count, record_property)
     assert ask(wf, algo, shown) == expected
     assert algo.get_output_count() == 4
     assert grown_mb < MOST_GROWTH_MB
+
+
+def test_what_is_kept_of_one_image_is_bounded(tiny_engine, shown, monkeypatch):
+    monkeypatch.setattr("infer_segment_anything_3.engine.encoding.MAX_GROUNDINGS", 5)
+    engine = Engine(tiny_engine.model, tiny_engine.image_size, "float32")
+    texts = [f"thing {number}" for number in range(12)]
+
+    def scores(*asked: str) -> list[list[float]]:
+        prompt = ConceptPrompt(asked, confidence_threshold=0)
+        found = engine.segment(shown.image, prompt).instances
+        return [[i.score for i in found if i.class_index == k] for k in range(len(asked))]
+
+    alone = [scores(text)[0] for text in texts]
+    _, encoded = engine.image_cache._items.popitem()
+    assert len(encoded.groundings) == 5
+    assert scores(*texts) == alone, "more concepts at once than are kept"
+    assert engine.text_encodings == len(texts)
