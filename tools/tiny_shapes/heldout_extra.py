@@ -147,7 +147,10 @@ def correcting_click(missing: BoolImage, extra: BoolImage) -> tuple[tuple[float,
 
 
 def exemplars(engine: Engine, seed: int, scenes: int) -> dict[str, float]:
-    """F1 at IoU 0.5 of a box alone, and of a text with a box of what is not meant."""
+    """F1 at IoU 0.5 of a box alone, and of a text with a box of what is not meant.
+
+    The second is asked where something else remains that the text means.
+    """
     alone, without = _Tally(), _Tally()
     for rng, scene in held_out_scenes(seed, scenes):
         model = scene.shapes[int(rng.integers(len(scene.shapes)))]
@@ -155,8 +158,9 @@ def exemplars(engine: Engine, seed: int, scenes: int) -> dict[str, float]:
         result = engine.segment(scene.image, ConceptPrompt(exemplars_xyxy=(box_of(model),)))
         alone.add(result.instances, like)
         rest = [s for s in scene.matching(model.kind) if s.colour != model.colour]
-        prompt = ConceptPrompt((model.kind,), (), (box_of(model),), (0,))
-        without.add(engine.segment(scene.image, prompt).instances, rest)
+        if rest:
+            prompt = ConceptPrompt((model.kind,), (), (box_of(model),), (0,))
+            without.add(engine.segment(scene.image, prompt).instances, rest)
     return {"exemplar_f1": alone.f1, "negative_exemplar_f1": without.f1}
 
 
