@@ -179,7 +179,7 @@ SAM3 = Architecture(
 """Sizes of ``facebook/sam3``, from ``sam3.model_builder`` 0.1.4."""
 
 TINY_SHAPES = Architecture(
-    image_size=224,
+    image_size=280,
     pretrain_image_size=112,
     vit_width=128,
     vit_depth=4,

@@ -15,23 +15,39 @@ ROOT = Path(__file__).parents[1]
 CARD = ROOT / "engine" / "weights" / "tiny_shapes.json"
 
 SCORES = {
-    "concept_f1": "text: F1 at IoU 0.5",
-    "concept_mean_iou": "text: mean IoU of what is matched",
-    "absent_found": "text: share of absent concepts that give an instance",
-    "exemplar_f1": "an exemplar box: F1 at IoU 0.5",
-    "negative_exemplar_f1": "text with a box of what is not meant: F1 at IoU 0.5",
-    "overlap_best_claimed_once": "`overlap` `best`, three concepts for one shape: claimed once",
-    "click_mean_iou": "one click anywhere inside a shape: mean IoU",
-    "box_mean_iou": "a box: mean IoU",
-    "background_obeyed": "a background click leaves the other shape out",
-    "three_clicks_plain_iou": "three clicks: mean IoU",
-    "three_clicks_refined_iou": "three clicks, each refining the last mask: mean IoU",
-    "everything_recall": "everything: shapes found at IoU 0.7",
-    "everything_no_shape": "everything: share of what is found that is no shape",
-    "tiles_recall": "tiles, 500 small shapes: recall at IoU 0.5",
-    "tiles_repeated": "tiles, 500 small shapes: share found twice",
+    "concepts": {
+        "concept_f1": "text: F1 at IoU 0.5",
+        "concept_mean_iou": "text: mean IoU of what is matched",
+        "absent_found": "text: share of absent concepts that give an instance",
+    },
+    "exemplars": {
+        "exemplar_f1": "an exemplar box: F1 at IoU 0.5",
+        "negative_exemplar_f1": "text with a box of what is not meant: F1 at IoU 0.5",
+    },
+    "overlap": {
+        "overlap_best_claimed_once": "`overlap` `best`: shapes claimed by one concept of three",
+    },
+    "clicks_and_boxes": {
+        "click_mean_iou": "one click anywhere inside a shape: mean IoU",
+        "box_mean_iou": "a box: mean IoU",
+    },
+    "background_clicks": {
+        "background_obeyed": "a background click leaves the other shape out",
+    },
+    "refinement": {
+        "three_clicks_plain_iou": "three clicks: mean IoU",
+        "three_clicks_refined_iou": "three clicks, each refining the last mask: mean IoU",
+    },
+    "everything": {
+        "everything_recall": "everything: shapes found at IoU 0.7",
+        "everything_no_shape": "everything: share of what is found that is no shape",
+    },
+    "tiles": {
+        "tiles_recall": "tiles, 500 small shapes (a crowd per 100 scenes): recall at IoU 0.5",
+        "tiles_repeated": "tiles, 500 small shapes: share found twice",
+    },
 }
-"""Names of the scores, in the order in which they are shown."""
+"""What is measured and the names of its scores, in the order in which they are shown."""
 
 
 def parameter_table() -> str:
@@ -49,8 +65,12 @@ def parameter_table() -> str:
 def score_table() -> str:
     """The bundled model's held-out scores as a Markdown table."""
     held_out = json.loads(CARD.read_text())["held_out"]
-    rows = [f"| on {held_out['scenes']} scenes of 200 to 2000 px | |", "|---|---|"]
-    rows += [f"| {text} | {held_out[name]:.3f} |" for name, text in SCORES.items()]
+    rows = ["| held-out score | | scenes |", "|---|---|---|"]
+    for measure, scores in SCORES.items():
+        rows += [
+            f"| {text} | {held_out[name]:.3f} | {held_out['scenes'][measure]} |"
+            for name, text in scores.items()
+        ]
     return "\n".join(rows)
 
 

@@ -42,8 +42,9 @@ def main() -> None:
         scores |= {score: round(value, 4) for score, value in found.items()}
     if args.write:
         card = json.loads(CARD.read_text())
-        recorded = card.get("held_out", {})
-        card["held_out"] = {**recorded, "scenes": args.scenes, "seed": args.seed, **scores}
+        known = card.get("held_out", {})
+        counts = {**known.get("scenes", {}), **dict.fromkeys(args.only, args.scenes)}
+        card["held_out"] = {**known, **scores, "seed": args.seed, "scenes": counts}
         CARD.write_text(json.dumps(card, indent=2) + "\n")
 
 

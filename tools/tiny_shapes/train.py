@@ -61,8 +61,10 @@ STAGES = (
     # alone and small, those steps are cheap.
     Stage("objects, small", 112, 1400, 16, 1e-3, 0.8, concepts=False),
     Stage("everything, small", 112, 2000, 16, 8e-4, 0.6, concepts=True),
-    Stage("everything", TINY_SHAPES.image_size, 1500, 8, 6e-4, 0.4, concepts=True),
-    Stage("everything, annealed", TINY_SHAPES.image_size, 3500, 8, 6e-4, 0.01, concepts=True),
+    Stage("everything", 224, 1500, 8, 6e-4, 0.4, concepts=True),
+    Stage("everything, annealed", 224, 3500, 8, 6e-4, 0.01, concepts=True),
+    # A finer grid sharpens every mask at once; the rest has to get used to it.
+    Stage("sharper", TINY_SHAPES.image_size, 230, 6, 1.6e-4, 0.01, concepts=True, warmup=15),
 )
 
 EMA_DECAY = 0.998
