@@ -77,6 +77,7 @@ class ImageEncoder:
         """
         self._processor = processor
         self._positions: dict[tuple[int, ...], Tensor] = {}
+        self._last: tuple[RgbImage, float, bytes] | None = None
         self.cache: LruCache[bytes, EncodedImage] = LruCache(
             MAX_IMAGES, MAX_BYTES, lambda image: image.nbytes
         )
@@ -95,7 +96,7 @@ class ImageEncoder:
         Returns:
             The encoded image, and whether it was recalled.
         """
-        key = _content_key(image, size_percent)
+        key = self._key(image, size_percent)
         known = self.cache.get(key)
         if known is not None:
             return known, True
@@ -110,6 +111,16 @@ class ImageEncoder:
         if keep:
             self.cache.put(key, encoded)
         return encoded, False
+
+    def _key(self, image: RgbImage, size_percent: float) -> bytes:
+        # Most runs are on the image of the run before, and comparing is faster than hashing.
+        if self._last is not None and self._last[1] == size_percent:
+            pixels, _, key = self._last
+            if np.array_equal(image, pixels):
+                return key
+        key = _content_key(image, size_percent)
+        self._last = (image.copy(), size_percent, key)
+        return key
 
     def _shared(self, position_table: Tensor) -> Tensor:
         # The package copies these constant tables for every image: 110 MB at full size.
