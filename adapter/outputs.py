@@ -56,7 +56,38 @@ class Answer:
 
 
 class RunData(DataDictIO):
-    """The run as plain data. A folder run names its file without an extension."""
+    """The run as plain data, made when it is first read: a click does not wait for it.
+
+    A folder run names its file without an extension.
+    """
+
+    def __init__(self) -> None:
+        self._answer: Answer | None = None
+        DataDictIO.__init__(self)
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The run in COCO terms; empty before the first run."""
+        answer = self._answer
+        if answer is None:
+            return self._data
+        data = to_coco(answer.result, answer.prompt, answer.segmentation_format, answer.source)
+        # Unless another run ended meanwhile.
+        if self._answer is answer:
+            self.data = data
+        return data
+
+    @data.setter
+    def data(self, data: dict[str, Any]) -> None:
+        self._data, self._answer = data, None
+
+    def hold(self, answer: Answer) -> None:
+        """Makes a run's answer what :attr:`data` tells of."""
+        self._answer = answer
+
+    def is_data_available(self) -> bool:
+        """Whether there was a run."""
+        return self._answer is not None or bool(self._data)
 
     def save(self, path: str) -> None:
         """Writes the data as JSON.
@@ -68,7 +99,7 @@ class RunData(DataDictIO):
 
     def clear_data(self) -> None:
         """Leaves no data. What somebody took of an earlier run stays theirs."""
-        self.data: dict[str, Any] = {}
+        self.data = {}
 
 
 def declare(task: Any) -> None:
@@ -96,13 +127,12 @@ def fill(task: Any, answer: Answer) -> None:
     result = answer.result
     colors = class_colors(result.class_names, answer.colors)
     class_map = class_map_of(result)
-    data = to_coco(result, answer.prompt, answer.segmentation_format, answer.source)
 
     task.get_output(IMAGE).set_image(answer.image)
     task.get_output(IMAGE).set_overlay_mask(_overlay(result, class_map, colors))
     _fill_class_map(task.get_output(CLASS_MAP), class_map, result.class_names, colors)
     _fill_instances(task, task.get_output(INSTANCES), result, result.instances, colors)
-    task.get_output(DATA).data = data
+    task.get_output(DATA).hold(answer)
     for rank in range(2 if answer.multimask else 0):
         candidates = [_alternative(instance, rank) for instance in result.instances]
         task.add_output(dataprocess.CInstanceSegmentationIO())

@@ -1,16 +1,22 @@
-"""Target 7: a folder of pictures, read, segmented and written."""
+"""Target 7: a folder of pictures and a video, read, segmented and written."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
 from .measuring import seconds
 from .rows import Row
 from .subjects import PHOTO_HW, WANTED_INSTANCES, RgbImage, Subjects
+
+if TYPE_CHECKING:
+    from .workflows import Asked
+
+VIDEO_HW = (360, 640)
 
 
 def engine_rows(subjects: Subjects) -> Iterator[Row]:
@@ -52,6 +58,24 @@ def rows(subjects: Subjects) -> Iterator[Row]:
               bare, "ratio", 1.05,
               note="decoding and writing included; against set_image and set_text_prompt of "
               "pictures in memory")  # fmt: skip
+    yield _video(subjects, asked)
+
+
+def _video(subjects: Subjects, asked: Asked) -> Row:
+    """A video of frames that all differ, every one of which is encoded."""
+    import cv2
+
+    count = 3 if subjects.is_full_size else 50
+    height, width = VIDEO_HW
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "video.avi"
+        writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 25, (width, height))
+        for _ in range(count):
+            writer.write(cv2.cvtColor(subjects.new_picture(VIDEO_HW), cv2.COLOR_RGB2BGR))
+        writer.release()
+        elapsed = seconds(lambda: asked.workflow.run_on(path=str(path)))
+    return Row("7", f"video of {count} frames, {width}×{height}, one text", count / elapsed,
+               "frames/s", note="decoding included")  # fmt: skip
 
 
 def _bare(subjects: Subjects, image: RgbImage, phrase: str, threshold: float) -> None:

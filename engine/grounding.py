@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .caches import tensor_bytes
 from .masks import CHUNK_BYTES, on_device, upscaled_probability_masks
-from .results import BoxXyxy, Instance, Mask
+from .results import BoxXyxy, Instance, Mask, PackedMask
 
 MASK_FLOOR = 0.05
 """Masks of queries above this score are kept, so that a threshold can move down to it."""
@@ -32,22 +32,21 @@ class Grounding:
         masks: Once computed: logits (Q', g, g) of some queries, and for each query its row
             in them, -1 for none, (Q,) int64 on the CPU. In one, so that no interrupt parts
             them.
-        finished: Masks of the image's size by query, which answers share; never changed.
+        finished: Masks of the image's size by query, as many as there is room for.
     """
 
     scores: Tensor
     boxes_cxcywh: Tensor
     mask_head_inputs: dict[str, Any]
     masks: tuple[Tensor, Tensor] | None = None
-    finished: dict[int, Mask] = dataclasses.field(default_factory=dict)
+    finished: dict[int, PackedMask] = dataclasses.field(default_factory=dict)
 
     @property
     def nbytes(self) -> int:
         """Bytes it keeps alive, the image's own features apart."""
         own = {k: v for k, v in self.mask_head_inputs.items() if k != "backbone_feats"}
-        return tensor_bytes([self.scores, self.boxes_cxcywh, own, self.masks]) + _mask_bytes(
-            self.finished
-        )
+        finished = sum(mask.bits.nbytes for mask in self.finished.values())
+        return tensor_bytes([self.scores, self.boxes_cxcywh, own, self.masks]) + finished
 
 
 def instances_of(
@@ -100,15 +99,25 @@ def _masks(
     known = grounding.finished
     queries = kept.tolist()
     new = [query for query in queries if query not in known]
+    made: dict[int, Mask] = {}
     if new:
         logits = _mask_logits(model, grounding, torch.tensor(new), threshold)
-        made = list(upscaled_probability_masks(logits, image_hw, chunk_bytes))
-        for mask in made:
-            mask.crop.flags.writeable = False
-        known = {**known, **dict(zip(new, made, strict=True))}
-        if _mask_bytes(known) <= MAX_FINISHED_BYTES:
-            grounding.finished = known
-    return [known[query] for query in queries]
+        masks = upscaled_probability_masks(logits, image_hw, chunk_bytes)
+        made = dict(zip(new, masks, strict=True))
+        grounding.finished = _with_room_for(known, made)
+    return [made[query] if query in made else known[query].unpacked() for query in queries]
+
+
+def _with_room_for(known: dict[int, PackedMask], made: dict[int, Mask]) -> dict[int, PackedMask]:
+    """The masks known and as many of the new ones as :data:`MAX_FINISHED_BYTES` allows."""
+    finished = dict(known)
+    free = MAX_FINISHED_BYTES - sum(mask.bits.nbytes for mask in known.values())
+    for query, mask in made.items():
+        free -= -(-mask.crop.size // 8)
+        if free < 0:
+            break
+        finished[query] = PackedMask.of(mask)
+    return finished
 
 
 def _mask_logits(model: Sam3Image, grounding: Grounding, kept: Tensor, threshold: float) -> Tensor:
@@ -120,10 +129,6 @@ def _mask_logits(model: Sam3Image, grounding: Grounding, kept: Tensor, threshold
         grounding.masks = found[on_device(wanted, found.device)], rows
     logits, rows = grounding.masks
     return logits[on_device(rows[kept], logits.device)]
-
-
-def _mask_bytes(masks: dict[int, Mask]) -> int:
-    return sum(mask.crop.nbytes for mask in masks.values())
 
 
 def _box(box: list[float]) -> BoxXyxy:

@@ -63,6 +63,35 @@ class Mask:
 
 
 @dataclasses.dataclass(frozen=True)
+class PackedMask:
+    """A mask at a bit a pixel, to be kept for later.
+
+    Attributes:
+        image_hw: Height and width of the image it belongs to, in pixels.
+        origin_xy: Left and top of the crop, in pixels.
+        crop_hw: Height and width of the crop.
+        bits: Its pixels, row after row, (ceil(h * w / 8),) uint8.
+    """
+
+    image_hw: tuple[int, int]
+    origin_xy: tuple[int, int]
+    crop_hw: tuple[int, int]
+    bits: npt.NDArray[np.uint8]
+
+    @classmethod
+    def of(cls, mask: Mask) -> PackedMask:
+        """Packs a mask."""
+        height, width = mask.crop.shape
+        return cls(mask.image_hw, mask.origin_xy, (height, width), np.packbits(mask.crop))
+
+    def unpacked(self) -> Mask:
+        """The mask, with an array of its own."""
+        height, width = self.crop_hw
+        pixels = np.unpackbits(self.bits, count=height * width).view(np.bool_)
+        return Mask(self.image_hw, self.origin_xy, pixels.reshape(height, width))
+
+
+@dataclasses.dataclass(frozen=True)
 class Instance:
     """One thing found.
 

@@ -8,6 +8,9 @@ from torch import nn
 from ..engine.architecture import Architecture, Sam3Image, build_model
 from ..engine.checkpoints import bpe_vocabulary
 
+DECODER_DAMPING = 0.05
+"""Share left of what each part of a decoder layer adds to a query."""
+
 
 def random_model(architecture: Architecture, seed: int = 0) -> Sam3Image:
     """Builds a model and initialises what its constructors leave uninitialised.
@@ -25,4 +28,18 @@ def random_model(architecture: Architecture, seed: int = 0) -> Sam3Image:
         text = model.backbone.language_backbone.encoder
         nn.init.normal_(text.positional_embedding, std=0.02)
         nn.init.normal_(text.text_projection, std=text.width**-0.5)
+        _keep_queries_apart(model)
     return model.requires_grad_(False)
+
+
+@torch.no_grad()
+def _keep_queries_apart(model: Sam3Image) -> None:
+    """Lets queries keep what tells them apart, so that a threshold finds some of them.
+
+    What random attention and feed-forward layers add is the same for all, and more than the
+    queries: without this all scores are alike, and a concept gives every query or none.
+    """
+    for layer in model.transformer.decoder.layers:
+        added = (layer.cross_attn.out_proj, layer.ca_text.out_proj, layer.self_attn.out_proj)
+        for linear in (*added, layer.linear2):
+            linear.weight.mul_(DECODER_DAMPING)

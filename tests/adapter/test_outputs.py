@@ -107,6 +107,32 @@ def test_the_run_as_plain_data_agrees_with_the_other_outputs(task, image):
         assert one["bbox"] == [1.25, 2.5, 29.5, 37.5]
 
 
+def test_plain_data_is_made_when_it_is_read(task, image, monkeypatch):
+    made = []
+    to_coco = outputs.to_coco
+    monkeypatch.setattr(outputs, "to_coco", lambda *a: made.append(a) or to_coco(*a))
+    data = fill(task, image, TWO)[3]
+    assert data.is_data_available()
+    assert made == []
+    assert data.data is data.data
+    assert len(data.data["annotations"]) == 2
+    assert len(made) == 1
+    outputs.clear(task)
+    assert not data.is_data_available()
+    assert data.data == {}
+
+
+def test_plain_data_that_cannot_be_made_is_made_when_read_again(task, image, monkeypatch):
+    def full(*_):
+        raise MemoryError
+
+    data = fill(task, image, TWO)[3]
+    with monkeypatch.context() as patched, pytest.raises(MemoryError):
+        patched.setattr(outputs, "to_coco", full)
+        data.to_json()
+    assert len(data.data["annotations"]) == 2
+
+
 def test_nothing_found_leaves_valid_outputs(task, image):
     made = fill(task, image, result())
     out_image, semantic, instances, data = made

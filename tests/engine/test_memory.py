@@ -64,11 +64,29 @@ def test_masks_of_answers_cannot_change_those_of_later_ones(
     engine, drawn, text = asked
     prompt = ConceptPrompt((text,))
     first = engine.segment(drawn.image, prompt).instances[0].mask
-    with pytest.raises(ValueError, match="read-only"):
-        first.crop[:] = False
+    before = first.full()
+    first.crop[:] = False
     again = engine.segment(drawn.image, prompt).instances[0].mask
-    assert np.array_equal(first.full(), again.full())
-    assert again.full().flags.writeable
+    assert before.any()
+    assert np.array_equal(again.full(), before)
+
+
+def test_as_many_masks_are_kept_as_there_is_room_for(
+    asked: tuple[Engine, Scene, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, drawn, _ = asked
+    prompt = ConceptPrompt(("shape", "star"), confidence_threshold=0.0)
+    sizes = [-(-i.mask.crop.size // 8) for i in engine.segment(drawn.image, prompt).instances]
+    first_of_each_text = [sizes[0], sizes[25]]
+    engine.image_cache.clear()
+    monkeypatch.setattr(grounding, "MAX_FINISHED_BYTES", 0)
+    engine.segment(drawn.image, prompt)
+    without = engine.image_cache.nbytes
+    engine.image_cache.clear()
+    monkeypatch.setattr(grounding, "MAX_FINISHED_BYTES", max(first_of_each_text))
+    engine.segment(drawn.image, prompt)
+    kept = engine.image_cache.nbytes - without
+    assert sum(first_of_each_text) <= kept <= 2 * max(first_of_each_text)
 
 
 def test_masks_beyond_the_bound_are_not_kept(
@@ -81,7 +99,7 @@ def test_masks_beyond_the_bound_are_not_kept(
     without = engine.image_cache.nbytes
     monkeypatch.undo()
     second = engine.segment(drawn.image, ConceptPrompt((text,)))
-    kept = sum(instance.mask.crop.nbytes for instance in first.instances)
+    kept = sum(-(-instance.mask.crop.size // 8) for instance in first.instances)
     assert before < without == engine.image_cache.nbytes - kept
     for one, other in zip(first.instances, second.instances, strict=True):
         assert np.array_equal(one.mask.full(), other.mask.full())

@@ -98,7 +98,7 @@ def _random_concept(
         for i in shapes
         if (form == 1 or sample.colours[i] == colour) and (form == 2 or sample.kinds[i] == kind)
     ]
-    if not wanted or rng.random() < 0.8:
+    if not wanted or rng.random() < 0.7:
         return text, wanted, []
     return _with_exemplars(rng, sample, text, wanted)
 
@@ -120,7 +120,9 @@ def _with_exemplars(
             exemplars.append((int(rng.choice([i for i in wanted if i != model])), True))
     others = [i for i in range(len(sample.kinds)) if i not in twins(model, wanted)]
     if others and (not exemplars or rng.random() < 0.4):
-        unlike = int(rng.choice(others))
+        # A negative one that the text would not have meant anyway teaches little.
+        meant = [i for i in others if i in wanted]
+        unlike = int(rng.choice(meant or others))
         exemplars.append((unlike, False))
         unwanted = twins(unlike, wanted)
         wanted = [i for i in wanted if i not in unwanted]

@@ -11,9 +11,18 @@ import torch
 from torch import Tensor
 from torchvision.transforms import v2
 
-from .scenes import Scene, draw_scene
+from .scenes import Scene, draw_scene, window_of
 
 TRAIN_SIDE_RANGE_PX = (200, 640)
+
+CROWDED_SHARE = 0.2
+"""Share of scenes that look like a tile of a crowded image: many shapes, some cut off."""
+
+CROWDED_COUNT_RANGE = (8, 24)
+CROWDED_EXTENT_RANGE = (0.08, 0.24)
+CROWDED_WINDOW = 0.62
+"""Side of the tile, as a share of the crowded image's side: its shapes are then as large
+beside the tile as those of any other scene."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,7 +119,8 @@ class SamplePool:
         if len(self._kept) < 16 or self.rng.random() < self._fresh:
             # Everything the held-out scenes have, sizes apart: shapes are as large relative
             # to the model's square in a small image as in a large one, and draw faster.
-            scene = draw_scene(self.rng, TRAIN_SIDE_RANGE_PX)
+            crowded = self.rng.random() < CROWDED_SHARE
+            scene = _crowded(self.rng) if crowded else draw_scene(self.rng, TRAIN_SIDE_RANGE_PX)
             sample = squeeze(scene, self._side, self._mask_side)
             if len(self._kept) < self._capacity:
                 self._kept.append(sample)
@@ -119,6 +129,20 @@ class SamplePool:
         else:
             sample = self._kept[int(self.rng.integers(len(self._kept)))]
         return sample.mirrored() if self.rng.random() < 0.5 else sample
+
+
+def _crowded(rng: np.random.Generator) -> Scene:
+    """A part of a scene with many shapes, with those on its border cut."""
+    while True:
+        scene = draw_scene(
+            rng, TRAIN_SIDE_RANGE_PX, CROWDED_COUNT_RANGE, extent_range=CROWDED_EXTENT_RANGE
+        )
+        hw = np.array(scene.image.shape[:2])
+        size = np.ceil(hw * CROWDED_WINDOW).astype(int)
+        top, left = rng.integers(0, hw - size + 1).tolist()
+        part = window_of(scene, (left, top, left + int(size[1]), top + int(size[0])))
+        if part.shapes:
+            return part
 
 
 def images_tensor(samples: list[Sample]) -> Tensor:

@@ -141,6 +141,33 @@ def draw_scene(
     return Scene(_sensor_noise(rng, image), shapes)
 
 
+LEAST_VISIBLE_SHARE = 0.1
+"""A cut shape with less of it in sight is not counted as one."""
+
+
+def window_of(scene: Scene, xyxy: tuple[int, int, int, int]) -> Scene:
+    """A part of a scene.
+
+    Args:
+        scene: A scene.
+        xyxy: The part, in pixels, inside the image.
+
+    Returns:
+        Its pixels, and its shapes, cut where they cross its border; those of which less than
+        :data:`LEAST_VISIBLE_SHARE` is left are left out.
+    """
+    left, top, right, bottom = xyxy
+    window = slice(top, bottom), slice(left, right)
+    shapes = []
+    for shape in scene.shapes:
+        pixels = shape.mask[window]
+        if np.count_nonzero(pixels) > LEAST_VISIBLE_SHARE * np.count_nonzero(shape.crop):
+            everywhere = slice(0, bottom - top), slice(0, right - left)
+            drawn = _Drawn(shape.colour, shape.kind, pixels, everywhere)
+            shapes.append(_shape(drawn, (bottom - top, right - left)))
+    return Scene(scene.image[window], tuple(shapes))
+
+
 Window = tuple[slice, slice]
 """Rows and columns of an image."""
 

@@ -64,7 +64,7 @@ STAGES = (
     Stage("everything", 224, 1500, 8, 6e-4, 0.4, concepts=True),
     Stage("everything, annealed", 224, 3500, 8, 6e-4, 0.01, concepts=True),
     # A finer grid sharpens every mask at once; the rest has to get used to it.
-    Stage("sharper", TINY_SHAPES.image_size, 230, 6, 1.6e-4, 0.01, concepts=True, warmup=15),
+    Stage("sharper", TINY_SHAPES.image_size, 3000, 6, 3.5e-4, 0.01, concepts=True, warmup=100),
 )
 
 EMA_DECAY = 0.998
