@@ -12,7 +12,7 @@ PLUGINS := $(HOME)/Ikomia/Plugins/Python
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test test-slow test-gpu test-network lint format install package bench \
-	heldout readme train audit lock clean
+	heldout readme pictures train audit lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -67,6 +67,10 @@ heldout: venv ## scores of the bundled model on scenes it never saw
 
 readme: venv ## the README's generated tables: parameters and scores
 	$(PY) -m $(PACKAGE).tools.readme
+
+pictures: venv ## the README's pictures, in docs/images
+	@$(PY) -m $(PACKAGE).examples.demo --out docs/images/demo.png
+	@$(PY) -m $(PACKAGE).tools.widget_pictures docs/images
 
 train: venv ## train the bundled model, or go on where it stopped
 	$(PY) -m $(PACKAGE).tools.tiny_shapes.train $(ARGS)

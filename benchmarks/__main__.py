@@ -33,6 +33,7 @@ GROUPS = {
     "overhead": True,
     "memory": False,
     "folder": True,
+    "formats": True,
 }
 """Modules that measure, in order, and whether they need Ikomia."""
 
@@ -121,7 +122,9 @@ def _measured(group: str, subjects: Subjects, write: bool) -> list[Row]:
     if write:
         precision = subjects.engine.precision
         body = f"{where}; {precision} unless a row says otherwise.\n\n{table(rows)}"
-        heading = f"Target {rows[0].target}: {group}, {subjects.model_name}"
+        target = rows[0].target
+        title = f"Target {target}" if target.isdigit() else target.capitalize()
+        heading = f"{title}: {group}, {subjects.model_name}"
         write_section(RESULTS, PREFACE, heading, body)
     return rows
 

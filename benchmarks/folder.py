@@ -69,7 +69,7 @@ def _video(subjects: Subjects, asked: Asked) -> Row:
     height, width = VIDEO_HW
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "video.avi"
-        writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 25, (width, height))
+        writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 25, (width, height))
         for _ in range(count):
             writer.write(cv2.cvtColor(subjects.new_picture(VIDEO_HW), cv2.COLOR_RGB2BGR))
         writer.release()

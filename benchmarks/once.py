@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .measuring import in_turns, watched
 from .rows import Row
-from .subjects import PHOTO_HW, Subjects, click
+from .subjects import PHOTO_HW, Subjects, click, click_xy
 
 if TYPE_CHECKING:
     from .workflows import Asked
@@ -34,8 +34,7 @@ def rows(subjects: Subjects) -> Iterator[Row]:
     from .workflows import new_workflow
 
     image, state = subjects.seen
-    height, width = image.shape[:2]
-    asked = new_workflow(subjects, input_point=[int(0.4 * width), int(0.6 * height)])
+    asked = new_workflow(subjects, input_point=list(map(int, click_xy(image))))
     asked.run(image)
     rounds = range(subjects.repeats)
     ours, bare, engine_alone = in_turns(

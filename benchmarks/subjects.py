@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ..tools.tiny_shapes.scenes import draw_scene, phrases
+from ..tools.tiny_shapes.scenes import Scene, draw_scene, phrases
 
 if TYPE_CHECKING:
     from ..engine.precision import Precision
@@ -22,12 +22,23 @@ RgbImage = npt.NDArray[np.uint8]
 
 PHOTO_HW = (1200, 1800)
 WANTED_INSTANCES = 5
+CLICK_XY = (0.4, 0.6)
+"""Where clicks go, as fractions of the image's sides."""
 
 
 def picture(seed: int, hw: tuple[int, int] = PHOTO_HW) -> RgbImage:
     """A scene of its own for every seed, (H, W, 3) uint8."""
-    drawn = draw_scene(np.random.default_rng((77, seed)), (480, 800), count_range=(6, 6)).image
-    return np.asarray(cv2.resize(drawn, hw[::-1]), np.uint8)
+    return np.asarray(cv2.resize(_scene(seed).image, hw[::-1]), np.uint8)
+
+
+def _scene(seed: int) -> Scene:
+    return draw_scene(np.random.default_rng((77, seed)), (480, 800), count_range=(6, 6))
+
+
+def _has_a_shape_to_click(scene: Scene) -> bool:
+    height, width = scene.image.shape[:2]
+    x, y = int(CLICK_XY[0] * width), int(CLICK_XY[1] * height)
+    return any(shape.mask[y, x] for shape in scene.shapes)
 
 
 @dataclasses.dataclass
@@ -82,7 +93,12 @@ class Subjects:
 
     @functools.cached_property
     def seen(self) -> tuple[RgbImage, dict[str, Any]]:
-        """A picture that is encoded, with a state of it for the package's calls."""
+        """A picture that is encoded, with a state of it for the package's calls.
+
+        There is a shape where clicks go.
+        """
+        while not _has_a_shape_to_click(_scene(self._pictures + 1)):
+            self._pictures += 1
         image = self.new_picture()
         self.engine.segment(image, click(image))
         # Ours is what the package's set_image gives, and an encoding takes long.
@@ -97,12 +113,16 @@ def endless_phrases() -> Iterator[str]:
         yield f"{number} circles"
 
 
-def click(image: RgbImage, x: float = 0.4, y: float = 0.6) -> Any:
-    """One click on an image, at a fraction of its sides."""
+def click_xy(image: RgbImage) -> tuple[float, float]:
+    """:data:`CLICK_XY` in pixels of an image."""
+    return CLICK_XY[0] * image.shape[1], CLICK_XY[1] * image.shape[0]
+
+
+def click(image: RgbImage) -> Any:
+    """One click on an image."""
     from ..engine import ObjectPrompt, PromptedObject
 
-    height, width = image.shape[:2]
-    return ObjectPrompt((PromptedObject(points_xy=((x * width, y * height),)),))
+    return ObjectPrompt((PromptedObject(points_xy=(click_xy(image),)),))
 
 
 class Package:
@@ -151,13 +171,12 @@ class Package:
             found["masks"] = found["masks"].cpu()
         return found
 
-    def click(self, state: dict[str, Any], image: RgbImage, x: float = 0.4, y: float = 0.6) -> Any:
+    def click(self, state: dict[str, Any], image: RgbImage) -> Any:
         """``predict_inst`` with one point."""
-        height, width = image.shape[:2]
         with self.running():
             return self.model.predict_inst(
                 state,
-                point_coords=np.array([[x * width, y * height]], np.float32),
+                point_coords=np.array([click_xy(image)], np.float32),
                 point_labels=np.array([1], np.int32),
                 multimask_output=False,
             )

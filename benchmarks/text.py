@@ -43,7 +43,8 @@ def _absent(subjects: Subjects, image: RgbImage, rounds: int) -> Row:
         )
     note = f"the mask head ran {counts['mask head']} times for {rounds} prompts of each"
     return Row("2", "text of which nothing passes the threshold, phrase unknown", ours * 1e3, "ms",
-               package * 1e3, "ratio", 0.8, note=note)  # fmt: skip
+               package * 1e3, "ratio" if subjects.is_full_size else "none", 0.8,
+               note=note)  # fmt: skip
 
 
 def _present(subjects: Subjects, image: RgbImage, phrases: list[str]) -> Row:
