@@ -70,13 +70,9 @@ def _wanted(settings: Settings) -> tuple[str, str, str, bool]:
 
 
 def _load(settings: Settings) -> Engine:
-    from ..engine.isolation import import_sam3
-
-    # Before the engine's modules, which import what warns and sets switches.
-    import_sam3()
+    # First: it undoes what importing it all changes in the process.
+    from ..engine import Engine  # isort: skip
     import torch
-
-    from ..engine import Engine
 
     device = "cuda" if settings.cuda and torch.cuda.is_available() else "cpu"
     if settings.cuda and device == "cpu":

@@ -13,14 +13,14 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .architecture import SAM3, TINY_SHAPES, Architecture
 from .weight_errors import WeightFileNotFoundError
 from .weight_files import read_state
 
 if TYPE_CHECKING:
     import torch
-    from sam3.model.sam3_image import Sam3Image
 
-    from .architecture import Architecture
+    from .sam3_package import Sam3Image
 
 logger = logging.getLogger("infer_segment_anything_3")
 
@@ -34,7 +34,7 @@ class Pretrained:
 
     Attributes:
         name: Value of the parameter ``model_name``.
-        architecture_name: Name of its :class:`~.architecture.Architecture` constant.
+        architecture: Its sizes.
         repo_id: Its repository on the Hugging Face Hub, if it is fetched from there.
         filename: Name of the weights file in that repository, or of the bundled one.
         bundled_path: The weights file that comes with this package, if one does.
@@ -42,18 +42,11 @@ class Pretrained:
     """
 
     name: str
-    architecture_name: str
+    architecture: Architecture
     repo_id: str | None
     filename: str
     bundled_path: Path | None
     licence: str
-
-    def architecture(self) -> Architecture:
-        """The model's sizes. Imports PyTorch and ``sam3``."""
-        from . import architecture
-
-        sizes: Architecture = getattr(architecture, self.architecture_name)
-        return sizes
 
 
 MODELS: dict[str, Pretrained] = {
@@ -61,7 +54,7 @@ MODELS: dict[str, Pretrained] = {
     for model in (
         Pretrained(
             name="sam3",
-            architecture_name="SAM3",
+            architecture=SAM3,
             repo_id="facebook/sam3",
             filename="sam3.pt",
             bundled_path=None,
@@ -69,7 +62,7 @@ MODELS: dict[str, Pretrained] = {
         ),
         Pretrained(
             name="tiny_shapes",
-            architecture_name="TINY_SHAPES",
+            architecture=TINY_SHAPES,
             repo_id=None,
             filename="tiny_shapes.safetensors",
             bundled_path=Path(__file__).parent / "weights" / "tiny_shapes.safetensors",
@@ -185,12 +178,12 @@ def load_model(model_name: str, path: Path, device: torch.device | str) -> Sam3I
     """
     import torch
 
-    from .architecture import build_model_without_weights
+    from .model_building import build_model_without_weights
     from .weight_assignment import assign_weights, page_in
 
     device = torch.device(device)
     state = read_state(path)
-    model = build_model_without_weights(pretrained(model_name).architecture(), bpe_vocabulary())
+    model = build_model_without_weights(pretrained(model_name).architecture, bpe_vocabulary())
     assign_weights(model, state, path)
     if device.type == "cpu":
         page_in(model.state_dict().values())

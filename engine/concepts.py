@@ -7,10 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from sam3.model.data_misc import FindStage
-from sam3.model.geometry_encoders import Prompt as GeometricPrompt
-from sam3.model.sam3_image import Sam3Image
-from sam3.model.sam3_image_processor import Sam3Processor
 from torch import Tensor
 from torchvision.ops import box_convert
 
@@ -18,6 +14,7 @@ from .caches import LruCache, tensor_bytes
 from .grounding import Grounding
 from .prompts import ConceptPrompt
 from .results import Instance
+from .sam3_package import FindStage, GeometricPrompt, Sam3Image, Sam3Processor
 
 VISUAL = "visual"
 """The text that tells the model to go by the exemplars alone; also their class name."""

@@ -13,7 +13,6 @@ from typing import Any, Literal
 
 import torch
 
-from .architecture import Sam3Image
 from .checkpoints import find_weights, load_model, pretrained, supports_objects, weights_identity
 from .concepts import (
     PromptProcessor,
@@ -34,6 +33,7 @@ from .portions import Portions, release_memory, within_memory
 from .precision import Precision, resolve_precision
 from .prompts import ConceptPrompt, ObjectPrompt, Prompt, check_against_image
 from .results import Instance, Result
+from .sam3_package import Sam3Image
 from .selection import selected
 from .tiles import View, look_closer
 
@@ -110,7 +110,7 @@ class Engine:
             if engine is None:
                 started = time.perf_counter()
                 logger.info("loading %s from %s on %s", model_name, path, where)
-                size = known.architecture().image_size
+                size = known.architecture.image_size
                 engine = within_memory(
                     lambda _: cls(load_model(model_name, path, where), size, resolved),
                     Portions(),

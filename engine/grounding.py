@@ -6,13 +6,12 @@ import dataclasses
 from typing import Any
 
 import torch
-from sam3.model.box_ops import box_cxcywh_to_xyxy
-from sam3.model.sam3_image import Sam3Image
 from torch import Tensor
 
 from .caches import tensor_bytes
 from .masks import CHUNK_BYTES, on_device, upscaled_probability_masks
 from .results import BoxXyxy, Instance, Mask, PackedMask
+from .sam3_package import Sam3Image, box_cxcywh_to_xyxy
 
 MASK_FLOOR = 0.05
 """Masks of queries above this score are kept, so that a threshold can move down to it."""

@@ -95,7 +95,7 @@ def with_holes_filled(logits: Tensor, max_area: float, threshold: float = 0.0) -
         return logits
     background = (logits <= threshold).flatten(0, 1)
     if logits.is_cuda:
-        from sam3.perflib.connected_components import connected_components
+        from .sam3_package import connected_components
 
         labels, areas = connected_components(background.unsqueeze(1).to(torch.uint8))
         is_hole = ((labels > 0) & (areas <= max_area)).view_as(logits)

@@ -10,9 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from sam3.model.sam1_task_predictor import SAM3InteractiveImagePredictor
-from sam3.model.sam3_image import Sam3Image
-from sam3.model.utils.sam1_utils import SAM2Transforms
 from torch import Tensor
 
 from .isolation import unchanged_attention_flags, without_warnings
@@ -20,6 +17,7 @@ from .masks import on_device, upscaled_logit_masks, with_holes_filled
 from .portions import Portions
 from .prompts import ObjectPrompt, PromptedObject
 from .results import BoxXyxy, Instance, Mask
+from .sam3_package import SAM2Transforms, Sam3Image, SAM3InteractiveImagePredictor
 
 
 class _LowResTransforms(SAM2Transforms):

@@ -11,13 +11,9 @@ import torch
 from pycocotools import mask as mask_api
 
 from .coco import mask_to_rle
-from .isolation import import_sam3
 from .prompts import ConceptPrompt, EverythingPrompt
 from .results import Instance, Mask, Result
-
-import_sam3()
-
-from sam3.perflib.nms import generic_nms_cpu  # noqa: E402
+from .sam3_package import generic_nms_cpu
 
 RIVAL_IOU = 0.7
 """Two masks that overlap by more claim the same thing."""

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from .architecture import finish_assigned
+from .model_building import finish_assigned
 from .weight_errors import MissingKeysError, UnexpectedKeysError, WrongShapesError
 from .weight_files import PREDICTOR, file_name
 
 if TYPE_CHECKING:
-    from sam3.model.sam3_image import Sam3Image
+    from .sam3_package import Sam3Image
 
 logger = logging.getLogger("infer_segment_anything_3")
 

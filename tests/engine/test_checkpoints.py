@@ -13,7 +13,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from infer_segment_anything_3.engine import checkpoints, weight_errors
-from infer_segment_anything_3.engine.architecture import TINY_SHAPES, build_model
+from infer_segment_anything_3.engine.architecture import TINY_SHAPES
+from infer_segment_anything_3.engine.model_building import build_model
 from infer_segment_anything_3.engine.weight_assignment import save_weights
 
 State = dict[str, Tensor]

@@ -26,7 +26,7 @@ pytestmark = [
 MEASURE = """
 import json, sys, time
 from pathlib import Path
-import infer_segment_anything_3.engine.architecture
+import infer_segment_anything_3.engine.model_building
 from infer_segment_anything_3.engine import checkpoints, weight_assignment
 import safetensors, torch
 

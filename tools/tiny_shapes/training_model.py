@@ -7,8 +7,10 @@ import math
 import torch
 from torch import Tensor, nn
 
-from ...engine.architecture import Architecture, Sam3Image, build_model
+from ...engine.architecture import Architecture
 from ...engine.checkpoints import bpe_vocabulary
+from ...engine.model_building import build_model
+from ...engine.sam3_package import Sam3Image
 
 
 def initialise(model: Sam3Image) -> None:

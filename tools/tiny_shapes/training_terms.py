@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...engine.architecture import Sam3Image
+from ...engine.sam3_package import FindStage, GeometricPrompt, Sam3Image
 from .losses import Targets, concept_loss, object_loss
 from .random_prompts import ConceptPrompts, ObjectPrompts, random_concepts, random_objects
 from .samples import Sample
@@ -34,9 +34,6 @@ def concept_outputs(
     Returns:
         The decoder's outputs, with ``mask_prompts``.
     """
-    from sam3.model.data_misc import FindStage
-    from sam3.model.geometry_encoders import Prompt
-
     device = with_masks.device
     texts = sorted(set(prompts.texts))
     features = {**features, **model.backbone.forward_text(texts, device=device)}
@@ -49,7 +46,7 @@ def concept_outputs(
         input_points=None,
         input_points_mask=None,
     )
-    exemplars = Prompt(
+    exemplars = GeometricPrompt(
         box_embeddings=prompts.exemplars.to(device),
         box_labels=prompts.exemplar_labels.long().to(device),
         box_mask=prompts.exemplar_padding.to(device),
