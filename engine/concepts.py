@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -93,11 +93,75 @@ def texts_of(prompt: ConceptPrompt) -> tuple[str, ...]:
     return prompt.texts or (VISUAL,)
 
 
+class Decoded(NamedTuple):
+    """What the detector gives for P prompts, up to its mask head.
+
+    Attributes:
+        outputs: The decoder's outputs by name, with boxes and logits of every query.
+        queries: The queries after each layer, (layers, P, Q, width).
+        memory: The image as fused with each prompt, (cells, P, width).
+        feature_hw: Height and width of the feature maps, as the mask head wants them.
+        prompt: The encoded prompts, (tokens, P, width).
+        prompt_mask: (P, tokens) bool, True for padding.
+        features: The image's features.
+    """
+
+    outputs: dict[str, Any]
+    queries: Tensor
+    memory: Tensor
+    feature_hw: Any
+    prompt: Tensor
+    prompt_mask: Tensor
+    features: dict[str, Any]
+
+
+def find_stage(image_index: Tensor, text_index: Tensor) -> FindStage:
+    """Which image and which text each of P prompts is about, both (P,) int64."""
+    return FindStage(
+        img_ids=image_index,
+        text_ids=text_index,
+        input_boxes=None,
+        input_boxes_mask=None,
+        input_boxes_label=None,
+        input_points=None,
+        input_points_mask=None,
+    )
+
+
+def decode(
+    model: Sam3Image, features: dict[str, Any], find: FindStage, exemplars: GeometricPrompt
+) -> Decoded:
+    """Runs what ``Sam3Image.forward_grounding`` does before its mask head.
+
+    Args:
+        model: The model.
+        features: Of the images and of the texts, as its backbone gives them.
+        find: P prompts.
+        exemplars: Their boxes.
+
+    Returns:
+        What was decoded.
+    """
+    prompt, prompt_mask, features = model._encode_prompt(features, find, exemplars)
+    features, encoded, _ = model._run_encoder(features, find, prompt, prompt_mask)
+    memory = encoded["encoder_hidden_states"]
+    outputs, queries = model._run_decoder(
+        memory=memory,
+        pos_embed=encoded["pos_embed"],
+        src_mask=encoded["padding_mask"],
+        out={},
+        prompt=prompt,
+        prompt_mask=prompt_mask,
+        encoder_out=encoded,
+    )
+    feature_hw = encoded["vis_feat_sizes"]
+    return Decoded(outputs, queries, memory, feature_hw, prompt, prompt_mask, features)
+
+
 def ground(model: Sam3Image, states: list[dict[str, Any]]) -> list[Grounding]:
     """Runs encoder and decoder for several prompts on one image, in one forward.
 
-    Follows ``Sam3Image.forward_grounding`` up to the mask head, which an absent concept
-    does not need.
+    Without the mask head, which an absent concept does not need.
 
     Args:
         model: The model.
@@ -113,33 +177,15 @@ def ground(model: Sam3Image, states: list[dict[str, Any]]) -> list[Grounding]:
     for name, dim in (("language_features", 1), ("language_mask", 0), ("language_embeds", 1)):
         features[name] = torch.cat([s["backbone_out"][name] for s in states], dim=dim)
     index = torch.arange(count, device=device)
-    find = FindStage(
-        img_ids=torch.zeros_like(index),
-        text_ids=index,
-        input_boxes=None,
-        input_boxes_mask=None,
-        input_boxes_label=None,
-        input_points=None,
-        input_points_mask=None,
-    )
+    find = find_stage(torch.zeros_like(index), index)
     prompts: list[GeometricPrompt] = [s["geometric_prompt"] for s in states]
     exemplars = GeometricPrompt(
         box_embeddings=torch.cat([p.box_embeddings for p in prompts], dim=1),
         box_mask=torch.cat([p.box_mask for p in prompts], dim=0),
         box_labels=torch.cat([p.box_labels for p in prompts], dim=1),
     )
-    prompt, prompt_mask, features = model._encode_prompt(features, find, exemplars)
-    features, encoded, _ = model._run_encoder(features, find, prompt, prompt_mask)
-    memory = encoded["encoder_hidden_states"]
-    out, queries = model._run_decoder(
-        memory=memory,
-        pos_embed=encoded["pos_embed"],
-        src_mask=encoded["padding_mask"],
-        out={},
-        prompt=prompt,
-        prompt_mask=prompt_mask,
-        encoder_out=encoded,
-    )
+    decoded = decode(model, features, find, exemplars)
+    out = decoded.outputs
     presence = out["presence_logit_dec"].sigmoid().unsqueeze(1)
     scores = (out["pred_logits"].sigmoid() * presence).float()
     # In one transfer, so that a GPU is waited for once; what follows is small.
@@ -149,13 +195,13 @@ def ground(model: Sam3Image, states: list[dict[str, Any]]) -> list[Grounding]:
             scores=found[i, :, 0].contiguous(),
             boxes_cxcywh=found[i, :, 1:].contiguous(),
             mask_head_inputs={
-                "backbone_feats": features["backbone_fpn"],
+                "backbone_feats": decoded.features["backbone_fpn"],
                 # The head looks at the last layer's queries only.
-                "obj_queries": queries[-1:, i : i + 1],
+                "obj_queries": decoded.queries[-1:, i : i + 1],
                 "image_ids": find.img_ids[i : i + 1],
-                "encoder_hidden_states": memory[:, i : i + 1],
-                "prompt": prompt[:, i : i + 1],
-                "prompt_mask": prompt_mask[i : i + 1],
+                "encoder_hidden_states": decoded.memory[:, i : i + 1],
+                "prompt": decoded.prompt[:, i : i + 1],
+                "prompt_mask": decoded.prompt_mask[i : i + 1],
             },
         )
         for i in range(count)

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...engine.sam3_package import FindStage, GeometricPrompt, Sam3Image
+from ...engine.concepts import decode, find_stage
+from ...engine.sam3_package import GeometricPrompt, Sam3Image
 from .losses import Targets, concept_loss, object_loss
 from .random_prompts import ConceptPrompts, ObjectPrompts, random_concepts, random_objects
 from .samples import Sample
@@ -37,42 +38,27 @@ def concept_outputs(
     device = with_masks.device
     texts = sorted(set(prompts.texts))
     features = {**features, **model.backbone.forward_text(texts, device=device)}
-    find = FindStage(
-        img_ids=prompts.image_index.to(device),
-        text_ids=torch.tensor([texts.index(t) for t in prompts.texts], device=device),
-        input_boxes=None,
-        input_boxes_mask=None,
-        input_boxes_label=None,
-        input_points=None,
-        input_points_mask=None,
+    find = find_stage(
+        prompts.image_index.to(device),
+        torch.tensor([texts.index(t) for t in prompts.texts], device=device),
     )
     exemplars = GeometricPrompt(
         box_embeddings=prompts.exemplars.to(device),
         box_labels=prompts.exemplar_labels.long().to(device),
         box_mask=prompts.exemplar_padding.to(device),
     )
-    prompt, prompt_mask, features = model._encode_prompt(features, find, exemplars)
-    features, encoded, _ = model._run_encoder(features, find, prompt, prompt_mask)
-    memory = encoded["encoder_hidden_states"]
-    outputs, queries = model._run_decoder(
-        memory=memory,
-        pos_embed=encoded["pos_embed"],
-        src_mask=encoded["padding_mask"],
-        out={},
-        prompt=prompt,
-        prompt_mask=prompt_mask,
-        encoder_out=encoded,
-    )
+    decoded = decode(model, features, find, exemplars)
+    outputs = decoded.outputs
     if len(with_masks):
         model._run_segmentation_heads(
             out=outputs,
-            backbone_out=features,
+            backbone_out=decoded.features,
             img_ids=find.img_ids[with_masks],
-            vis_feat_sizes=encoded["vis_feat_sizes"],
-            encoder_hidden_states=memory[:, with_masks],
-            prompt=prompt[:, with_masks],
-            prompt_mask=prompt_mask[with_masks],
-            hs=queries[:, with_masks],
+            vis_feat_sizes=decoded.feature_hw,
+            encoder_hidden_states=decoded.memory[:, with_masks],
+            prompt=decoded.prompt[:, with_masks],
+            prompt_mask=decoded.prompt_mask[with_masks],
+            hs=decoded.queries[:, with_masks],
         )
     outputs["mask_prompts"] = with_masks
     return outputs
