@@ -92,7 +92,8 @@ def test_full_size_file(
     )
     measured = json.loads(output.stdout)
     record_property("seconds", measured["seconds"])
-    assert measured["sums"] == sums
+    # How a sum is split among threads is up to the process.
+    assert measured["sums"] == pytest.approx(sums, rel=1e-12)
     assert measured["peak"] <= 1.1
     # Every page of the file is in the process: the first encoding waits for none.
     assert measured["mapped"] >= 0.98

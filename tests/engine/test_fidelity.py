@@ -18,6 +18,7 @@ from infer_segment_anything_3.engine import (
     ObjectPrompt,
     PromptedObject,
 )
+from infer_segment_anything_3.engine.openmp import full_teams
 from infer_segment_anything_3.tools.tiny_shapes.scenes import Scene, draw_scene
 
 SCENE = draw_scene(np.random.default_rng(11), (300, 420), count_range=(5, 6))
@@ -37,7 +38,11 @@ def centre_of(index: int) -> tuple[float, float]:
 
 
 class Package:
-    """Meta's package, called as its own notebooks call it."""
+    """Meta's package, called as its own notebooks call it, with as many threads as the engine.
+
+    Sums depend in their last bits on the number of threads, which Ikomia's OpenCV leaves to
+    the load of the machine; masks of random weights are noise in which those bits count.
+    """
 
     def __init__(self, engine: Engine, scene: Scene) -> None:
         self.model = engine.model
@@ -45,8 +50,10 @@ class Package:
             engine.model, resolution=engine.image_size, device="cpu", confidence_threshold=0.0
         )
         self.image = Image.fromarray(scene.image)
-        self.state: dict[str, Any] = self.processor.set_image(self.image)
+        with full_teams():
+            self.state: dict[str, Any] = self.processor.set_image(self.image)
 
+    @full_teams()
     def concept(
         self, text: str | None, boxes: tuple[Box, ...], labels: tuple[int, ...], threshold: float
     ) -> dict[str, torch.Tensor]:
@@ -66,6 +73,7 @@ class Package:
             state = self.processor.add_geometric_prompt(cxcywh, bool(label), state)
         return state
 
+    @full_teams()
     def objects(self, **prompts: Any) -> list[npt.NDArray[Any]]:
         with torch.inference_mode():
             return list(self.model.predict_inst(self.state, **prompts))
