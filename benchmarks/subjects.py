@@ -182,7 +182,7 @@ class Package:
             )
 
     def threshold(self, state: dict[str, Any], phrase: str, wanted: int) -> float:
-        """A threshold that about as many instances of a phrase pass: random weights have none."""
+        """A threshold that about as many instances of a phrase pass on a picture."""
         scores = self.scores(state, phrase)
         distinct = sorted(set(scores), reverse=True)
         return next(v for v in [*distinct, 0.0] if sum(s > v for s in scores) >= wanted)
