@@ -14,7 +14,7 @@ import importlib
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -102,12 +102,22 @@ def write_random_weights(path: Path) -> Path:
     return path
 
 
-def add_subject_options(parser: argparse.ArgumentParser) -> None:
-    """The options that say what is measured."""
+def subject_parser(
+    module: str, description: str | None, device: str, groups: Iterable[str]
+) -> argparse.ArgumentParser:
+    """A command line with the options that say what is measured."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {module}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--model", choices=("sam3", "tiny_shapes"), default="sam3")
     parser.add_argument("--weights", type=Path, help="a checkpoint of sam3; random without")
     parser.add_argument("--precision", default="auto", choices=("auto", "float32", "bfloat16"))
     parser.add_argument("--repeats", type=int, default=11, help="rounds of what takes little")
+    parser.add_argument("--device", default=device, choices=("cpu", "cuda"))
+    parser.add_argument("--only", help=f"some of {','.join(groups)}")
+    return parser
 
 
 def _measured(group: str, subjects: Subjects, write: bool) -> list[Row]:
@@ -130,14 +140,7 @@ def _measured(group: str, subjects: Subjects, write: bool) -> list[Row]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m infer_segment_anything_3.benchmarks",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add_subject_options(parser)
-    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
-    parser.add_argument("--only", help=f"some of {','.join(GROUPS)}")
+    parser = subject_parser(str(__package__), __doc__, "cpu", GROUPS)
     parser.add_argument(
         "--no-write", dest="write", action="store_false", help="leave RESULTS.md as it is"
     )

@@ -18,7 +18,7 @@ import torch
 
 from ..engine.compilation import compile_image_encoder
 from . import memory, once, precision, start, text
-from .__main__ import PREFACE, add_subject_options, subjects_of
+from .__main__ import PREFACE, subject_parser, subjects_of
 from .folder import engine_rows as folder_rows
 from .measuring import in_turns, machine, seconds
 from .rows import Row, missed, table, write_section
@@ -137,14 +137,7 @@ def _by_package(subjects: Subjects, image: RgbImage, phrases: list[str], thresho
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m infer_segment_anything_3.benchmarks.gpu",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add_subject_options(parser)
-    parser.add_argument("--device", default="cuda", choices=("cpu", "cuda"))
-    parser.add_argument("--only", help=f"some of {','.join(GROUPS)}")
+    parser = subject_parser(f"{__package__}.gpu", __doc__, "cuda", GROUPS)
     parser.add_argument("--out", type=Path, help="Markdown file to put the table into")
     return parser
 

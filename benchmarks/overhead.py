@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
+import functools
 from collections.abc import Iterator
-from typing import Any
 
-from .measuring import watched
+from .measuring import Call, seconds, watched
 from .rows import Row
 from .subjects import PHOTO_HW, Subjects
 from .workflows import Asked, new_workflow
@@ -38,7 +37,8 @@ def rows(subjects: Subjects) -> Iterator[Row]:
     for count in COUNTS:
         asked = new_workflow(subjects, input_point=_points(count, image.shape[:2]))
         asked.run(image)
-        parts = [_parts(asked, image) for _ in range(min(subjects.repeats, 7))]
+        run = functools.partial(asked.run, image)
+        parts = [parts_of(asked, run) for _ in range(min(subjects.repeats, 7))]
         added, ikomia = min(p["added"] for p in parts), min(p["ikomia"] for p in parts)
         engine = min(p["engine"] for p in parts)
         yield Row("6", f"Workflow minus engine minus Ikomia, {count} instances, "
@@ -54,8 +54,17 @@ def _points(count: int, hw: tuple[int, int]) -> list[list[list[int]]]:
     ]
 
 
-def _parts(asked: Asked, image: Any) -> dict[str, float]:
-    """Seconds of one run, divided."""
+def parts_of(asked: Asked, call: Call) -> dict[str, float]:
+    """Seconds that a call of a workflow takes, divided.
+
+    Args:
+        asked: The workflow and its task.
+        call: Runs it.
+
+    Returns:
+        ``total``, and what of it the ``engine`` takes, ``ikomia`` (around the task's runs and in
+        the calls they make of it), and what the plugin has ``added``.
+    """
     from ikomia import dataprocess
 
     from ..engine import Engine
@@ -70,11 +79,10 @@ def _parts(asked: Asked, image: Any) -> dict[str, float]:
         watched((Engine, "segment")) as engine,
         watched(*ikomia_calls) as ikomia,
     ):
-        started = time.perf_counter()
-        asked.run(image)
-        total = time.perf_counter() - started
+        total = seconds(call)
     outside = total - plugin.seconds
     return {
+        "total": total,
         "engine": engine.seconds,
         "ikomia": ikomia.seconds + outside,
         "added": plugin.seconds - engine.seconds - ikomia.seconds,

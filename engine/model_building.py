@@ -17,8 +17,6 @@ from . import detector, tracker
 from .architecture import Architecture
 from .sam3_package import Sam3Image, SAM3VLBackbone, TransformerWrapper
 
-__all__ = ["Sam3Image", "build_model", "build_model_without_weights", "finish_assigned"]
-
 
 def build_model(architecture: Architecture, bpe_path: str) -> Sam3Image:
     """Composes an untrained image model, in eval mode, on the current default device.
