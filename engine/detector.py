@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from torch import nn
 
+from .adjusted_parts import FusionEncoder, GeometryEncoder, QueryDecoder, sine_positions
 from .architecture import PATCH_PX, Architecture
-from .package_parts import FusionEncoder, GeometryEncoder, QueryDecoder, sine_positions
 from .sam3_package import (
     MLP,
     DotProductScoring,

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from .adjusted_parts import sine_positions
 from .architecture import PATCH_PX, Architecture
 from .isolation import without_warnings
-from .package_parts import sine_positions
 from .sam3_package import (
     CXBlock,
     MaskDecoder,
