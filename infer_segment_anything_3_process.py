@@ -15,13 +15,13 @@ import numpy as np
 from ikomia import core, dataprocess
 from ikomia.core.task import TaskParam
 
-from .adapter import outputs
-from .adapter.graphics import read_drawing
-from .adapter.images import to_rgb_uint8
-from .adapter.outputs import Answer, RgbImage
-from .adapter.parameters import Settings, defaults, salvaged, updated
-from .adapter.prompting import mode_of
-from .adapter.reporting import Progress
+from .adapter.inputs.graphics import read_drawing
+from .adapter.inputs.image import to_rgb_uint8
+from .adapter.outputs import ikomia as outputs
+from .adapter.outputs.ikomia import Answer, RgbImage
+from .adapter.parameters.settings import Settings, defaults, salvaged, updated
+from .adapter.progress import Progress
+from .adapter.prompt_builder import mode_of
 from .adapter.session import Run, Session
 from .engine.prompts import ObjectPrompt
 

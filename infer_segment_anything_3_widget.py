@@ -8,7 +8,7 @@ from ikomia import core, dataprocess
 from ikomia.utils import qtconversion
 from PyQt6.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
-from .adapter.graphics import UNNAMED_CATEGORY
+from .adapter.inputs.graphics import UNNAMED_CATEGORY
 from .infer_segment_anything_3_process import InferSegmentAnything3Param
 from .studio.panel import Panel
 from .studio.sections import DrawnPrompt

@@ -6,7 +6,7 @@ import logging
 import sys
 from typing import TYPE_CHECKING
 
-from .parameters import Settings
+from .parameters.settings import Settings
 
 if TYPE_CHECKING:
     from ..engine import Engine
@@ -56,7 +56,7 @@ class ModelHolder:
         if self.engine is None:
             return
         self.engine = None
-        from ..engine.portions import release_memory
+        from ..engine.runtime.memory import release_memory
 
         release_memory()
 

@@ -14,11 +14,11 @@ import numpy.typing as npt
 
 from ..engine.prompts import ConceptPrompt, ObjectPrompt, Prompt
 from ..engine.results import Result
-from .drawing import Drawing
+from .inputs.drawing import Drawing
 from .model_holder import ModelHolder
-from .parameters import Settings
-from .prompting import Reading, build_prompt
-from .reporting import Notices, Progress
+from .parameters.settings import Settings
+from .progress import Notices, Progress
+from .prompt_builder import Reading, build_prompt
 
 if TYPE_CHECKING:
     from ..engine import Engine

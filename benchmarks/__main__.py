@@ -93,8 +93,8 @@ def write_random_weights(path: Path) -> Path:
     """Writes a full-size checkpoint in Meta's layout, with seeded random weights."""
     import torch
 
-    from ..engine.architecture import SAM3
-    from ..engine.weight_files import file_name
+    from ..engine.checkpoints.reader import file_name
+    from ..engine.model.config import SAM3
     from ..tools.random_weights import random_model
 
     state = random_model(SAM3).state_dict()

@@ -21,8 +21,8 @@ def rows(subjects: Subjects) -> Iterator[Row]:
     """A thousand discs as COCO data and as Ikomia's outputs. Runs no model."""
     from ikomia import dataprocess
 
-    from ..adapter import outputs
-    from ..engine.coco import to_coco
+    from ..adapter.outputs import ikomia as outputs
+    from ..engine.export.coco import to_coco
 
     result = discs(COUNT)
     for form in ("rle", "polygon"):

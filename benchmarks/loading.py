@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-from ..engine.checkpoints import bpe_vocabulary
-from ..engine.isolation import import_sam3
-from ..engine.precision import Precision
+from ..engine.checkpoints.zoo import bpe_vocabulary
+from ..engine.model.precision import Precision
+from ..engine.runtime.isolation import import_sam3
 from .measuring import PeakMemory, seconds
 from .subjects import click, picture
 

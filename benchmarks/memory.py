@@ -60,7 +60,7 @@ def by_masks(instances: int = INSTANCES) -> dict[str, Any]:
     """Mask logits of the real model's size, upsampled and thresholded."""
     import torch
 
-    from ..engine.masks import upscaled_probability_masks
+    from ..engine.postprocess.masks import upscaled_probability_masks
 
     logits = torch.randn(instances, 288, 288, generator=torch.Generator().manual_seed(0))
     kept: list[Any] = []
@@ -102,7 +102,7 @@ def _found(peak: PeakMemory, masks: list[Any], elapsed: float) -> dict[str, Any]
 
 
 if __name__ == "__main__":
-    from ..engine.isolation import import_sam3
+    from ..engine.runtime.isolation import import_sam3
 
     import_sam3()
     print(

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from ..tools.tiny_shapes.scenes import Scene, draw_scene, phrases
 
 if TYPE_CHECKING:
-    from ..engine.precision import Precision
+    from ..engine.model.precision import Precision
 
 RgbImage = npt.NDArray[np.uint8]
 
@@ -145,7 +145,7 @@ class Package:
         """The package's calls in the engine's precision, and with as many threads."""
         import torch
 
-        from ..engine.openmp import full_teams
+        from ..engine.runtime.openmp import full_teams
 
         bfloat16 = self.precision == "bfloat16"
         with (

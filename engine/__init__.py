@@ -29,7 +29,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name == "Engine":
-        from .isolation import import_sam3
+        from .runtime.isolation import import_sam3
 
         # Before the engine's modules, which import what warns and sets switches.
         import_sam3()

@@ -13,8 +13,15 @@ from typing import Any, Literal
 
 import torch
 
-from .checkpoints import find_weights, load_model, pretrained, supports_objects, weights_identity
-from .concepts import (
+from .checkpoints.zoo import (
+    find_weights,
+    load_model,
+    pretrained,
+    supports_objects,
+    weights_identity,
+)
+from .inference.automatic_masks import CLASS_NAME, segment_everything
+from .inference.concepts import (
     PromptProcessor,
     ground,
     labels_of,
@@ -23,19 +30,18 @@ from .concepts import (
     texts_of,
     thresholds_of,
 )
-from .encoding import EncodedImage, ImageEncoder, RgbImage, check_rgb
-from .everything import CLASS_NAME, segment_everything
-from .grounding import Grounding, instances_of
-from .masks import CHUNK_BYTES, GPU_CHUNK_BYTES
-from .objects import ObjectDecoder, class_names_of, segment_objects
-from .openmp import full_teams
-from .portions import Portions, release_memory, within_memory
-from .precision import Precision, resolve_precision
+from .inference.grounding import Grounding, instances_of
+from .inference.image_encoder import EncodedImage, ImageEncoder, RgbImage, check_rgb
+from .inference.interactive import ObjectDecoder, class_names_of, segment_objects
+from .inference.tiling import View, look_closer
+from .model.precision import Precision, resolve_precision
+from .model.sam3_imports import Sam3Image
+from .postprocess.filters import selected
+from .postprocess.masks import CHUNK_BYTES, GPU_CHUNK_BYTES
 from .prompts import ConceptPrompt, ObjectPrompt, Prompt, check_against_image
 from .results import Instance, Result
-from .sam3_package import Sam3Image
-from .selection import selected
-from .tiles import View, look_closer
+from .runtime.memory import Portions, release_memory, within_memory
+from .runtime.openmp import full_teams
 
 logger = logging.getLogger("infer_segment_anything_3")
 

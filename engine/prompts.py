@@ -13,8 +13,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from . import checks
-from .checks import BoxXyxy, PointXy, refusal
+from . import validation as checks
+from .validation import BoxXyxy, PointXy, refusal
 
 
 @dataclasses.dataclass(frozen=True)

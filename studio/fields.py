@@ -9,8 +9,8 @@ from PyQt6.QtCore import QObject, QRectF, Qt, pyqtSignal
 from PyQt6.QtGui import QKeyEvent, QPainter, QPaintEvent, QPen
 from PyQt6.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QLineEdit, QPushButton, QWidget
 
-from ..adapter.parameters import Parameter
-from .look import Note, error_color, quiet_color
+from ..adapter.parameters.settings import Parameter
+from .theme import Note, error_color, quiet_color
 
 _NO_LIMIT = 2**31 - 1
 _FILE_FILTER = "Checkpoints (*.pt *.safetensors);;All files (*)"

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from PyQt6.QtCore import pyqtSignal
 from PyQt6.QtWidgets import QVBoxLayout, QWidget
 
-from ..adapter.parameters import GROUPS, PARAMETERS
+from ..adapter.parameters.settings import GROUPS, PARAMETERS
 from .accelerators import with_accelerators
-from .choosers import CheckField, field_for
+from .choice_fields import CheckField, field_for
 from .cuda import why_no_cuda
 from .fields import Field
 from .sections import DrawingTools, DrawnPrompt, FieldGrid, Section

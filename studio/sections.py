@@ -17,7 +17,7 @@ from PyQt6.QtWidgets import (
 )
 
 from .fields import Field, tooltip
-from .look import Note, PromptButton, bold, quiet_color
+from .theme import Note, PromptButton, bold, quiet_color
 
 
 class FieldGrid(QWidget):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from ..engine.architecture import Architecture
-from ..engine.checkpoints import bpe_vocabulary
-from ..engine.model_building import build_model
-from ..engine.sam3_package import Sam3Image
+from ..engine.checkpoints.zoo import bpe_vocabulary
+from ..engine.model.build import build_model
+from ..engine.model.config import Architecture
+from ..engine.model.sam3_imports import Sam3Image
 
 DECODER_DAMPING = 0.05
 """Share left of what each part of a decoder layer adds to a query."""

@@ -9,7 +9,7 @@ import json
 import re
 from pathlib import Path
 
-from ..adapter.parameters import GROUPS, PARAMETERS
+from ..adapter.parameters.settings import GROUPS, PARAMETERS
 
 ROOT = Path(__file__).parents[1]
 CARD = ROOT / "engine" / "weights" / "tiny_shapes.json"

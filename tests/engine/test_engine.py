@@ -18,7 +18,10 @@ from infer_segment_anything_3.engine import (
     PromptedObject,
     Result,
 )
-from infer_segment_anything_3.engine.masks import upscaled_logit_masks, upscaled_probability_masks
+from infer_segment_anything_3.engine.postprocess.masks import (
+    upscaled_logit_masks,
+    upscaled_probability_masks,
+)
 from infer_segment_anything_3.tools.tiny_shapes.scenes import Scene, draw_scene
 
 DrawScene = Callable[..., Scene]
@@ -151,7 +154,7 @@ def test_the_cache_is_bounded_in_images_and_in_bytes(
 
 
 def test_engines_are_shared_and_freed_with_their_last_holder(tmp_path: Any) -> None:
-    from infer_segment_anything_3.engine.checkpoints import MODELS
+    from infer_segment_anything_3.engine.checkpoints.zoo import MODELS
 
     copy = tmp_path / "copy of tiny shapes.safetensors"
     bundled = MODELS["tiny_shapes"].bundled_path

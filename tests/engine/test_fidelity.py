@@ -18,7 +18,7 @@ from infer_segment_anything_3.engine import (
     ObjectPrompt,
     PromptedObject,
 )
-from infer_segment_anything_3.engine.openmp import full_teams
+from infer_segment_anything_3.engine.runtime.openmp import full_teams
 from infer_segment_anything_3.tools.tiny_shapes.scenes import Scene, draw_scene
 
 SCENE = draw_scene(np.random.default_rng(11), (300, 420), count_range=(5, 6))

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from infer_segment_anything_3.adapter.parameters import defaults
+from infer_segment_anything_3.adapter.parameters.settings import defaults
 
 BASE = {**defaults(), "model_name": "tiny_shapes", "precision": "float32", "cuda": "False"}
 """A value for every parameter, without a prompt."""

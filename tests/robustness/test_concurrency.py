@@ -16,7 +16,7 @@ import torch
 
 from infer_segment_anything_3.engine import ConceptPrompt, Engine, ObjectPrompt, PromptedObject
 from infer_segment_anything_3.engine import engine as engine_module
-from infer_segment_anything_3.engine.isolation import unchanged_attention_flags
+from infer_segment_anything_3.engine.runtime.isolation import unchanged_attention_flags
 
 from .asking import BASE, ask, boxes_of, check_is_right
 
@@ -50,7 +50,7 @@ def together(*works: Callable[[], Any]) -> None:
 @pytest.fixture
 def weights(tmp_path) -> Any:
     """A weights file that no engine holds yet."""
-    from infer_segment_anything_3.engine.checkpoints import MODELS
+    from infer_segment_anything_3.engine.checkpoints.zoo import MODELS
 
     path = tmp_path / "weights.safetensors"
     path.write_bytes(MODELS["tiny_shapes"].bundled_path.read_bytes())

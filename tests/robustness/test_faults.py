@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import pkgutil
 import threading
 from typing import Any
 
@@ -31,9 +31,9 @@ EVERY_RUN = [
     ("adapter.model_holder.ModelHolder", "get"),
     ("model.backbone", "forward_image"),
     ("task", "emit_step_progress"),
-    ("engine.masks._upscaled_chunks", ""),
-    ("adapter.outputs.class_map_of", ""),
-    ("adapter.outputs._overlay", ""),
+    ("engine.postprocess.masks._upscaled_chunks", ""),
+    ("adapter.outputs.ikomia.class_map_of", ""),
+    ("adapter.outputs.ikomia._overlay", ""),
     ("ikomia.CImageIO", "set_image"),
     ("ikomia.CImageIO", "set_overlay_mask"),
     ("ikomia.CSemanticSegmentationIO", "set_class_names"),
@@ -41,8 +41,8 @@ EVERY_RUN = [
     ("ikomia.CSemanticSegmentationIO", "set_mask"),
     ("ikomia.CInstanceSegmentationIO", "init"),
     ("ikomia.CInstanceSegmentationIO", "add_object"),
-    ("adapter.outputs.RunData", "hold"),
-    ("adapter.outputs._save_data_only", ""),
+    ("adapter.outputs.ikomia.RunData", "hold"),
+    ("adapter.outputs.ikomia._save_data_only", ""),
     ("task", "_note_drawn"),
     ("task", "end_task_run"),
 ]
@@ -57,10 +57,10 @@ STEPS = [
     (CONCEPT, "engine.engine.selected", ""),
     (OBJECT, "tracker.sam_prompt_encoder", "forward"),
     (OBJECT, "tracker.sam_mask_decoder", "forward"),
-    (OBJECT, "engine.objects.with_holes_filled", ""),
+    (OBJECT, "engine.inference.interactive.with_holes_filled", ""),
     (OBJECT, "task", "add_output"),
     (EVERYTHING, "tracker.sam_mask_decoder", "forward"),
-    (EVERYTHING, "engine.everything.nms", ""),
+    (EVERYTHING, "engine.inference.automatic_masks.nms", ""),
 ]
 IDS = [f"{values.get('prompt_mode', '')}{where}.{name}".strip(".") for values, where, name in STEPS]
 FAULTS = [RuntimeError, MemoryError, torch.OutOfMemoryError, KeyboardInterrupt]
@@ -78,8 +78,7 @@ def place(where: str, name: str, algo: Any, model: Any) -> tuple[Any, str]:
         "ikomia": dataprocess,
     }.get(root)
     if holder is None:
-        module = importlib.import_module(f"{PACKAGE}.{root}.{path[0]}")
-        return getattr(module, path[1]) if path[1:] else module, name
+        return pkgutil.resolve_name(f"{PACKAGE}.{where}"), name
     for part in path:
         holder = getattr(holder, part)
     return holder, name

@@ -18,8 +18,8 @@ from infer_segment_anything_3.engine import (
     PromptedObject,
 )
 from infer_segment_anything_3.engine import engine as engine_module
-from infer_segment_anything_3.engine.objects import ObjectDecoder
-from infer_segment_anything_3.engine.portions import GpuMemoryError, Portions, within_memory
+from infer_segment_anything_3.engine.inference.interactive import ObjectDecoder
+from infer_segment_anything_3.engine.runtime.memory import GpuMemoryError, Portions, within_memory
 
 MODULE = "infer_segment_anything_3.engine.engine"
 CONCEPTS = ConceptPrompt(("circle", "star", "square", "triangle"), confidence_threshold=0.05)
@@ -137,7 +137,7 @@ def test_nothing_of_the_failed_attempt_is_alive_in_the_second():
 
 @pytest.mark.parametrize("failures", [1, 2])
 def test_a_model_that_does_not_fit(monkeypatch, tmp_path, failures):
-    from infer_segment_anything_3.engine.checkpoints import MODELS
+    from infer_segment_anything_3.engine.checkpoints.zoo import MODELS
 
     weights = tmp_path / "weights.safetensors"
     weights.write_bytes(MODELS["tiny_shapes"].bundled_path.read_bytes())

@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("ikomia")
 
-from .. import host_state
+from infer_segment_anything_3.tests import host_state
 
 STAGES = """
 import importlib, json, os, sys, threading

@@ -110,7 +110,7 @@ def test_a_session_stays_flat(make_algo, shown, warm_up, count, record_property)
 
 
 def test_what_is_kept_of_one_image_is_bounded(tiny_engine, shown, monkeypatch):
-    monkeypatch.setattr("infer_segment_anything_3.engine.encoding.MAX_GROUNDINGS", 5)
+    monkeypatch.setattr("infer_segment_anything_3.engine.inference.image_encoder.MAX_GROUNDINGS", 5)
     engine = Engine(tiny_engine.model, tiny_engine.image_size, "float32")
     texts = [f"thing {number}" for number in range(12)]
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 pytest.importorskip("ikomia")
 
-from infer_segment_anything_3.adapter.parameters import PARAMETERS
+from infer_segment_anything_3.adapter.parameters.settings import PARAMETERS
 
 from .asking import BASE, ask, check_is_empty, check_is_right
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from infer_segment_anything_3.engine import Engine
-from infer_segment_anything_3.engine.checkpoints import MODELS
+from infer_segment_anything_3.engine.checkpoints.zoo import MODELS
 from infer_segment_anything_3.tools.tiny_shapes import export, train
 
 pytestmark = pytest.mark.slow

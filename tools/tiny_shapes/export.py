@@ -19,8 +19,8 @@ from typing import Any
 
 import torch
 
-from ...engine.architecture import TINY_SHAPES
-from ...engine.weight_assignment import save_weights
+from ...engine.checkpoints.loader import save_weights
+from ...engine.model.config import TINY_SHAPES
 from .scenes import COLOURS, KINDS
 
 logger = logging.getLogger("infer_segment_anything_3")

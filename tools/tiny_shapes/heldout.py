@@ -9,8 +9,8 @@ import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
 from ...engine import Engine
+from ...engine.postprocess.filters import mask_ious
 from ...engine.results import BoxXyxy, Mask
-from ...engine.selection import mask_ious
 from .scenes import Scene, Shape, draw_scene
 
 HELD_OUT_SEED = 20_260_000

@@ -22,9 +22,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...engine.architecture import TINY_SHAPES
-from ...engine.checkpoints import load_model
-from ...engine.sam3_package import Sam3Image
+from ...engine.checkpoints.zoo import load_model
+from ...engine.model.config import TINY_SHAPES
+from ...engine.model.sam3_imports import Sam3Image
 from .samples import SamplePool, images_tensor
 from .training_model import carried_over, for_training, initialise
 from .training_terms import concept_terms, object_terms

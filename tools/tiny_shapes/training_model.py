@@ -7,10 +7,10 @@ import math
 import torch
 from torch import Tensor, nn
 
-from ...engine.architecture import Architecture
-from ...engine.checkpoints import bpe_vocabulary
-from ...engine.model_building import build_model
-from ...engine.sam3_package import Sam3Image
+from ...engine.checkpoints.zoo import bpe_vocabulary
+from ...engine.model.build import build_model
+from ...engine.model.config import Architecture
+from ...engine.model.sam3_imports import Sam3Image
 
 
 def initialise(model: Sam3Image) -> None:

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...engine.concepts import decode, find_stage
-from ...engine.sam3_package import GeometricPrompt, Sam3Image
+from ...engine.inference.concepts import decode, find_stage
+from ...engine.model.sam3_imports import GeometricPrompt, Sam3Image
 from .losses import Targets, concept_loss, object_loss
 from .random_prompts import ConceptPrompts, ObjectPrompts, random_concepts, random_objects
 from .samples import Sample

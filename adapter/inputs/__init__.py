@@ -1,0 +1,1 @@
+"""Ikomia's inputs as plain values: the image, drawn points and boxes, detections."""

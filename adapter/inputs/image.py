@@ -1,0 +1,81 @@
+"""Any image a user has, as the RGB the engine takes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...engine.validation import refusal
+
+_EXPECTED_SHAPE = "an image of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), not empty"
+_MAX_8_BIT = 255
+_MAX_16_BIT = 65_535
+_OVERSHOOT = 0.01
+"""How far beyond its range, as a share of white, a resized or filtered float image may go."""
+
+
+def to_rgb_uint8(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """An image as RGB with 8 bits a channel.
+
+    Grey becomes three equal channels. Alpha is dropped: the pixels below it are what the
+    model should see, and there is no background to blend them with. Integers of more than
+    8 bits count as 0..255 if none is larger, else as 0..65535; floats as 0..1 if none is
+    larger, else as 0..255.
+
+    Args:
+        array: (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA, any real dtype. Never
+            written to.
+
+    Returns:
+        (H, W, 3) uint8, C-contiguous; ``array`` itself where it is that already, else a
+        new array.
+
+    Raises:
+        ValueError: If the shape is none of these, the dtype is no real number, or a value
+            is NaN, infinite or out of range.
+
+    Examples:
+        >>> to_rgb_uint8(np.array([[0.0, 1.0]])).tolist()
+        [[[0, 0, 0], [255, 255, 255]]]
+    """
+    image = np.asarray(array)
+    is_image = image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (1, 3, 4))
+    if not is_image or 0 in image.shape:
+        raise refusal("image", _EXPECTED_SHAPE, image.shape)
+    if image.ndim == 2:
+        image = image[:, :, None]
+    channels = _to_uint8(image[:, :, :3])
+    if channels.shape[2] == 1:
+        channels = np.repeat(channels, 3, axis=2)
+    return np.ascontiguousarray(channels)
+
+
+def _to_uint8(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    if values.dtype == np.uint8:
+        return values
+    if values.dtype == np.bool_:
+        return values.astype(np.uint8) * np.uint8(_MAX_8_BIT)
+    if values.dtype.kind not in "iuf":
+        raise refusal("image", "an image of bools, integers or floats", str(values.dtype))
+    low, high = values.min(), values.max()
+    # NaN and infinity are in no range.
+    top = next((top for top in _tops(values.dtype) if _is_in_range(low, high, top)), None)
+    if top is None:
+        expected = "an image of values " + " or ".join(f"0..{top}" for top in _tops(values.dtype))
+        raise refusal("image", expected, f"{values.dtype} from {low} to {high}")
+    scaled = values.astype(np.float32) * np.float32(_MAX_8_BIT / top)
+    np.rint(scaled, out=scaled)
+    return np.clip(scaled, 0, _MAX_8_BIT, out=scaled).astype(np.uint8)
+
+
+def _tops(dtype: np.dtype[Any]) -> tuple[int, int]:
+    """White, in the two ranges that images of a dtype come in."""
+    return (1, _MAX_8_BIT) if dtype.kind == "f" else (_MAX_8_BIT, _MAX_16_BIT)
+
+
+def _is_in_range(low: Any, high: Any, top: int) -> bool:
+    slack = _OVERSHOOT if isinstance(low, np.floating) else 0
+    # Measured against the largest value: -2..2 is no image in 0..255 but a normalised one.
+    return bool(low >= -slack * high and high <= top * (1 + slack))

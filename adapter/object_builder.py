@@ -1,0 +1,127 @@
+"""Points, boxes and detections, put together into the objects they mean."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from ..engine import validation as checks
+from ..engine.prompts import ObjectPrompt, PromptedObject
+from ..engine.results import Result
+from ..engine.validation import BoxXyxy, PointXy
+from .inputs.drawing import Detection, Drawing
+from .parameters.settings import Settings
+
+DEFAULT_CLASS_NAME = "object"
+
+LabelledPoint = tuple[PointXy, int]
+
+
+def objects_of(
+    settings: Settings,
+    groups: Sequence[Sequence[LabelledPoint]],
+    boxes: Sequence[BoxXyxy],
+    drawing: Drawing,
+    detections: Sequence[Detection],
+) -> tuple[tuple[PromptedObject, ...], int]:
+    """The objects that points and boxes mean.
+
+    Args:
+        settings: The parameters, for the class name.
+        groups: Points of the parameters, one group for each object.
+        boxes: Boxes of the parameters and drawn ones, inside the image.
+        drawing: For its points.
+        detections: Boxes of an earlier task, inside the image.
+
+    Returns:
+        The objects (boxes first, then detections; without any box the groups of points),
+        and how many points are in no box and were left out.
+
+    Raises:
+        ValueError: If the points in all boxes together are too many.
+    """
+    name = ", ".join(concept.text for concept in settings.input_text) or DEFAULT_CLASS_NAME
+    drawn = list(zip(drawing.points_xy, drawing.point_labels, strict=True))
+    named_boxes = [(box, name) for box in boxes]
+    named_boxes += [(found.box_xyxy, found.class_name or name) for found in detections]
+    if not named_boxes:
+        return tuple(_pointed(group, name) for group in _with_drawn(groups, drawn)), 0
+    points = [point for group in groups for point in group] + drawn
+    inside = _points_in_boxes([xy for xy, _ in points], [box for box, _ in named_boxes])
+    checks.at_most("input_point", int(inside.sum()), checks.MAX_POINTS, "points in boxes")
+    objects = tuple(
+        _pointed([points[k] for k in np.flatnonzero(rows)], class_name, box)
+        for rows, (box, class_name) in zip(inside.T, named_boxes, strict=True)
+    )
+    return objects, int(np.count_nonzero(~inside.any(axis=1)))
+
+
+def refined(
+    objects: tuple[PromptedObject, ...], previous: tuple[ObjectPrompt, Result] | None
+) -> tuple[PromptedObject, ...]:
+    """The objects with the last masks of those that were clicked on.
+
+    An object is the same as the one before at its place in the order if it has the same
+    box, and the same points with or without new ones. Asked again without a new point it
+    starts where it started then, so that it gets the same answer.
+
+    Args:
+        objects: What is asked for now.
+        previous: What was asked for in the last run on the same image and model, and what
+            was found; None to start afresh.
+
+    Returns:
+        The objects, with ``mask_input`` where there is a mask to start from.
+    """
+    if previous is None:
+        return objects
+    prompt, result = previous
+    before = dict(enumerate(zip(prompt.objects, result.instances, strict=True)))
+    kept = []
+    for index, now in enumerate(objects):
+        if index in before and _is_same(before[index][0], now):
+            then, instance = before[index]
+            has_new_points = len(now.points_xy) > len(then.points_xy)
+            logits = instance.low_res_logits if has_new_points else then.mask_input
+            now = dataclasses.replace(now, mask_input=logits)
+        kept.append(now)
+    return tuple(kept)
+
+
+def _is_same(then: PromptedObject, now: PromptedObject) -> bool:
+    earlier = set(zip(then.points_xy, then.point_labels, strict=True))
+    return then.box_xyxy == now.box_xyxy and earlier <= set(
+        zip(now.points_xy, now.point_labels, strict=True)
+    )
+
+
+def _with_drawn(
+    groups: Sequence[Sequence[LabelledPoint]], drawn: list[LabelledPoint]
+) -> list[list[LabelledPoint]]:
+    """Drawn points belong to the one object there is, else they are an object of their own."""
+    listed = [list(group) for group in groups]
+    if drawn and len(listed) == 1:
+        return [listed[0] + drawn]
+    return [*listed, drawn] if drawn else listed
+
+
+def _pointed(
+    points: Sequence[LabelledPoint], class_name: str, box: BoxXyxy | None = None
+) -> PromptedObject:
+    return PromptedObject(
+        points_xy=tuple(xy for xy, _ in points),
+        point_labels=tuple(label for _, label in points),
+        box_xyxy=box,
+        class_name=class_name,
+    )
+
+
+def _points_in_boxes(points: list[PointXy], boxes: list[BoxXyxy]) -> npt.NDArray[np.bool_]:
+    """Which of P points are in which of B boxes or on their border, (P, B) bool."""
+    xy = np.array(points, float).reshape(-1, 1, 2)
+    corners = np.array(boxes, float).reshape(1, -1, 4)
+    is_inside = (corners[..., :2] <= xy) & (xy <= corners[..., 2:])
+    return np.logical_and.reduce(is_inside, axis=2)

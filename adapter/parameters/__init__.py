@@ -1,0 +1,1 @@
+"""The plugin's parameters: declared once, read from strings, validated."""

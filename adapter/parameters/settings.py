@@ -1,0 +1,141 @@
+"""The parameters: their table, and their values as strings and as typed settings.
+
+Ikomia carries every parameter as a string. ``get_values``, ``set_values``, the widget
+and the README's table all come from :data:`PARAMETERS`; a run reads the strings once
+into a :class:`Settings` value.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Mapping
+from typing import Literal
+
+from ...engine import validation as checks
+from ...engine.validation import BoxXyxy, PointXy
+from .parsing import Concept
+from .spec import GROUPS, Parameter
+from .table import PARAMETERS, PROMPT_MODES
+
+__all__ = [
+    "GROUPS",
+    "PARAMETERS",
+    "PROMPT_MODES",
+    "Parameter",
+    "Settings",
+    "defaults",
+    "salvaged",
+    "updated",
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """The parameters as typed values; one field for each, of the same name.
+
+    Attributes:
+        input_text: Concepts with their thresholds.
+        prompt_mode: ``auto``, ``object``, ``concept`` or ``everything``.
+        confidence_threshold: 0..1.
+        input_point: Points of each object, in pixels of the image.
+        input_point_label: Labels of each object's points; empty for all 1.
+        input_box: Boxes in pixels of the image.
+        input_box_label: One label for each box; empty for all 1.
+        refine: Whether to start from the last masks.
+        points_per_side: Side of the grid for everything.
+        multimask_output: Whether to give three candidates.
+        overlap: ``keep`` or ``best``.
+        min_area: Pixels.
+        tiles: 1 for off, 0 for auto, else tiles a side.
+        segmentation_format: ``rle``, ``polygon`` or ``none``.
+        model_name: ``sam3`` or ``tiny_shapes``.
+        model_weight_file: Path, or empty.
+        input_size_percent: 1..100.
+        precision: ``auto``, ``float32`` or ``bfloat16``.
+        cuda: Whether a GPU may be used.
+    """
+
+    input_text: tuple[Concept, ...]
+    prompt_mode: Literal["auto", "object", "concept", "everything"]
+    confidence_threshold: float
+    input_point: tuple[tuple[PointXy, ...], ...]
+    input_point_label: tuple[tuple[int, ...], ...]
+    input_box: tuple[BoxXyxy, ...]
+    input_box_label: tuple[int, ...]
+    refine: bool
+    points_per_side: int
+    multimask_output: bool
+    overlap: Literal["keep", "best"]
+    min_area: int
+    tiles: int
+    segmentation_format: Literal["rle", "polygon", "none"]
+    model_name: str
+    model_weight_file: str
+    input_size_percent: int
+    precision: Literal["auto", "float32", "bfloat16"]
+    cuda: bool
+
+    @classmethod
+    def parse(cls, values: Mapping[str, str]) -> Settings:
+        """Reads the parameters' strings.
+
+        Args:
+            values: Strings by name; a missing one has its default.
+
+        Returns:
+            The typed values.
+
+        Raises:
+            ValueError: If a name is unknown or a value is wrong by itself.
+        """
+        return cls(**{name: PARAMETERS[name].parse(v) for name, v in updated({}, values).items()})
+
+
+def defaults() -> dict[str, str]:
+    """The default of every parameter, as strings."""
+    return {name: parameter.default for name, parameter in PARAMETERS.items()}
+
+
+def updated(current: Mapping[str, str], changes: Mapping[str, str]) -> dict[str, str]:
+    """The values after a change; what was given is left as it is.
+
+    Args:
+        current: Strings by name, taken to be good; a missing one has its default.
+        changes: Strings by name.
+
+    Returns:
+        A string for every parameter, in the table's order.
+
+    Raises:
+        ValueError: If a name is unknown or a changed value is wrong by itself.
+    """
+    for name, text in changes.items():
+        _parameter(name).parse(text)
+    return {**defaults(), **current, **changes}
+
+
+def salvaged(values: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """What can be kept of a saved workflow's values, so that it opens all the same.
+
+    Args:
+        values: Strings by name, as an older or a broken file has them.
+
+    Returns:
+        A string for every parameter, and one line for each value that was not kept.
+    """
+    kept, lines = defaults(), []
+    for name, text in values.items():
+        try:
+            kept = updated(kept, {name: text})
+        except ValueError as error:
+            lines.append(f"{error}; left out")
+    return kept, lines
+
+
+def _parameter(name: str) -> Parameter:
+    if name in PARAMETERS:
+        return PARAMETERS[name]
+    near = difflib.get_close_matches(str(name)[:100], PARAMETERS, n=2)
+    hint = f", did you mean {' or '.join(near)}?" if near else ""
+    raise ValueError(f"{checks.shown(name)}: unknown parameter{hint}")

@@ -1,0 +1,232 @@
+"""The table of parameters: the one place where a parameter is declared.
+
+Import it from :mod:`parameters`, which adds what reads and changes their values.
+"""
+
+from __future__ import annotations
+
+from ...engine import validation as checks
+from . import parsing
+from .spec import Parameter, choice, integer, number, switch
+
+PROMPT_MODES = ("auto", "object", "concept", "everything")
+
+_TABLE = (
+    Parameter(
+        "input_text",
+        "",
+        label="Text",
+        help=(
+            "One concept (red car) or several with commas between, or a JSON list. "
+            "A number behind a colon is that concept's threshold (person:0.4, car). "
+            "For objects it is only their class name."
+        ),
+        group="prompt",
+        reader=parsing.concepts,
+        placeholder="person, red car",
+        modes=frozenset(("object", "concept")),
+    ),
+    choice(
+        "prompt_mode",
+        PROMPT_MODES,
+        default="auto",
+        label="Segment",
+        choice_labels=("Automatic", "This object", "Everything like this", "Everything"),
+        help=(
+            "object: points and boxes each mean this object. concept: text and boxes mean "
+            "everything like this. everything: all there is, without a prompt. "
+            "auto: concept if there is a text, else object."
+        ),
+        group="prompt",
+    ),
+    number(
+        "confidence_threshold",
+        0,
+        1,
+        default="0.5",
+        label="Confidence threshold",
+        help="Instances of a concept at or below this score are left out (0 to 1).",
+        group="prompt",
+        step=0.05,
+        modes=frozenset(("concept",)),
+    ),
+    Parameter(
+        "input_point",
+        "",
+        label="Points",
+        help=(
+            "[x, y] or [[x, y], ...] for one object, one such list per object for several. "
+            "Pixels of the image. A point refines the boxes that contain it."
+        ),
+        group="points",
+        reader=parsing.points,
+        placeholder="[[300, 250], [320, 400]]",
+        modes=frozenset(("object",)),
+    ),
+    Parameter(
+        "input_point_label",
+        "",
+        label="Point labels",
+        help="1 foreground, 0 background, nested as the points are. Empty: all 1.",
+        group="points",
+        reader=parsing.point_labels,
+        placeholder="[1, 0]",
+        modes=frozenset(("object",)),
+    ),
+    Parameter(
+        "input_box",
+        "",
+        label="Boxes",
+        help=(
+            "[x1, y1, x2, y2] or [[x1, y1, x2, y2], ...] in pixels of the image: one object "
+            "each, or exemplars of a concept."
+        ),
+        group="points",
+        reader=parsing.boxes,
+        placeholder="[[100, 80, 420, 360]]",
+        modes=frozenset(("object", "concept")),
+    ),
+    Parameter(
+        "input_box_label",
+        "",
+        label="Box labels",
+        help='For boxes as exemplars: 1 "like this", 0 "not like this". Empty: all 1.',
+        group="points",
+        reader=parsing.box_labels,
+        placeholder="[1, 0]",
+        modes=frozenset(("concept",)),
+    ),
+    switch(
+        "refine",
+        "False",
+        label="Refine the last mask",
+        help=(
+            "The next run on the same image starts from each object's last mask, for clicking "
+            "on. A new box or a new image starts afresh."
+        ),
+        group="points",
+        modes=frozenset(("object",)),
+    ),
+    integer(
+        "points_per_side",
+        1,
+        checks.MAX_POINTS_PER_SIDE,
+        default="32",
+        label="Grid points per side",
+        help=(
+            "Points along each side of the grid that segments everything (1 to 100). "
+            "More find smaller things and take longer."
+        ),
+        group="points",
+        modes=frozenset(("everything",)),
+    ),
+    switch(
+        "multimask_output",
+        "False",
+        label="Three candidates",
+        help=(
+            "False: one mask per object. True: three, sorted by score; the second and third "
+            "come in outputs of their own."
+        ),
+        group="output",
+        modes=frozenset(("object",)),
+    ),
+    choice(
+        "overlap",
+        ("keep", "best"),
+        default="keep",
+        label="Overlapping instances",
+        choice_labels=("Keep all", "Keep the best"),
+        help=(
+            "keep: all of them. best: an instance whose mask overlaps a better-scored one of "
+            "any class by IoU above 0.7 is dropped."
+        ),
+        group="output",
+        modes=frozenset(("concept",)),
+    ),
+    integer(
+        "min_area",
+        0,
+        checks.MAX_AREA_PX,
+        default="0",
+        label="Minimum area (px)",
+        help="Instances with a mask smaller than this many pixels are left out.",
+        group="output",
+        modes=frozenset(("concept", "everything")),
+    ),
+    Parameter(
+        "tiles",
+        "off",
+        label="Tiles",
+        help=(
+            "off: the whole image at once, 200 instances of a concept at most. N: N x N "
+            "overlapping tiles, for many small things. auto: chosen from the image's size."
+        ),
+        group="output",
+        reader=parsing.tiles,
+        kind="open_choice",
+        choices=("off", "auto", "2", "3", "4"),
+        modes=frozenset(("concept",)),
+    ),
+    choice(
+        "segmentation_format",
+        ("rle", "polygon", "none"),
+        default="rle",
+        label="Segmentation in COCO output",
+        choice_labels=("RLE", "Polygons", "None"),
+        help="How output 3 writes masks: compressed RLE, polygons, or not at all.",
+        group="output",
+    ),
+    choice(
+        "model_name",
+        ("sam3", "tiny_shapes"),
+        default="sam3",
+        label="Model",
+        choice_labels=("SAM 3", "Tiny shapes"),
+        help=(
+            "sam3: Meta's weights (access must be granted). tiny_shapes: bundled, same "
+            "architecture, knows flat coloured shapes only."
+        ),
+        group="model",
+    ),
+    Parameter(
+        "model_weight_file",
+        "",
+        label="Weight file",
+        help="A local checkpoint, .pt or .safetensors; wins over the download.",
+        group="model",
+        reader=parsing.path,
+        kind="file",
+        placeholder="~/weights/sam3.pt",
+    ),
+    integer(
+        "input_size_percent",
+        1,
+        100,
+        default="100",
+        label="Input size (%)",
+        help=(
+            "Shrinks the image before the model's own resize (1 to 100). Coordinates and "
+            "results stay those of the full image."
+        ),
+        group="model",
+    ),
+    choice(
+        "precision",
+        ("auto", "float32", "bfloat16"),
+        default="auto",
+        label="Precision",
+        choice_labels=("Automatic", "float32", "bfloat16"),
+        help="auto: bfloat16 where the hardware has it natively, else float32.",
+        group="model",
+    ),
+    switch(
+        "cuda",
+        "True",
+        label="Use CUDA",
+        help="The GPU where there is one, else the CPU.",
+        group="model",
+    ),
+)
+
+PARAMETERS: dict[str, Parameter] = {parameter.name: parameter for parameter in _TABLE}

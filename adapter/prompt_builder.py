@@ -1,0 +1,243 @@
+"""Parameter values and what was drawn, read into the engine's prompt."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Literal
+
+from ..engine import validation as checks
+from ..engine.prompts import ConceptPrompt, EverythingPrompt, ObjectPrompt, Prompt, PromptedObject
+from ..engine.results import Result
+from ..engine.validation import BoxXyxy
+from .inputs.drawing import NOTHING_DRAWN, Detection, Drawing, RgbColor
+from .object_builder import LabelledPoint, objects_of, refined
+from .parameters.settings import Settings
+
+Mode = Literal["object", "concept", "everything"]
+
+_NO_DETECTIONS = "no prompt: the earlier task found nothing"
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """How the parameters and drawings of a run are read.
+
+    Attributes:
+        prompt: What to ask the engine; None where nothing is asked, which is a valid run.
+        mode: The reading that was taken.
+        class_colors: Colours of classes that an earlier task brought along.
+        warnings: One line for each thing that was left out or is doubtful.
+        infos: One line for each choice that was made.
+        drawn_used: How many drawn or detected prompts the prompt uses.
+        drawn_count: How many there are.
+    """
+
+    prompt: Prompt | None
+    mode: Mode
+    class_colors: Mapping[str, RgbColor] = dataclasses.field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    infos: tuple[str, ...] = ()
+    drawn_used: int = 0
+    drawn_count: int = 0
+
+
+def build_prompt(
+    settings: Settings,
+    drawing: Drawing,
+    image_hw: tuple[int, int],
+    previous: tuple[ObjectPrompt, Result] | None = None,
+) -> Reading:
+    """Reads a run's parameters and drawings.
+
+    Args:
+        settings: The parameters.
+        drawing: What was drawn, or found by an earlier task.
+        image_hw: Height and width of the image, in pixels.
+        previous: Object prompt and result of the last run, if it was on the same image
+            with the same model; used with ``refine``.
+
+    Returns:
+        The prompt, and what to tell the user about it.
+
+    Raises:
+        ValueError: If labels are not as many as what they belong to, a point is outside the
+            image, a box wholly so, or there are negative exemplars and nothing else.
+    """
+    mode = mode_of(settings, drawing)
+    if mode == "everything":
+        reading = _everything(settings, drawing)
+    elif mode == "concept":
+        reading = _concept(settings, drawing, image_hw)
+    else:
+        reading = _objects(settings, drawing, image_hw, previous)
+    infos = _auto_infos(settings, drawing)
+    if reading.prompt is None and drawing.is_from_task:
+        infos += (_NO_DETECTIONS,)
+    return dataclasses.replace(reading, infos=infos, drawn_count=len(drawing))
+
+
+def mode_of(settings: Settings, drawing: Drawing = NOTHING_DRAWN) -> Mode:
+    """The reading to take: ``prompt_mode``, or what ``auto`` means here.
+
+    With an earlier task connected ``auto`` means objects even where that task found nothing:
+    from one frame to the next a text must not change from a class name to a prompt.
+    """
+    if settings.prompt_mode != "auto":
+        return settings.prompt_mode
+    return "concept" if settings.input_text and not drawing.is_from_task else "object"
+
+
+def _auto_infos(settings: Settings, drawing: Drawing) -> tuple[str, ...]:
+    if settings.prompt_mode != "auto" or not settings.input_text:
+        return ()
+    if drawing.is_from_task:
+        return ("prompt_mode auto: boxes of the earlier task are objects, the text is no prompt",)
+    if not (settings.input_point or settings.input_box or len(drawing)):
+        return ()
+    return ("prompt_mode auto: read as a concept, boxes are exemplars of the text",)
+
+
+def _everything(settings: Settings, drawing: Drawing) -> Reading:
+    prompt = EverythingPrompt(settings.points_per_side, settings.min_area)
+    given = settings.input_text or settings.input_point or settings.input_box or len(drawing) > 0
+    warning = "prompt_mode everything: texts, points and boxes are left out"
+    return Reading(prompt, "everything", warnings=(warning,) if given else ())
+
+
+def _concept(settings: Settings, drawing: Drawing, image_hw: tuple[int, int]) -> Reading:
+    warnings: list[str] = []
+    point_count = sum(map(len, settings.input_point)) + len(drawing.points_xy)
+    if point_count:
+        warnings.append(f"input_point: a concept takes no points, {point_count} left out")
+    own = _labelled_boxes(settings, image_hw, warnings)
+    drawn = _drawn_boxes(drawing, image_hw, warnings)
+    found = _inside(drawing.detections, image_hw, warnings)
+    exemplars = own + drawn + [(detection.box_xyxy, 1) for detection in found]
+    texts = settings.input_text
+    if not texts and not exemplars:
+        return Reading(None, "concept", warnings=tuple(warnings))
+    if not texts and not any(label for _, label in exemplars):
+        raise ValueError(
+            "input_text: expected a text beside boxes that are all negative exemplars, got ''"
+        )
+    thresholds = tuple(concept.threshold for concept in texts)
+    prompt = ConceptPrompt(
+        texts=tuple(concept.text for concept in texts),
+        thresholds=thresholds if any(t is not None for t in thresholds) else (),
+        exemplars_xyxy=tuple(box for box, _ in exemplars),
+        exemplar_labels=tuple(label for _, label in exemplars),
+        confidence_threshold=settings.confidence_threshold,
+        overlap=settings.overlap,
+        min_area_px=settings.min_area,
+        tiles=settings.tiles,
+    )
+    used = len(drawn) + len(found)
+    return Reading(prompt, "concept", warnings=tuple(warnings), drawn_used=used)
+
+
+def _objects(
+    settings: Settings,
+    drawing: Drawing,
+    image_hw: tuple[int, int],
+    previous: tuple[ObjectPrompt, Result] | None,
+) -> Reading:
+    warnings: list[str] = []
+    groups = _labelled_points(settings, image_hw, warnings)
+    checks.check_inside("drawn points", drawing.points_xy, image_hw)
+    own = _labelled_boxes(settings, image_hw, warnings)
+    drawn = _drawn_boxes(drawing, image_hw, warnings)
+    boxes = [box for box, label in own + drawn if label]
+    negative_count = len(own) + len(drawn) - len(boxes)
+    if negative_count:
+        warnings.append(f"input_box_label: objects take no negative box, {negative_count} left out")
+    found = _inside(drawing.detections, image_hw, warnings)
+    objects, stray_count = objects_of(settings, groups, boxes, drawing, found)
+    if stray_count:
+        warnings.append(f"input_point: {stray_count} inside none of the boxes, left out")
+    if any(1 not in o.point_labels and o.box_xyxy is None for o in objects):
+        warnings.append("input_point_label: an object of background points only is a guess")
+    if settings.refine:
+        objects = refined(objects, previous)
+    return Reading(
+        ObjectPrompt(objects, settings.multimask_output) if objects else None,
+        "object",
+        class_colors={d.class_name: d.color for d in reversed(found) if d.class_name},
+        warnings=tuple(warnings),
+        drawn_used=_drawn_used(drawing, drawn, objects) + len(found),
+    )
+
+
+def _labelled_points(
+    settings: Settings, image_hw: tuple[int, int], warnings: list[str]
+) -> list[list[LabelledPoint]]:
+    groups, labels = settings.input_point, settings.input_point_label
+    if labels and not groups:
+        warnings.append("input_point_label: labels without points, left out")
+        return []
+    counts, label_counts = [len(group) for group in groups], [len(group) for group in labels]
+    if labels and counts != label_counts:
+        raise checks.refusal(
+            "input_point_label",
+            f"labels nested as the points are, {_counted(counts)}",
+            settings.input_point_label,
+        )
+    for group in groups:
+        checks.check_inside("input_point", group, image_hw)
+    filled = labels or [(1,) * count for count in counts]
+    return [list(zip(*pair, strict=True)) for pair in zip(groups, filled, strict=True)]
+
+
+def _counted(counts: list[int]) -> str:
+    each = ", ".join(map(str, counts[:5])) + (", ..." if len(counts) > 5 else "")
+    return f"{each} of them" if len(counts) == 1 else f"{each} of them for {len(counts)} objects"
+
+
+def _labelled_boxes(
+    settings: Settings, image_hw: tuple[int, int], warnings: list[str]
+) -> list[tuple[BoxXyxy, int]]:
+    boxes, labels = settings.input_box, settings.input_box_label
+    if labels and not boxes:
+        warnings.append("input_box_label: labels without boxes, left out")
+        return []
+    checks.same_count("input_box_label", len(labels), len(boxes), "boxes")
+    clipped = checks.clipped_xyxy("input_box", boxes, image_hw)
+    return list(zip(clipped, labels or (1,) * len(boxes), strict=True))
+
+
+def _drawn_boxes(
+    drawing: Drawing, image_hw: tuple[int, int], warnings: list[str]
+) -> list[tuple[BoxXyxy, int]]:
+    """Drawn boxes that have an area: a mere click with the box tool leaves one without."""
+    pairs = zip(drawing.boxes_xyxy, drawing.box_labels, strict=True)
+    drawn = [(box, label) for box, label in pairs if box[0] < box[2] and box[1] < box[3]]
+    if len(drawn) < len(drawing.boxes_xyxy):
+        count = len(drawing.boxes_xyxy) - len(drawn)
+        warnings.append(f"drawn boxes: {count} without an area, left out")
+    clipped = checks.clipped_xyxy("drawn boxes", (box for box, _ in drawn), image_hw)
+    return list(zip(clipped, (label for _, label in drawn), strict=True))
+
+
+def _inside(
+    detections: tuple[Detection, ...], image_hw: tuple[int, int], warnings: list[str]
+) -> list[Detection]:
+    """Detections clipped to the image; nobody could correct one that is outside."""
+    kept = []
+    for detection in detections:
+        try:
+            box = checks.clipped_xyxy("detections", [detection.box_xyxy], image_hw)[0]
+        except ValueError:
+            continue
+        kept.append(dataclasses.replace(detection, box_xyxy=box))
+    if len(kept) < len(detections):
+        count = len(detections) - len(kept)
+        warnings.append(f"boxes of the earlier task: {count} outside the image, left out")
+    return kept
+
+
+def _drawn_used(
+    drawing: Drawing, drawn: list[tuple[BoxXyxy, int]], objects: tuple[PromptedObject, ...]
+) -> int:
+    used = {pair for o in objects for pair in zip(o.points_xy, o.point_labels, strict=True)}
+    points = zip(drawing.points_xy, drawing.point_labels, strict=True)
+    return sum(pair in used for pair in points) + sum(label for _, label in drawn)

@@ -1,0 +1,1 @@
+"""Inference: image encoding, concepts, interactive objects, automatic masks, tiles."""

@@ -1,0 +1,163 @@
+"""Encodes images once: the image encoder's output, cached by content."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from .cache import LruCache, tensor_bytes
+from .concepts import PromptProcessor
+from .grounding import Grounding
+
+RgbImage = npt.NDArray[np.uint8]
+
+MAX_IMAGES = 8
+"""Encoded images kept, by default."""
+
+MAX_BYTES = 2 * 1024**3
+"""Bytes of encoded images and their groundings kept, by default.
+
+A full-size image takes about 140 MB in float32, each concept asked of it about 10 MB more.
+"""
+
+MAX_GROUNDINGS = 128
+"""Groundings kept of one image: more than the concepts of one prompt."""
+
+MAX_GROUNDING_BYTES = 1024**3
+"""Bytes of groundings kept of one image."""
+
+
+def _no_groundings() -> LruCache[tuple[Any, ...], Grounding]:
+    return LruCache(MAX_GROUNDINGS, MAX_GROUNDING_BYTES, lambda grounding: grounding.nbytes)
+
+
+@dataclasses.dataclass
+class EncodedImage:
+    """An image as the model sees it, and what was grounded on it so far.
+
+    Attributes:
+        state: What ``Sam3Processor.set_image`` gives. Never changed: prompts work on copies.
+        groundings: By text, exemplars and their labels.
+    """
+
+    state: dict[str, Any]
+    groundings: LruCache[tuple[Any, ...], Grounding] = dataclasses.field(
+        default_factory=_no_groundings
+    )
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes it keeps alive; the position tables are shared by all images."""
+        own = [holder["backbone_fpn"] for holder in _feature_holders(self.state)]
+        return tensor_bytes(own) + self.groundings.nbytes
+
+
+class ImageEncoder:
+    """Runs the image encoder, at most once for the same pixels.
+
+    Not thread-safe: the engine holds its lock around every use.
+
+    Attributes:
+        cache: The encoded images.
+        encodings: Images encoded so far.
+    """
+
+    def __init__(self, processor: PromptProcessor) -> None:
+        """Wraps a processor.
+
+        Args:
+            processor: The processor.
+        """
+        self._processor = processor
+        self._positions: dict[tuple[int, ...], Tensor] = {}
+        self._last: tuple[RgbImage, float, bytes] | None = None
+        self.cache: LruCache[bytes, EncodedImage] = LruCache(
+            MAX_IMAGES, MAX_BYTES, lambda image: image.nbytes
+        )
+        self.encodings = 0
+
+    def encode(
+        self, image: RgbImage, size_percent: float = 100, keep: bool = True
+    ) -> tuple[EncodedImage, bool]:
+        """Encodes an image or recalls it.
+
+        Args:
+            image: (H, W, 3) uint8, RGB. Keyed by content: a changed pixel is another image.
+            size_percent: Shrinks the image first; what comes back still has its full size.
+            keep: Whether to remember it.
+
+        Returns:
+            The encoded image, and whether it was recalled.
+        """
+        key = self._key(image, size_percent)
+        known = self.cache.get(key)
+        if known is not None:
+            return known, True
+        # The processor reads the size of arrays wrongly unless channels come first.
+        tensor = torch.from_numpy(_shrunk(image, size_percent)).permute(2, 0, 1)
+        state = self._processor.set_image(tensor)
+        self.encodings += 1
+        state["original_height"], state["original_width"] = image.shape[:2]
+        for holder in _feature_holders(state):
+            holder["vision_pos_enc"] = [self._shared(t) for t in holder["vision_pos_enc"]]
+        encoded = EncodedImage(state)
+        if keep:
+            self.cache.put(key, encoded)
+        return encoded, False
+
+    def _key(self, image: RgbImage, size_percent: float) -> bytes:
+        # Most runs are on the image of the run before, and comparing is faster than hashing.
+        if self._last is not None and self._last[1] == size_percent:
+            pixels, _, key = self._last
+            if np.array_equal(image, pixels):
+                return key
+        key = _content_key(image, size_percent)
+        self._last = (image.copy(), size_percent, key)
+        return key
+
+    def _shared(self, position_table: Tensor) -> Tensor:
+        # The package copies these constant tables for every image: 110 MB at full size.
+        return self._positions.setdefault(tuple(position_table.shape), position_table)
+
+
+def check_rgb(image: RgbImage) -> None:
+    """Raises TypeError unless this is a non-empty (H, W, 3) uint8 array."""
+    good = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3
+    if not good or image.shape[2] != 3 or 0 in image.shape:
+        what = (
+            f"{image.dtype} of shape {image.shape}"
+            if isinstance(image, np.ndarray)
+            else str(type(image))
+        )
+        raise TypeError(f"image: expected a non-empty (H, W, 3) uint8 array, got {what}")
+
+
+def _feature_holders(state: dict[str, Any]) -> list[dict[str, Any]]:
+    """Features for concepts and, where the model has the interactive part, for objects."""
+    features = state["backbone_out"]
+    interactive = features["sam2_backbone_out"]
+    return [features] if interactive is None else [features, interactive]
+
+
+def _shrunk(image: RgbImage, size_percent: float) -> RgbImage:
+    if size_percent >= 100:
+        # Read-only arrays cannot become tensors without a warning.
+        return image if image.flags.writeable else image.copy()
+    height, width = (max(1, round(n * size_percent / 100)) for n in image.shape[:2])
+    shrunk = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    return np.asarray(shrunk, dtype=np.uint8)
+
+
+def _content_key(image: RgbImage, size_percent: float) -> bytes:
+    # Processors have instructions for SHA-1: five times as fast as BLAKE2 where they do.
+    digest = hashlib.sha1(usedforsecurity=False)
+    digest.update(repr((image.shape, size_percent)).encode())
+    digest.update(np.ascontiguousarray(image).data)
+    return digest.digest()

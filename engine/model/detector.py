@@ -1,0 +1,202 @@
+"""The detector of SAM 3: image and text encoder, and what finds a concept.
+
+Arguments are those of the package's builder (``sam3.model_builder``), sizes apart.
+"""
+
+from __future__ import annotations
+
+from torch import nn
+
+from .config import PATCH_PX, Architecture
+from .patched_modules import FusionEncoder, GeometryEncoder, QueryDecoder, sine_positions
+from .sam3_imports import (
+    MLP,
+    DotProductScoring,
+    MultiheadAttentionWrapper,
+    PixelDecoder,
+    Sam3DualViTDetNeck,
+    SimpleTokenizer,
+    TransformerDecoderLayer,
+    TransformerEncoderLayer,
+    UniversalSegmentationHead,
+    VETextEncoder,
+    ViT,
+)
+
+
+def image_encoder(a: Architecture) -> Sam3DualViTDetNeck:
+    """The ViT with the necks of both routes."""
+    vit = ViT(
+        img_size=a.image_size,
+        pretrain_img_size=a.pretrain_image_size,
+        patch_size=PATCH_PX,
+        embed_dim=a.vit_width,
+        depth=a.vit_depth,
+        num_heads=a.vit_heads,
+        mlp_ratio=a.vit_mlp_ratio,
+        norm_layer="LayerNorm",
+        drop_path_rate=a.drop_path,
+        qkv_bias=True,
+        use_abs_pos=True,
+        tile_abs_pos=True,
+        global_att_blocks=a.vit_global_blocks,
+        rel_pos_blocks=(),
+        use_rope=True,
+        use_interp_rope=True,
+        window_size=a.vit_window,
+        pretrain_use_cls_token=True,
+        retain_cls_token=False,
+        ln_pre=True,
+        ln_post=False,
+        return_interm_layers=False,
+        bias_patch_embed=False,
+    )
+    return Sam3DualViTDetNeck(
+        position_encoding=sine_positions(a.width),
+        d_model=a.width,
+        scale_factors=[4.0, 2.0, 1.0, 0.5],
+        trunk=vit,
+        add_sam2_neck=True,
+    )
+
+
+def text_encoder(a: Architecture, bpe_path: str) -> VETextEncoder:
+    """The text encoder with CLIP's tokeniser."""
+    return VETextEncoder(
+        tokenizer=SimpleTokenizer(bpe_path=bpe_path),
+        d_model=a.width,
+        width=a.text_width,
+        heads=a.text_heads,
+        layers=a.text_layers,
+    )
+
+
+def fusion_encoder(a: Architecture) -> FusionEncoder:
+    """What looks at the image with the prompt in mind."""
+    return FusionEncoder(
+        layer=TransformerEncoderLayer(
+            activation="relu",
+            d_model=a.width,
+            dim_feedforward=a.feedforward_width,
+            dropout=a.dropout,
+            pos_enc_at_attn=True,
+            pos_enc_at_cross_attn_keys=False,
+            pos_enc_at_cross_attn_queries=False,
+            pre_norm=True,
+            self_attention=_attention(a, batch_first=True),
+            cross_attention=_attention(a, batch_first=True),
+        ),
+        num_layers=a.encoder_layers,
+        d_model=a.width,
+        num_feature_levels=1,
+        frozen=False,
+        use_act_checkpoint=True,
+        add_pooled_text_to_img_feat=False,
+        pool_text_with_mask=True,
+    )
+
+
+def query_decoder(a: Architecture) -> QueryDecoder:
+    """What turns queries into boxes and scores."""
+    # Without ``resolution`` and ``stride`` the coordinate cache fills on first use, on the
+    # right device and with the same values; with them it is allocated on "cuda".
+    return QueryDecoder(
+        feature_side=a.patches_per_side,
+        layer=TransformerDecoderLayer(
+            activation="relu",
+            d_model=a.width,
+            dim_feedforward=a.feedforward_width,
+            dropout=a.dropout,
+            cross_attention=_attention(a, batch_first=False),
+            n_heads=a.heads,
+            use_text_cross_attention=True,
+        ),
+        num_layers=a.decoder_layers,
+        num_queries=a.queries,
+        return_intermediate=True,
+        box_refine=True,
+        num_o2m_queries=0,
+        dac=True,
+        boxRPB="log",
+        d_model=a.width,
+        frozen=False,
+        interaction_layer=None,
+        dac_use_selfatt_ln=True,
+        use_act_checkpoint=True,
+        presence_token=True,
+    )
+
+
+def scoring(a: Architecture) -> DotProductScoring:
+    """What rates a query by the prompt."""
+    return DotProductScoring(
+        d_model=a.width,
+        d_proj=a.width,
+        prompt_mlp=MLP(
+            input_dim=a.width,
+            hidden_dim=a.feedforward_width,
+            output_dim=a.width,
+            num_layers=2,
+            dropout=a.dropout,
+            residual=True,
+            out_norm=nn.LayerNorm(a.width),
+        ),
+    )
+
+
+def segmentation_head(a: Architecture) -> UniversalSegmentationHead:
+    """What gives a query its mask."""
+    return UniversalSegmentationHead(
+        hidden_dim=a.width,
+        upsampling_stages=3,
+        aux_masks=False,
+        presence_head=False,
+        dot_product_scorer=None,
+        # The package checkpoints activations here even in eval mode, which saves nothing
+        # without gradients.
+        act_ckpt=False,
+        cross_attend_prompt=_attention(a, batch_first=False, dropout=0.0),
+        pixel_decoder=PixelDecoder(
+            num_upsampling_stages=3, interpolation_mode="nearest", hidden_dim=a.width
+        ),
+    )
+
+
+def geometry_encoder(a: Architecture) -> GeometryEncoder:
+    """What encodes exemplar boxes."""
+    return GeometryEncoder(
+        pos_enc=sine_positions(a.width),
+        encode_boxes_as_points=False,
+        points_direct_project=True,
+        points_pool=True,
+        points_pos_enc=True,
+        boxes_direct_project=True,
+        boxes_pool=True,
+        boxes_pos_enc=True,
+        d_model=a.width,
+        num_layers=a.geometry_layers,
+        layer=TransformerEncoderLayer(
+            activation="relu",
+            d_model=a.width,
+            dim_feedforward=a.feedforward_width,
+            dropout=a.dropout,
+            pos_enc_at_attn=False,
+            pre_norm=True,
+            self_attention=_attention(a, batch_first=False),
+            pos_enc_at_cross_attn_queries=False,
+            pos_enc_at_cross_attn_keys=True,
+            cross_attention=_attention(a, batch_first=False),
+        ),
+        use_act_ckpt=True,
+        add_cls=True,
+        add_post_encode_proj=True,
+    )
+
+
+def _attention(a: Architecture, batch_first: bool, dropout: float | None = None) -> nn.Module:
+    return MultiheadAttentionWrapper(
+        num_heads=a.heads,
+        dropout=a.dropout if dropout is None else dropout,
+        embed_dim=a.width,
+        batch_first=batch_first,
+    )

@@ -1,0 +1,83 @@
+"""All that is used of Meta's ``sam3`` package, imported without leaving a trace.
+
+Nothing else here imports from ``sam3``: whoever does first would leave what
+:mod:`.isolation` undoes.
+"""
+
+from ..runtime.isolation import import_sam3
+
+import_sam3()
+
+from sam3.model.box_ops import box_cxcywh_to_xyxy
+from sam3.model.data_misc import FindStage
+from sam3.model.decoder import (
+    TransformerDecoder,
+    TransformerDecoderLayer,
+    TransformerDecoderLayerv2,
+    TransformerEncoderCrossAttention,
+)
+from sam3.model.encoder import TransformerEncoderFusion, TransformerEncoderLayer
+from sam3.model.geometry_encoders import Prompt as GeometricPrompt
+from sam3.model.geometry_encoders import SequenceGeometryEncoder
+from sam3.model.maskformer_segmentation import PixelDecoder, UniversalSegmentationHead
+from sam3.model.memory import CXBlock, SimpleFuser, SimpleMaskDownSampler, SimpleMaskEncoder
+from sam3.model.model_misc import (
+    MLP,
+    DotProductScoring,
+    MultiheadAttentionWrapper,
+    TransformerWrapper,
+)
+from sam3.model.necks import Sam3DualViTDetNeck
+from sam3.model.position_encoding import PositionEmbeddingSine
+from sam3.model.sam1_task_predictor import SAM3InteractiveImagePredictor
+from sam3.model.sam3_image import Sam3Image
+from sam3.model.sam3_image_processor import Sam3Processor
+from sam3.model.sam3_tracker_base import Sam3TrackerBase
+from sam3.model.text_encoder_ve import VETextEncoder
+from sam3.model.tokenizer_ve import SimpleTokenizer
+from sam3.model.utils.sam1_utils import SAM2Transforms
+from sam3.model.vitdet import ViT
+from sam3.model.vl_combiner import SAM3VLBackbone
+from sam3.perflib.connected_components import connected_components
+from sam3.perflib.nms import generic_nms_cpu
+from sam3.sam.mask_decoder import MaskDecoder
+from sam3.sam.transformer import RoPEAttention, TwoWayTransformer
+
+__all__ = [
+    "MLP",
+    "CXBlock",
+    "DotProductScoring",
+    "FindStage",
+    "GeometricPrompt",
+    "MaskDecoder",
+    "MultiheadAttentionWrapper",
+    "PixelDecoder",
+    "PositionEmbeddingSine",
+    "RoPEAttention",
+    "SAM2Transforms",
+    "SAM3InteractiveImagePredictor",
+    "SAM3VLBackbone",
+    "Sam3DualViTDetNeck",
+    "Sam3Image",
+    "Sam3Processor",
+    "Sam3TrackerBase",
+    "SequenceGeometryEncoder",
+    "SimpleFuser",
+    "SimpleMaskDownSampler",
+    "SimpleMaskEncoder",
+    "SimpleTokenizer",
+    "TransformerDecoder",
+    "TransformerDecoderLayer",
+    "TransformerDecoderLayerv2",
+    "TransformerEncoderCrossAttention",
+    "TransformerEncoderFusion",
+    "TransformerEncoderLayer",
+    "TransformerWrapper",
+    "TwoWayTransformer",
+    "UniversalSegmentationHead",
+    "VETextEncoder",
+    "ViT",
+    "box_cxcywh_to_xyxy",
+    "connected_components",
+    "generic_nms_cpu",
+]

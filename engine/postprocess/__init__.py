@@ -1,0 +1,1 @@
+"""Postprocessing: from mask logits to masks, mask NMS and filters."""

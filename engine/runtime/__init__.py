@@ -1,0 +1,1 @@
+"""The process around the model: host isolation, OpenMP, memory."""

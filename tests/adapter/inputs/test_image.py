@@ -1,0 +1,121 @@
+"""Images as users have them."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from infer_segment_anything_3.adapter.inputs.image import to_rgb_uint8
+
+RAMP = np.array([[0, 51, 102], [153, 204, 255]], np.uint8)
+RGB = np.stack([RAMP, RAMP[::-1], RAMP.T.reshape(2, 3)], axis=-1)
+
+
+@pytest.mark.parametrize(
+    ("array", "expected"),
+    [
+        (RAMP, RAMP),
+        (RAMP[..., None], RAMP),
+        (RAMP.astype(bool), np.where(RAMP > 0, 255, 0)),
+        (RAMP.astype(np.uint16) * 257, RAMP),
+        ((RAMP.astype(">u2") * 257).astype(">u2"), RAMP),
+        (RAMP.astype(np.uint16), RAMP),
+        (RAMP.astype(np.int64), RAMP),
+        (RAMP.astype(np.uint32), RAMP),
+        ((RAMP // 2).astype(np.int8), RAMP // 2),
+        (RAMP.astype(np.float32), RAMP),
+        (RAMP.astype(np.float64) + 0.4, RAMP),
+        (RAMP / 255, RAMP),
+        ((RAMP / 255).astype(np.float16), RAMP),
+        (RAMP.astype(np.longdouble), RAMP),
+        (RAMP / 255 * 1.005, np.minimum(np.rint(RAMP * 1.005), 255)),
+        (RAMP * 1.01 - 1.2, np.clip(np.rint(RAMP * 1.01 - 1.2), 0, 255)),
+        (np.zeros((2, 3)), np.zeros((2, 3))),
+        (RAMP.tolist(), RAMP),
+        (RAMP[:1], RAMP[:1]),
+        (RAMP[:, :1], RAMP[:, :1]),
+        (RAMP[:1, 1:2], RAMP[:1, 1:2]),
+        (RAMP[::-1, ::-1], RAMP[::-1, ::-1]),
+    ],
+)
+def test_grey(array, expected):
+    rgb = to_rgb_uint8(array)
+    assert rgb.dtype == np.uint8
+    assert rgb.flags.c_contiguous
+    assert rgb.shape == (*expected.shape[:2], 3)
+    assert (rgb == expected[..., None]).all()
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        RGB,
+        np.dstack([RGB, RAMP]),
+        RGB.astype(np.uint16) * 257,
+        np.dstack([RGB, RAMP]) / 255,
+        np.asfortranarray(RGB),
+        np.repeat(RGB, 2, axis=1)[:, ::2],
+    ],
+)
+def test_color(array):
+    before = array.copy()
+    array.flags.writeable = False
+    rgb = to_rgb_uint8(array)
+    assert rgb.flags.c_contiguous
+    assert (rgb == RGB).all()
+    assert (array == before).all()
+
+
+def test_a_fine_array_is_not_copied():
+    assert np.shares_memory(to_rgb_uint8(RGB), RGB)
+
+
+@pytest.mark.parametrize(
+    ("array", "shown"),
+    [
+        (np.zeros((0, 0, 3), np.uint8), r"\(0, 0, 3\)"),
+        (np.zeros((0, 5), np.uint8), r"\(0, 5\)"),
+        (np.zeros((5, 5, 0), np.uint8), r"\(5, 5, 0\)"),
+        (np.zeros(5, np.uint8), r"\(5,\)"),
+        (np.uint8(5), r"\(\)"),
+        (np.zeros((4, 4, 2), np.uint8), r"\(4, 4, 2\)"),
+        (np.zeros((3, 40, 50), np.uint8), r"\(3, 40, 50\)"),
+        (np.zeros((1, 4, 4, 3), np.uint8), r"\(1, 4, 4, 3\)"),
+        (np.full((4, 4), np.nan), "float64 from nan"),
+        (np.array([[0.5, np.nan]]), "float64 from nan"),
+        (np.array([[0, np.inf]]), "float64 from 0.0 to inf"),
+        (np.array([[0, -np.inf]], np.float32), "float32 from -inf"),
+        (np.array([[-0.5, 1.0]]), "float64 from -0.5 to 1.0"),
+        (np.array([[-2.1, 2.6]]), "float64 from -2.1 to 2.6"),
+        (np.array([[0, 300.0]]), "float64 from 0.0 to 300.0"),
+        (np.array([[-1, 5]]), "int64 from -1 to 5"),
+        (np.array([[0, 70_000]]), "int64 from 0 to 70000"),
+        (np.zeros((4, 4), complex), "complex128"),
+        (np.zeros((4, 4), object), "object"),
+        (np.zeros((4, 4), "U1"), "<U1"),
+        (np.zeros((4, 4), "datetime64[s]"), "datetime64"),
+        (np.zeros((4, 4), [("r", "u1")]), "'r'"),
+    ],
+)
+def test_refused(array, shown):
+    with pytest.raises(ValueError, match=f"^image: expected an image of .*got .*{shown}") as caught:
+        to_rgb_uint8(array)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_ikomia_turns_a_photo_as_its_exif_says(tmp_path, suffix):
+    pytest.importorskip("ikomia")
+    from ikomia.dataprocess.workflow import Workflow
+
+    landscape = np.zeros((40, 80, 3), np.uint8)
+    landscape[:, :40] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned clockwise by a quarter
+    path = tmp_path / f"photo.{suffix}"
+    Image.fromarray(landscape).save(path, exif=exif)
+    workflow = Workflow()
+    workflow.set_image_input(path=str(path))
+    rgb = to_rgb_uint8(workflow.get_input(0).get_image())
+    assert rgb.shape == (80, 40, 3)
+    assert rgb[:35].min() > 200
+    assert rgb[45:].max() < 50

@@ -1,0 +1,211 @@
+"""A result becomes Ikomia's outputs, on the real Ikomia classes."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+pytest.importorskip("ikomia")
+
+from ikomia import dataprocess
+from pycocotools import mask as mask_api
+
+from infer_segment_anything_3.adapter.outputs import ikomia as outputs
+from infer_segment_anything_3.adapter.outputs.ikomia import Answer
+from infer_segment_anything_3.adapter.outputs.palette import class_colors
+from infer_segment_anything_3.engine.prompts import ConceptPrompt
+from infer_segment_anything_3.engine.results import Instance, Mask, Result
+
+HW = (60, 90)
+
+
+def block(x, y, width, height, hw=HW):
+    mask = np.zeros(hw, bool)
+    mask[y : y + height, x : x + width] = True
+    return mask
+
+
+def instance(mask, class_index=0, score=0.9, box=(1.25, 2.5, 30.75, 40.0), alternatives=()):
+    return Instance(class_index, score, box, Mask.from_full(mask), alternatives)
+
+
+def result(*instances, names=("circle", "star")):
+    return Result(HW, names, instances)
+
+
+@pytest.fixture
+def image():
+    return np.full((*HW, 3), 100, np.uint8)
+
+
+@pytest.fixture
+def task(image):
+    task = dataprocess.C2dImageTask("sam")
+    outputs.declare(task)
+    task.get_input(0).set_image(image)
+    return task
+
+
+def fill(task, image, found, **fields):
+    outputs.clear(task)
+    task.begin_task_run()
+    outputs.fill(task, Answer(image, found, **fields))
+    task.end_task_run()
+    return [task.get_output(index) for index in range(task.get_output_count())]
+
+
+TWO = result(instance(block(5, 6, 20, 10)), instance(block(40, 20, 8, 30), 1, 0.75))
+
+
+def test_each_instance_is_an_object_with_a_tight_box(task, image):
+    _, _, instances, _ = fill(task, image, TWO)
+    first, second = instances.get_objects()
+    assert [first.id, second.id] == [0, 1]
+    assert [first.label, second.label] == ["circle", "star"]
+    assert [first.class_index, second.class_index] == [0, 1]
+    assert [first.box, second.box] == [[5, 6, 20, 10], [40, 20, 8, 30]]
+    assert [first.confidence, second.confidence] == pytest.approx([0.9, 0.75])
+    assert first.mask.dtype == np.uint8
+    assert (first.mask == block(5, 6, 20, 10)).all()
+    assert (second.mask == block(40, 20, 8, 30)).all()
+
+
+def test_the_class_map_counts_classes_from_one(task, image):
+    _, semantic, instances, _ = fill(task, image, TWO)
+    expected = block(5, 6, 20, 10) + 2 * block(40, 20, 8, 30).astype(np.uint8)
+    assert (semantic.get_mask() == expected).all()
+    assert (instances.get_merge_mask() == expected).all()
+    assert semantic.get_class_names() == ["background", "circle", "star"]
+    assert semantic.get_colors()[1:] == [list(c) for c in class_colors(["circle", "star"])]
+
+
+@pytest.mark.parametrize(("scores", "on_top"), [((0.9, 0.6), 1), ((0.6, 0.9), 2), ((0.7, 0.7), 1)])
+def test_the_better_of_overlapping_instances_is_on_top(task, image, scores, on_top):
+    both = block(10, 10, 20, 20)
+    found = result(instance(both, 0, scores[0]), instance(both, 1, scores[1]))
+    _, semantic, instances, _ = fill(task, image, found)
+    assert set(np.unique(semantic.get_mask())) == {0, on_top}
+    assert [np.count_nonzero(o.mask) for o in instances.get_objects()] == [400, 400]
+
+
+def test_the_run_as_plain_data_agrees_with_the_other_outputs(task, image):
+    prompt = ConceptPrompt(("circle", "star"))
+    _, _, instances, data = fill(task, image, TWO, prompt=prompt, source="a/b.png")
+    read = json.loads(data.to_json())
+    assert read["image"] == {"id": 1, "width": 90, "height": 60, "file_name": "a/b.png"}
+    assert read["prompt"]["texts"] == ["circle", "star"]
+    listed = json.loads(instances.to_json(["json_format", "compact"]))["detections"]
+    names = {category["id"]: category["name"] for category in read["categories"]}
+    for one, other, drawn in zip(read["annotations"], listed, instances.get_objects(), strict=True):
+        assert one["id"] == other["id"] + 1
+        assert names[one["category_id"]] == other["label"]
+        assert one["score"] == pytest.approx(other["confidence"])
+        assert one["area"] == np.count_nonzero(drawn.mask)
+        assert (mask_api.decode(one["segmentation"]) == drawn.mask).all()
+        assert one["bbox"] == [1.25, 2.5, 29.5, 37.5]
+
+
+def test_plain_data_is_made_when_it_is_read(task, image, monkeypatch):
+    made = []
+    to_coco = outputs.to_coco
+    monkeypatch.setattr(outputs, "to_coco", lambda *a: made.append(a) or to_coco(*a))
+    data = fill(task, image, TWO)[3]
+    assert data.is_data_available()
+    assert made == []
+    assert data.data is data.data
+    assert len(data.data["annotations"]) == 2
+    assert len(made) == 1
+    outputs.clear(task)
+    assert not data.is_data_available()
+    assert data.data == {}
+
+
+def test_plain_data_that_cannot_be_made_is_made_when_read_again(task, image, monkeypatch):
+    def full(*_):
+        raise MemoryError
+
+    data = fill(task, image, TWO)[3]
+    with monkeypatch.context() as patched, pytest.raises(MemoryError):
+        patched.setattr(outputs, "to_coco", full)
+        data.to_json()
+    assert len(data.data["annotations"]) == 2
+
+
+def test_nothing_found_leaves_valid_outputs(task, image):
+    made = fill(task, image, result())
+    out_image, semantic, instances, data = made
+    assert (out_image.get_image() == image).all()
+    assert semantic.get_mask().shape == HW
+    assert not semantic.get_mask().any()
+    assert instances.get_object_count() == 0
+    assert instances.get_merge_mask().shape == HW
+    assert data.data["annotations"] == []
+    for output in made:
+        assert output.to_json(["json_format", "compact"]) is not None
+
+
+@pytest.mark.parametrize(
+    ("box", "expected"),
+    [
+        ((10.4, 20.0, 30.0, 40.6), [10, 20, 20, 21]),
+        ((89.9, 59.9, 89.95, 59.95), [89, 59, 1, 1]),
+        ((-5.0, -5.0, 500.0, 500.0), [0, 0, 90, 60]),
+        ((0.0, 0.0, 0.0, 0.0), [0, 0, 1, 1]),
+    ],
+)
+def test_an_empty_mask_keeps_its_place_with_the_box_of_the_prompt(task, image, box, expected):
+    empty = instance(np.zeros(HW, bool), box=box)
+    _, _, instances, data = fill(task, image, result(empty, instance(block(5, 6, 20, 10))))
+    assert [o.id for o in instances.get_objects()] == [0, 1]
+    assert instances.get_object(0).box == expected
+    assert not instances.get_object(0).mask.any()
+    assert data.data["annotations"][0]["area"] == 0
+
+
+def test_candidates_come_and_go_with_multimask(task, image):
+    candidates = (
+        instance(block(1, 1, 5, 5), score=0.5),
+        instance(block(2, 2, 6, 6), score=0.25),
+    )
+    found = result(instance(block(5, 6, 20, 10), alternatives=candidates))
+    made = fill(task, image, found, multimask=True)
+    assert len(made) == 6
+    assert [o.get_object(0).confidence for o in (made[2], made[4], made[5])] == [0.9, 0.5, 0.25]
+    assert made[5].get_object(0).box == [2, 2, 6, 6]
+    assert len(fill(task, image, TWO)) == 4
+    assert task.get_output(2).get_object_count() == 2
+
+
+def test_only_the_data_is_saved_by_itself(task, image):
+    task.set_auto_save(True)
+    made = fill(task, image, TWO, multimask=True)
+    assert [output.auto_save for output in made] == [False, False, False, True, False, False]
+
+
+def test_an_overlay_for_studio_is_transparent_where_nothing_is(task, image):
+    overlay = fill(task, image, TWO)[0].get_overlay_mask()
+    colors = class_colors(["circle", "star"])
+    assert overlay[0, 0].tolist() == [0, 0, 0, 0]
+    assert overlay[8, 10].tolist() == [*colors[0], 255]
+    assert overlay[30, 42].tolist() == [*colors[1], 255]
+
+
+def test_drawing_leaves_the_background_and_the_image_alone(image):
+    drawn = outputs.draw(Answer(image, TWO))
+    assert (image == 100).all()
+    outside = ~(block(4, 5, 22, 12) | block(39, 19, 10, 32))
+    assert (drawn[outside] == 100).all()
+    assert (drawn[10, 15] != 100).any()
+
+
+def test_a_class_keeps_its_color():
+    names = [f"thing {index}" for index in range(100)]
+    colors = class_colors(names)
+    assert len(set(colors)) == 100
+    assert (0, 0, 0) not in colors
+    assert all(class_colors([name]) == class_colors([name]) for name in names[:10])
+    first = class_colors(["red car", "dog"])
+    assert class_colors(["dog", "red car"]) == first[::-1]
+    assert class_colors(["dog", "cat"], {"cat": (1, 2, 3)})[1] == (1, 2, 3)

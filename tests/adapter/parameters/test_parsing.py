@@ -1,0 +1,292 @@
+"""Strings as users write them."""
+
+import time
+
+import pytest
+
+from infer_segment_anything_3.adapter.parameters import parsing
+from infer_segment_anything_3.adapter.parameters.parsing import Concept
+from infer_segment_anything_3.engine import validation as checks
+
+REFUSED = ValueError
+
+
+def outcome(read, text):
+    """What a reader makes of a text, or the class of the error it refuses it with."""
+    try:
+        return read("name", text)
+    except ValueError as error:
+        message = str(error)
+        assert message.startswith("name: ")
+        assert message.isprintable()
+        assert len(message) < 250
+        return REFUSED
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", ()),
+        ("  \n", ()),
+        ("[]", ()),
+        ("[10, 20]", (((10, 20),),)),
+        (" [10.5,-20e-1] ", (((10.5, -2),),)),
+        ("(10, 20)", (((10, 20),),)),
+        ("((10, 20),)", (((10, 20),),)),
+        ("[[1, 2], [3, 4]]", (((1, 2), (3, 4)),)),
+        ("[(1, 2), (3, 4)]", (((1, 2), (3, 4)),)),
+        ("[[[1, 2]], [[3, 4], [5, 6]]]", (((1, 2),), ((3, 4), (5, 6)))),
+        ("5", REFUSED),
+        ("[5]", REFUSED),
+        ("[1, 2, 3]", REFUSED),
+        ("[[]]", REFUSED),
+        ("[[1, 2], []]", REFUSED),
+        ("[[1, 2], 3]", REFUSED),
+        ("[[1, 2], [[3, 4]]]", REFUSED),
+        ("[[[[1, 2]]]]", REFUSED),
+        ("[1, 2", REFUSED),
+        ("[1, 2)", REFUSED),
+        ("[1, 2]]", REFUSED),
+        ("[1, 2][3, 4]", REFUSED),
+        ("[1,, 2]", REFUSED),
+        ("[1 2]", REFUSED),
+        ("[NaN, 1]", REFUSED),
+        ("[1, Infinity]", REFUSED),
+        ("[1, 1e999]", REFUSED),
+        ("[1, " + "9" * 5_000 + "]", REFUSED),
+        ("[true, 1]", REFUSED),
+        ("[null, 1]", REFUSED),
+        ('["1", 2]', REFUSED),
+        ('{"x": 1}', REFUSED),
+        ("[1, 2]\x00", REFUSED),
+        ("[\u0661, 2]", REFUSED),
+        ("__import__('os').getcwd()", REFUSED),
+        ("[1, 2] + [3]", REFUSED),
+        ("[" * 99_000, REFUSED),
+        ("[[1, 2]" + ", [1, 2]" * checks.MAX_POINTS + "]", REFUSED),
+        ("[[[1, 2]]" + ", [[1, 2]]" * checks.MAX_OBJECTS + "]", REFUSED),
+        ("[1, 2]" + " " * checks.MAX_TEXT_CHARS, REFUSED),
+    ],
+)
+def test_points(text, expected):
+    assert outcome(parsing.points, text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", ()),
+        ("[]", ()),
+        ("1", ((1,),)),
+        ("0", ((0,),)),
+        ("[1, 0]", ((1, 0),)),
+        ("(1, 0.0)", ((1, 0),)),
+        ("[[1], [0, 1]]", ((1,), (0, 1))),
+        ("[[1], []]", REFUSED),
+        ("[[[1]]]", REFUSED),
+        ("[2]", REFUSED),
+        ("[-1]", REFUSED),
+        ("[0.5]", REFUSED),
+        ("[NaN]", REFUSED),
+        ("[true]", REFUSED),
+        ("foreground", REFUSED),
+        ("[1" + ",1" * checks.MAX_POINTS + "]", REFUSED),
+    ],
+)
+def test_point_labels(text, expected):
+    assert outcome(parsing.point_labels, text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", ()),
+        ("[]", ()),
+        ("[1, 2, 3, 4]", ((1, 2, 3, 4),)),
+        ("[[1, 2, 3, 4], (-5, 6, 7.5, 8)]", ((1, 2, 3, 4), (-5, 6, 7.5, 8))),
+        ("[3, 2, 1, 4]", REFUSED),
+        ("[1, 4, 3, 2]", REFUSED),
+        ("[1, 2, 1, 4]", REFUSED),
+        ("[1, 2, 3]", REFUSED),
+        ("[[1, 2, 3, 4], [1, 2]]", REFUSED),
+        ("[[[1, 2, 3, 4]]]", REFUSED),
+        ("[[]]", REFUSED),
+        ("0", REFUSED),
+        ("[1, 2, 3, NaN]", REFUSED),
+        ("[1, 2, 3, 1e400]", REFUSED),
+        ("[[1, 2, 3, 4]" + ", [1, 2, 3, 4]" * checks.MAX_BOXES + "]", REFUSED),
+    ],
+)
+def test_boxes(text, expected):
+    assert outcome(parsing.boxes, text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("", ()), ("1", (1,)), ("[1, 0]", (1, 0)), ("[[1], [0]]", REFUSED), ("x", REFUSED)],
+)
+def test_box_labels(text, expected):
+    assert outcome(parsing.box_labels, text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", ()),
+        (" \t", ()),
+        ("[]", ()),
+        ("red car", (Concept("red car"),)),
+        ("  red \n  car ", (Concept("red car"),)),
+        ("person, red car", (Concept("person"), Concept("red car"))),
+        ('["person", "red, round sign"]', (Concept("person"), Concept("red, round sign"))),
+        ("['person', 'red, round sign']", (Concept("person"), Concept("red, round sign"))),
+        ("""["driver's seat", 'a "sign"']""", (Concept("driver's seat"), Concept('a "sign"'))),
+        ("('person', 'car')", (Concept("person"), Concept("car"))),
+        ("('person',)", (Concept("person"),)),
+        ("(red) car", (Concept("(red) car"),)),
+        ("person:0.4, car", (Concept("person", 0.4), Concept("car"))),
+        ('["person:0.4", "car : 1"]', (Concept("person", 0.4), Concept("car", 1))),
+        ("a:0, b:.5, c:1.0", (Concept("a", 0), Concept("b", 0.5), Concept("c", 1))),
+        ("scale 1:50", (Concept("scale 1:50"),)),
+        ("person:1.1", (Concept("person:1.1"),)),
+        ("person:-0.1", (Concept("person:-0.1"),)),
+        ("person:nan", (Concept("person:nan"),)),
+        ("person:", (Concept("person:"),)),
+        ("12:30:0.5", (Concept("12:30", 0.5),)),
+        ("猫, 🚗, собака", (Concept("猫"), Concept("🚗"), Concept("собака"))),
+        ("👩\u200d🚀", (Concept("👩\u200d🚀"),)),
+        (
+            ", ".join(f"c{k}" for k in range(checks.MAX_CONCEPTS)),
+            tuple(Concept(f"c{k}") for k in range(checks.MAX_CONCEPTS)),
+        ),
+        (", ".join(f"c{k}" for k in range(checks.MAX_CONCEPTS + 1)), REFUSED),
+        ("a,,b", REFUSED),
+        ("a,", REFUSED),
+        (",", REFUSED),
+        (":0.4", REFUSED),
+        ("car, person, car", REFUSED),
+        ("car, Car", REFUSED),
+        ("car:0.3, car:0.4", REFUSED),
+        ('["car", ""]', REFUSED),
+        ('["car", 5]', REFUSED),
+        ('["car", ["bus"]]', REFUSED),
+        ('["car"', REFUSED),
+        ("['car", REFUSED),
+        ("[car]", REFUSED),
+        ("[", REFUSED),
+        ("[" * 99_000, REFUSED),
+        ("a\x00b", REFUSED),
+        ("a\x1b[31mb", REFUSED),
+        ("a\ud800", REFUSED),
+        ('["\\ud800"]', REFUSED),
+        ("x" * (checks.MAX_CONCEPT_CHARS + 1), REFUSED),
+        ("x, " * checks.MAX_TEXT_CHARS, REFUSED),
+    ],
+)
+def test_concepts(text, expected):
+    assert outcome(parsing.concepts, text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        *((word, True) for word in ("True", "true", " TRUE ", "1", "yes", "On", "t", "y")),
+        *((word, False) for word in ("False", "false", "0", "no", "off", "f", "n")),
+        *((word, REFUSED) for word in ("", "2", "maybe", "None", "1.0")),
+    ],
+)
+def test_boolean(text, expected):
+    assert outcome(parsing.boolean, text) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("0.3", 0.3),
+        (".3", 0.3),
+        ("1", 1),
+        (" 0 ", 0),
+        ("1e-1", 0.1),
+        ("+0.5", 0.5),
+        ("0.30000000000000004", 0.3),
+        *(
+            (text, REFUSED)
+            for text in ("", "-0.1", "1.01", "nan", "inf", "0,3", "1_0", "0x1", "50%", "٠", "[0.5]")
+        ),
+        ("0" * 50, REFUSED),
+    ],
+)
+def test_number(text, expected):
+    read = outcome(lambda name, value: parsing.number(name, value, 0, 1), text)
+    assert read is REFUSED if expected is REFUSED else read == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("1", 1), ("100", 100), ("50.0", 50), ("0", REFUSED), ("101", REFUSED), ("33.3", REFUSED)],
+)
+def test_integer(text, expected):
+    assert outcome(lambda name, value: parsing.integer(name, value, 1, 100), text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("auto", "auto"), (" Auto ", "auto"), ("", REFUSED), ("x", REFUSED)]
+)
+def test_choice(text, expected):
+    assert outcome(lambda n, v: parsing.choice(n, v, ("auto", "float32")), text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("off", 1), ("Auto", 0), ("1", 1), ("4", 4), ("0", REFUSED), ("17", REFUSED), ("", REFUSED)],
+)
+def test_tiles(text, expected):
+    assert outcome(parsing.tiles, text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", ""),
+        (" ~/my weights/sam3.pt ", "~/my weights/sam3.pt"),
+        (r"C:\models\sam3.pt", r"C:\models\sam3.pt"),
+        ("/données/\u00a0模型.safetensors", "/données/\u00a0模型.safetensors"),
+        ("a\x00b", REFUSED),
+        ("a\nb", REFUSED),
+        ("x" * 5_000, REFUSED),
+    ],
+)
+def test_path(text, expected):
+    assert outcome(parsing.path, text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "'" * 100_000,
+        "['" + "\\'" * 49_000,
+        '["' + "\\\\" * 49_000,
+        "[1" + " " * 99_000 + "x",
+        "[," * 50_000,
+        "1, " * 33_000,
+        ":0" * 50_000,
+        "[1" + ",\t" * 49_000,
+    ],
+)
+@pytest.mark.parametrize(
+    "read", [parsing.points, parsing.point_labels, parsing.boxes, parsing.concepts, parsing.path]
+)
+def test_hostile_text_does_not_hang(read, text):
+    started = time.process_time()
+    outcome(read, text)
+    assert time.process_time() - started < 2
+
+
+def test_errors_show_what_came_on_one_short_line():
+    with pytest.raises(ValueError) as caught:
+        parsing.points("input_point", "[1,\r\n\x1b[2J" + "x" * 5_000)
+    message = str(caught.value)
+    assert message.startswith("input_point: expected [x, y], [[x, y], ...]")
+    assert "\\x1b" in message
+    assert len(message.splitlines()) == 1
+    assert len(message) < 200

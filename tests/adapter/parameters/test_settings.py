@@ -1,0 +1,215 @@
+"""The table of parameters, and changes of values."""
+
+import dataclasses
+import math
+import subprocess
+import sys
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from infer_segment_anything_3.adapter.parameters.settings import (
+    GROUPS,
+    PARAMETERS,
+    PROMPT_MODES,
+    Settings,
+    defaults,
+    salvaged,
+    updated,
+)
+from infer_segment_anything_3.engine.checkpoints.zoo import MODELS
+
+VERSION_1 = {
+    "input_size_percent": "100",
+    "input_point": "",
+    "input_point_label": "",
+    "input_box": "",
+    "input_text": "",
+    "confidence_threshold": "0.5",
+    "multimask_output": "False",
+    "cuda": "True",
+}
+
+
+def _any_utf_16(data):
+    """Any text there is, halves of surrogate pairs too; far cheaper than ``st.text()``."""
+    return "".join(chr(number) for number in memoryview(data[: len(data) // 2 * 2]).cast("H"))
+
+
+texts = st.binary(max_size=60).map(_any_utf_16)
+# Importing ikomia makes the processor flush subnormal numbers to zero.
+numbers = (
+    st.floats(allow_subnormal=False)
+    | st.integers()
+    | st.sampled_from([0, 1, 1e400, -0.0, 10**400, None, True])
+    | st.just("1")
+)
+nested = st.recursive(numbers, lambda inner: st.lists(inner, max_size=4), max_leaves=8)
+symbols = "[](),0123456789.-+eE \"'NaInfty:\\"
+brackets = st.binary(max_size=60).map(lambda data: "".join(symbols[i % len(symbols)] for i in data))
+concepts = st.lists(texts | st.just("car"), max_size=4)
+thresholds = st.builds("{}:{}".format, texts, numbers)
+long_texts = st.builds(lambda piece, count: piece * count, texts, st.sampled_from([500, 30_000]))
+anything = st.one_of(
+    texts,
+    nested.map(str),
+    nested.map(lambda value: str(value).replace("'", '"')),
+    nested.map(lambda value: str(value).replace("[", "(").replace("]", ")")),
+    brackets,
+    concepts.map(", ".join),
+    concepts.map(str),
+    thresholds,
+    long_texts,
+    st.sampled_from([parameter.default for parameter in PARAMETERS.values()]),
+    st.sampled_from([choice for p in PARAMETERS.values() for choice in p.choices]),
+)
+
+
+@settings(
+    max_examples=500,
+    deadline=20_000,  # milliseconds for ten texts
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+@given(texts=st.tuples(*[anything] * 10))
+def test_any_text_is_read_or_refused_by_every_parameter(texts):
+    for text in texts:
+        check_every_parameter(text)
+
+
+def check_every_parameter(text):
+    for name, parameter in PARAMETERS.items():
+        try:
+            value = parameter.parse(text)
+        except ValueError as error:
+            message = str(error)
+            assert message.startswith(f"{name}: expected ")
+            assert message.isprintable()
+            assert len(message) < 300
+        else:
+            assert all(math.isfinite(number) for number in numbers_in(value))
+
+
+def numbers_in(value):
+    if isinstance(value, tuple):
+        return [number for item in value for number in numbers_in(item)]
+    return [value] if isinstance(value, int | float) else []
+
+
+def test_settings_have_a_field_for_every_parameter():
+    assert {field.name for field in dataclasses.fields(Settings)} == set(PARAMETERS)
+
+
+@pytest.mark.parametrize("parameter", PARAMETERS.values(), ids=PARAMETERS)
+def test_declaration(parameter):
+    parameter.parse(parameter.default)
+    for choice in parameter.choices:
+        parameter.parse(choice)
+    assert parameter.default in (*parameter.choices, parameter.default)
+    assert parameter.group in GROUPS
+    assert parameter.label[0].isupper()
+    assert parameter.help.endswith(".")
+    assert parameter.modes <= set(PROMPT_MODES)
+    if parameter.placeholder:
+        parameter.parse(parameter.placeholder)
+    if parameter.kind in ("int", "float"):
+        low, high = parameter.minimum, parameter.maximum
+        assert parameter.parse(f"{low:g}") == low
+        assert parameter.parse(f"{high:g}") == high
+        for outside in (low - 1, high + 1):
+            with pytest.raises(ValueError, match=f"^{parameter.name}: expected a .*number from"):
+                parameter.parse(str(outside))
+
+
+def test_defaults_are_those_of_the_contract(checkout):
+    rows = (checkout / "docs" / "contract.md").read_text().splitlines()
+    cells = [[cell.strip(" `") for cell in row.split("|")] for row in rows if row.startswith("| `")]
+    promised = {cell[1]: cell[2].strip('"') for cell in cells}
+    assert promised == defaults()
+
+
+@pytest.mark.parametrize(
+    ("mode", "name", "is_used"),
+    [
+        ("auto", "input_point", True),
+        ("auto", "points_per_side", False),
+        ("concept", "input_point", False),
+        ("concept", "tiles", True),
+        ("object", "confidence_threshold", False),
+        ("everything", "input_text", False),
+        ("everything", "min_area", True),
+        ("everything", "cuda", True),
+    ],
+)
+def test_modes(mode, name, is_used):
+    assert PARAMETERS[name].is_used_in(mode) is is_used
+
+
+def test_parse():
+    settings_ = Settings.parse(
+        {"input_text": "red car:0.4", "input_box": "[1, 2, 3, 4]", "tiles": "auto", "cuda": "0"}
+    )
+    assert settings_.input_text[0] == ("red car", 0.4)
+    assert settings_.input_box == ((1, 2, 3, 4),)
+    assert settings_.tiles == 0
+    assert settings_.cuda is False
+    assert settings_.confidence_threshold == 0.5
+
+
+def test_a_workflow_of_version_1_parses():
+    saved = {**VERSION_1, "input_point": "[[1, 2]]", "input_point_label": "[1]", "cuda": "False"}
+    assert salvaged(saved) == ({**defaults(), **saved}, [])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"input_txt": "car"}, "'input_txt': unknown parameter, did you mean input_text"),
+        ({"zzz\n": "car"}, r"'zzz\\n': unknown parameter"),
+        ({"input_text": "car", "cuda": "maybe"}, "cuda: expected True or False, got 'maybe'"),
+        ({"cuda": True}, "cuda: expected a string, got True"),
+        ({"input_text": None}, "input_text: expected a string, got None"),
+    ],
+)
+def test_a_refused_change_changes_nothing(changes, message):
+    current = {**defaults(), "input_text": "person"}
+    before = dict(current)
+    with pytest.raises(ValueError, match=f"^{message}"):
+        updated(current, changes)
+    assert current == before
+
+
+def test_a_change_keeps_the_rest():
+    current = {"input_text": "person"}
+    after = updated(current, {"overlap": "best"})
+    assert after == {**defaults(), "input_text": "person", "overlap": "best"}
+    assert list(after) == list(PARAMETERS)
+    assert current == {"input_text": "person"}
+
+
+def test_salvaged_keeps_what_is_good():
+    kept, lines = salvaged({"input_text": "car", "input_size_percent": "500", "update": "1"})
+    assert kept == {**defaults(), "input_text": "car"}
+    assert [line.split(":")[0] for line in lines] == ["input_size_percent", "'update'"]
+
+
+def test_the_table_imports_no_heavy_package():
+    code = (
+        "import sys, infer_segment_anything_3.adapter.prompt_builder;"
+        "print(*{'torch', 'sam3', 'ikomia', 'PyQt6'} & set(sys.modules))"
+    )
+    paths = ":".join(path for path in sys.path if path)
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PYTHONPATH": paths},
+    )
+    assert done.stdout.strip() == ""
+
+
+def test_the_models_offered_are_those_that_exist():
+    assert set(PARAMETERS["model_name"].choices) == set(MODELS)

@@ -1,0 +1,253 @@
+"""Concepts on overlapping tiles: where they lie, what they are joined to, what they find."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from infer_segment_anything_3.engine import ConceptPrompt, Engine, Instance, Mask
+from infer_segment_anything_3.engine.inference.tile_merging import Tile
+from infer_segment_anything_3.engine.inference.tiling import (
+    KEPT_TILES,
+    OVERLAP,
+    automatic_grid,
+    find_on_tiles,
+    tile_grid,
+)
+from infer_segment_anything_3.tools.tiny_shapes.heldout import hits, ious_between, truth_of
+from infer_segment_anything_3.tools.tiny_shapes.heldout_extra import crowd
+from infer_segment_anything_3.tools.tiny_shapes.scenes import KINDS, Scene, draw_scene
+
+CELLS = 84
+"""Side of the mask grid of an eye that is no worse than a small model."""
+
+
+@pytest.mark.parametrize(
+    ("image_hw", "rows", "columns"),
+    [((2000, 3000), 6, 6), ((2000, 3000), 8, 12), ((101, 57), 3, 2), ((5, 3), 16, 16)],
+)
+def test_tiles_cover_the_image_and_overlap(
+    image_hw: tuple[int, int], rows: int, columns: int
+) -> None:
+    tiles = tile_grid(image_hw, rows, columns)
+    seen = np.zeros(image_hw, int)
+    for left, top, right, bottom in tiles:
+        assert 0 <= left < right <= image_hw[1] and 0 <= top < bottom <= image_hw[0]
+        seen[top:bottom, left:right] += 1
+    assert seen.min() == 1
+    assert len({(t.right - t.left, t.bottom - t.top) for t in tiles}) == 1
+    assert len(tiles) == min(rows, image_hw[0]) * min(columns, image_hw[1])
+    first, second = tiles[:2]
+    shared = first.right - second.left
+    assert shared >= OVERLAP * (first.right - first.left) - 2
+
+
+@pytest.mark.parametrize(
+    ("image_hw", "grid"),
+    [((336, 336), (1, 1)), ((400, 300), (1, 1)), ((200, 900), (1, 4)), ((9000, 2000), (20, 8))],
+)
+def test_automatic_tiles_show_the_image_s_own_pixels(
+    image_hw: tuple[int, int], grid: tuple[int, int]
+) -> None:
+    assert automatic_grid(image_hw, 336) == grid
+
+
+def seen_by_an_eye(
+    scene: Scene, tiles: Sequence[Tile], rng: np.random.Generator
+) -> Callable[[npt.NDArray[np.uint8], int], Iterator[Instance]]:
+    """Finds what the scene has on a tile, as ragged as a model's mask grid, cut or whole."""
+
+    def find(pixels: npt.NDArray[np.uint8], index: int) -> Iterator[Instance]:
+        tile = tiles[index]
+        for shape in scene.shapes:
+            visible = shape.mask[tile.top : tile.bottom, tile.left : tile.right]
+            if np.count_nonzero(visible) < 0.1 * np.count_nonzero(shape.crop):
+                continue
+            cells = cv2.resize(visible.astype(np.float32), (CELLS, CELLS), None, 0, 0, 3)
+            cells += (cells > 0) * rng.normal(0, 0.2, cells.shape).astype(np.float32)
+            mask = Mask.from_full(cv2.resize(cells, visible.shape[::-1]) > 0.5)
+            if mask.area:
+                left, top, right, bottom = mask.xyxy
+                yield Instance(
+                    KINDS.index(shape.kind), rng.uniform(0.5, 1), (left, top, right, bottom), mask
+                )
+
+    return find
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    ("grid", "extent_range", "count"),
+    [
+        ((3, 3), (0.03, 0.07), 60),
+        ((5, 4), (0.03, 0.07), 60),
+        ((2, 6), (0.04, 0.1), 40),
+        ((4, 4), (0.2, 0.6), 6),  # larger than the strip, and some larger than a tile
+        ((8, 8), (0.2, 0.5), 6),
+    ],
+)
+def test_each_thing_is_found_once_whatever_borders_it_crosses(
+    grid: tuple[int, int], extent_range: tuple[float, float], count: int, seed: int
+) -> None:
+    rng = np.random.default_rng((seed, count))
+    scene = draw_scene(rng, (700, 1000), (count, count), 1.4, extent_range)
+    tiles = tile_grid(scene.shapes[0].image_hw, *grid)
+    found = find_on_tiles(scene.image, tiles, seen_by_an_eye(scene, tiles, rng))
+    truth = [truth_of(shape) for shape in scene.shapes]
+    assert len(found) == len(truth)
+    assert hits([i.mask for i in found], truth, 0.5) == len(truth)
+    pairs = ious_between([i.mask for i in found], truth)
+    for instance, shape in zip(found, pairs.argmax(axis=1), strict=True):
+        assert KINDS[instance.class_index] == scene.shapes[shape].kind
+        assert np.abs(np.subtract(instance.box_xyxy, instance.mask.xyxy)).max() <= 30
+
+
+def test_what_is_too_large_for_tiles_comes_from_the_whole_view() -> None:
+    image = np.zeros((400, 400, 3), np.uint8)
+    disc = cv2.circle(np.zeros((400, 400), np.uint8), (200, 200), 170, 1, -1).astype(bool)
+    large = Instance(0, 0.6, (30, 30, 370, 370), Mask.from_full(disc))
+    dot = Instance(0, 0.6, (5, 5, 15, 15), Mask((400, 400), (5, 5), np.ones((10, 10), bool)))
+    tiles = tile_grid((400, 400), 3, 3)
+
+    def corner_only(pixels: npt.NDArray[np.uint8], index: int) -> list[Instance]:
+        tile = tiles[index]
+        piece = Mask.from_full(disc[tile.top : tile.bottom, tile.left : tile.right])
+        return [Instance(0, 0.9, (0, 0, 1, 1), piece)] if index in (0, 8) and piece.area else []
+
+    assert find_on_tiles(image, tiles, corner_only, [large, dot]) == [large]
+
+
+def test_a_crowd_taken_for_one_thing_is_not_believed() -> None:
+    image = np.zeros((400, 400, 3), np.uint8)
+    tiles = tile_grid((400, 400), 2, 2)
+
+    def four(pixels: npt.NDArray[np.uint8], index: int) -> list[Instance]:
+        x, y = 60 * (index % 2), 60 * (index // 2)
+        tile = tiles[index]
+        mask = Mask(
+            pixels.shape[:2], (150 + x - tile.left, 150 + y - tile.top), np.ones((45, 45), bool)
+        )
+        return [Instance(0, 0.7, (0, 0, 1, 1), mask)]
+
+    blob = Instance(0, 0.99, (0, 0, 1, 1), Mask((400, 400), (145, 145), np.ones((115, 115), bool)))
+    assert blob not in find_on_tiles(image, tiles, four, [blob])
+
+
+@pytest.fixture
+def fresh_engine(tiny_engine: Engine) -> Engine:
+    return Engine(tiny_engine.model, tiny_engine.image_size, "float32")
+
+
+def test_tiles_do_not_push_images_out_of_the_cache(
+    fresh_engine: Engine, scene: Callable[..., Scene]
+) -> None:
+    image = scene(1).image
+    fresh_engine.segment(image, ConceptPrompt(("circle",)))
+    steps: list[str] = []
+    fresh_engine.segment(image, ConceptPrompt(("circle",), tiles=3), on_step=steps.append)
+    assert fresh_engine.encodings == 1 + 9
+    assert len(fresh_engine.image_cache) == 1
+    assert steps[0] == "tile 1 of 9: encode" and steps[-1] == "tile 9 of 9: concept: circle"
+    for tiles, encodings in ((2, 10 + KEPT_TILES), (2, 10 + KEPT_TILES), (1, 10 + KEPT_TILES)):
+        fresh_engine.segment(image, ConceptPrompt(("circle",), tiles=tiles))
+        assert fresh_engine.encodings == encodings
+
+
+def test_a_run_can_be_stopped_between_tiles(fresh_engine: Engine) -> None:
+    image = draw_scene(np.random.default_rng(1), (240, 480)).image
+
+    def stop(step: str) -> None:
+        if step.startswith("tile 2"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fresh_engine.segment(image, ConceptPrompt(("circle",), tiles=4), on_step=stop)
+    assert fresh_engine.encodings == 2
+    assert fresh_engine.segment(image, ConceptPrompt(("circle",))).class_names == ("circle",)
+
+
+def test_exemplars_and_tiles(fresh_engine: Engine) -> None:
+    scene = draw_scene(np.random.default_rng(1), (700, 800))
+    left, top, right, bottom = scene.shapes[0].xyxy.tolist()
+    boxes = ((left, top, right, bottom),)
+    with pytest.raises(ValueError, match=r"^tiles: expected off or auto with exemplar.*got 3$"):
+        fresh_engine.segment(scene.image, ConceptPrompt(exemplars_xyxy=boxes, tiles=3))
+    whole = fresh_engine.segment(scene.image, ConceptPrompt(exemplars_xyxy=boxes))
+    auto = fresh_engine.segment(scene.image, ConceptPrompt(exemplars_xyxy=boxes, tiles=0))
+    assert [i.score for i in auto.instances] == [i.score for i in whole.instances]
+    assert fresh_engine.encodings == 1
+
+
+def test_a_concept_that_fills_every_query_is_named(
+    fresh_engine: Engine, scene: Callable[..., Scene]
+) -> None:
+    image = scene(1).image
+    prompt = ConceptPrompt(("star", "circle"), (None, 0.0), confidence_threshold=1.0)
+    result = fresh_engine.segment(image, prompt)
+    assert result.truncated == ("circle",)
+    assert len(result.instances) == fresh_engine.model.transformer.decoder.num_queries
+    filtered = ConceptPrompt(("star", "circle"), (1.0, 0.0), overlap="best", min_area_px=10)
+    assert fresh_engine.segment(image, filtered).truncated == ("circle",)
+    tiled = ConceptPrompt(("star", "circle"), (1.0, 0.0), tiles=2)
+    assert fresh_engine.segment(image, tiled).truncated == ("circle",)
+
+
+def test_automatic_tiles_look_again_only_at_what_was_crowded(
+    fresh_engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # With a threshold of 0 every tile is full, however many there are.
+    monkeypatch.setattr("infer_segment_anything_3.engine.inference.tiling.MAX_AUTO_SIDE", 2)
+    image = draw_scene(np.random.default_rng(3), (200, 230)).image
+    steps: list[str] = []
+    prompt = ConceptPrompt(("zebra", "circle"), (1.0, 0.0), tiles=0)
+    result = fresh_engine.segment(image, prompt, on_step=steps.append)
+    assert steps[:3] == ["encode", "concept: zebra", "concept: circle"]
+    assert "tile 4 of 4: concept: circle" in steps
+    assert not any("tile" in step and "zebra" in step for step in steps)
+    assert {i.class_index for i in result.instances} == {1}
+    steps.clear()
+    fresh_engine.segment(image, ConceptPrompt(("zebra",), tiles=0), on_step=steps.append)
+    assert steps == ["encode", "concept: zebra"]
+
+
+def found_on_tiles(engine: Engine, scene: Scene, tiles: int) -> tuple[int, int]:
+    """How many shapes of a scene were found by their kinds, and how many of them twice."""
+    result = engine.segment(scene.image, ConceptPrompt(KINDS, tiles=tiles))
+    matched = repeated = 0
+    for class_index, kind in enumerate(KINDS):
+        found = [i.mask for i in result.instances if i.class_index == class_index]
+        truth = [truth_of(shape) for shape in scene.matching(kind)]
+        matched += hits(found, truth, 0.5)
+        repeated += int(((ious_between(found, truth) >= 0.5).sum(axis=0) > 1).sum())
+    return matched, repeated
+
+
+@pytest.mark.parametrize("tiles", [4, 0])
+def test_nearly_all_of_many_small_shapes_are_found_and_none_twice(
+    tiny_engine: Engine, tiles: int
+) -> None:
+    # In tiles that show the image's own pixels these are as large as the shapes of any scene.
+    side_px = round(3.125 * tiny_engine.image_size)
+    matched = count = 0
+    for seed in range(3):
+        rng = np.random.default_rng((31, seed))
+        scene = draw_scene(rng, (side_px, side_px + 1), (50, 50), 1.0, (0.05, 0.085))
+        found, repeated = found_on_tiles(tiny_engine, scene, tiles)
+        assert repeated == 0
+        matched += found
+        count += len(scene.shapes)
+    assert count >= 0.98 * 150
+    assert matched >= 0.95 * count
+
+
+@pytest.mark.slow
+def test_nearly_all_of_500_small_shapes_are_found_and_none_twice(tiny_engine: Engine) -> None:
+    scene = crowd(0, 0)
+    matched, repeated = found_on_tiles(tiny_engine, scene, 0)
+    assert len(scene.shapes) >= 490
+    assert matched >= 0.95 * len(scene.shapes)
+    assert repeated == 0

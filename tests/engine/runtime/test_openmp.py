@@ -1,0 +1,48 @@
+"""OpenMP teams have their full size in the engine, whatever the host has set."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+pytest.importorskip("torch")
+
+from infer_segment_anything_3.engine.runtime import openmp
+
+
+@pytest.fixture
+def runtime():
+    runtimes = openmp._runtimes()
+    if not runtimes:
+        pytest.skip("no OpenMP runtime is loaded")
+    before = runtimes[0].omp_get_dynamic()
+    yield runtimes[0]
+    runtimes[0].omp_set_dynamic(before)
+
+
+@pytest.mark.parametrize("before", [0, 1])
+def test_teams_are_full_inside_and_as_before_outside(runtime, before):
+    runtime.omp_set_dynamic(before)
+    with openmp.full_teams():
+        assert runtime.omp_get_dynamic() == 0
+    assert runtime.omp_get_dynamic() == before
+
+
+def test_an_error_puts_the_setting_back(runtime):
+    runtime.omp_set_dynamic(1)
+    with pytest.raises(KeyError), openmp.full_teams():
+        raise KeyError
+    assert runtime.omp_get_dynamic() == 1
+
+
+def test_the_setting_is_the_calling_threads_own(runtime):
+    runtime.omp_set_dynamic(1)
+    seen = []
+    with openmp.full_teams():
+        thread = threading.Thread(target=lambda: seen.append(runtime.omp_get_dynamic()))
+        thread.start()
+        thread.join()
+        runtime.omp_set_dynamic(0)
+    assert seen == [0]
+    assert runtime.omp_get_dynamic() == 1
