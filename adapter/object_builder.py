@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from ..engine import validation as checks
+from ..engine import validation
 from ..engine.prompts import ObjectPrompt, PromptedObject
 from ..engine.results import Result
 from ..engine.validation import BoxXyxy, PointXy
@@ -51,7 +51,9 @@ def objects_of(
         return tuple(_pointed(group, name) for group in _with_drawn(groups, drawn)), 0
     points = [point for group in groups for point in group] + drawn
     inside = _points_in_boxes([xy for xy, _ in points], [box for box, _ in named_boxes])
-    checks.at_most("input_point", int(inside.sum()), checks.MAX_POINTS, "points in boxes")
+    validation.check_at_most(
+        "input_point", int(inside.sum()), validation.MAX_POINTS, "points in boxes"
+    )
     objects = tuple(
         _pointed([points[k] for k in np.flatnonzero(rows)], class_name, box)
         for rows, (box, class_name) in zip(inside.T, named_boxes, strict=True)

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Literal
 
-from ..engine import validation as checks
+from ..engine import validation
 from ..engine.prompts import ConceptPrompt, EverythingPrompt, ObjectPrompt, Prompt, PromptedObject
 from ..engine.results import Result
 from ..engine.validation import BoxXyxy
@@ -144,7 +144,7 @@ def _objects(
 ) -> Reading:
     warnings: list[str] = []
     groups = _labelled_points(settings, image_hw, warnings)
-    checks.check_inside("drawn points", drawing.points_xy, image_hw)
+    validation.check_inside("drawn points", drawing.points_xy, image_hw)
     own = _labelled_boxes(settings, image_hw, warnings)
     drawn = _drawn_boxes(drawing, image_hw, warnings)
     boxes = [box for box, label in own + drawn if label]
@@ -177,13 +177,13 @@ def _labelled_points(
         return []
     counts, label_counts = [len(group) for group in groups], [len(group) for group in labels]
     if labels and counts != label_counts:
-        raise checks.refusal(
+        raise validation.value_error(
             "input_point_label",
             f"labels nested as the points are, {_counted(counts)}",
             settings.input_point_label,
         )
     for group in groups:
-        checks.check_inside("input_point", group, image_hw)
+        validation.check_inside("input_point", group, image_hw)
     filled = labels or [(1,) * count for count in counts]
     return [list(zip(*pair, strict=True)) for pair in zip(groups, filled, strict=True)]
 
@@ -200,8 +200,8 @@ def _labelled_boxes(
     if labels and not boxes:
         warnings.append("input_box_label: labels without boxes, left out")
         return []
-    checks.same_count("input_box_label", len(labels), len(boxes), "boxes")
-    clipped = checks.clipped_xyxy("input_box", boxes, image_hw)
+    validation.check_same_count("input_box_label", len(labels), len(boxes), "boxes")
+    clipped = validation.clip_boxes_xyxy("input_box", boxes, image_hw)
     return list(zip(clipped, labels or (1,) * len(boxes), strict=True))
 
 
@@ -214,7 +214,7 @@ def _drawn_boxes(
     if len(drawn) < len(drawing.boxes_xyxy):
         count = len(drawing.boxes_xyxy) - len(drawn)
         warnings.append(f"drawn boxes: {count} without an area, left out")
-    clipped = checks.clipped_xyxy("drawn boxes", (box for box, _ in drawn), image_hw)
+    clipped = validation.clip_boxes_xyxy("drawn boxes", (box for box, _ in drawn), image_hw)
     return list(zip(clipped, (label for _, label in drawn), strict=True))
 
 
@@ -225,7 +225,7 @@ def _inside(
     kept = []
     for detection in detections:
         try:
-            box = checks.clipped_xyxy("detections", [detection.box_xyxy], image_hw)[0]
+            box = validation.clip_boxes_xyxy("detections", [detection.box_xyxy], image_hw)[0]
         except ValueError:
             continue
         kept.append(dataclasses.replace(detection, box_xyxy=box))

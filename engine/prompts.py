@@ -13,8 +13,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from . import validation as checks
-from .validation import BoxXyxy, PointXy, refusal
+from . import validation
+from .validation import BoxXyxy, PointXy, value_error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,22 +50,24 @@ class ConceptPrompt:
     def __post_init__(self) -> None:
         _set(
             self,
-            texts=checks.concepts("texts", _not_text("texts", self.texts)),
+            texts=validation.to_concepts("texts", _not_text("texts", self.texts)),
             thresholds=tuple(
-                None if threshold is None else checks.within("thresholds", threshold, 0, 1)
+                None if threshold is None else validation.to_number("thresholds", threshold, 0, 1)
                 for threshold in self.thresholds
             ),
-            exemplars_xyxy=checks.boxes_xyxy("exemplars_xyxy", self.exemplars_xyxy),
-            exemplar_labels=checks.labels("exemplar_labels", self.exemplar_labels),
-            confidence_threshold=checks.within(
+            exemplars_xyxy=validation.to_boxes_xyxy("exemplars_xyxy", self.exemplars_xyxy),
+            exemplar_labels=validation.to_labels("exemplar_labels", self.exemplar_labels),
+            confidence_threshold=validation.to_number(
                 "confidence_threshold", self.confidence_threshold, 0, 1
             ),
-            overlap=checks.one_of("overlap", self.overlap, ("keep", "best")),
-            min_area_px=checks.whole("min_area_px", self.min_area_px, 0, checks.MAX_AREA_PX),
-            tiles=checks.whole("tiles", self.tiles, 0, checks.MAX_TILES),
+            overlap=validation.check_choice("overlap", self.overlap, ("keep", "best")),
+            min_area_px=validation.to_whole_number(
+                "min_area_px", self.min_area_px, 0, validation.MAX_AREA_PX
+            ),
+            tiles=validation.to_whole_number("tiles", self.tiles, 0, validation.MAX_TILES),
         )
-        checks.same_count("thresholds", len(self.thresholds), len(self.texts), "texts")
-        checks.same_count(
+        validation.check_same_count("thresholds", len(self.thresholds), len(self.texts), "texts")
+        validation.check_same_count(
             "exemplar_labels", len(self.exemplar_labels), len(self.exemplars_xyxy), "exemplars"
         )
         labels = self.exemplar_labels or (1,) * len(self.exemplars_xyxy)
@@ -102,14 +104,16 @@ class PromptedObject:
         box = self.box_xyxy
         _set(
             self,
-            points_xy=checks.points_xy("points_xy", self.points_xy),
-            point_labels=checks.labels("point_labels", self.point_labels),
-            box_xyxy=None if box is None else checks.boxes_xyxy("box_xyxy", [box])[0],
+            points_xy=validation.to_points_xy("points_xy", self.points_xy),
+            point_labels=validation.to_labels("point_labels", self.point_labels),
+            box_xyxy=None if box is None else validation.to_boxes_xyxy("box_xyxy", [box])[0],
         )
-        checks.same_count("point_labels", len(self.point_labels), len(self.points_xy), "points")
+        validation.check_same_count(
+            "point_labels", len(self.point_labels), len(self.points_xy), "points"
+        )
         if not self.points_xy and box is None:
             raise ValueError("points_xy: expected a point or a box, got neither")
-        checks.class_name("class_name", self.class_name)
+        validation.check_class_name("class_name", self.class_name)
         _check_logits("mask_input", self.mask_input)
 
 
@@ -130,10 +134,10 @@ class ObjectPrompt:
 
     def __post_init__(self) -> None:
         _set(self, objects=tuple(self.objects))
-        checks.at_most("objects", len(self.objects), checks.MAX_OBJECTS, "objects")
+        validation.check_at_most("objects", len(self.objects), validation.MAX_OBJECTS, "objects")
         for prompted in self.objects:
             if not isinstance(prompted, PromptedObject):
-                raise refusal("objects", "PromptedObject values", prompted)
+                raise value_error("objects", "PromptedObject values", prompted)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,8 +159,10 @@ class EverythingPrompt:
         side, area = self.points_per_side, self.min_area_px
         _set(
             self,
-            points_per_side=checks.whole("points_per_side", side, 1, checks.MAX_POINTS_PER_SIDE),
-            min_area_px=checks.whole("min_area_px", area, 0, checks.MAX_AREA_PX),
+            points_per_side=validation.to_whole_number(
+                "points_per_side", side, 1, validation.MAX_POINTS_PER_SIDE
+            ),
+            min_area_px=validation.to_whole_number("min_area_px", area, 0, validation.MAX_AREA_PX),
         )
 
 
@@ -177,7 +183,7 @@ def check_against_image(prompt: Prompt, image_hw: tuple[int, int]) -> Prompt:
         ValueError: If a point is outside the image, or a box wholly so.
     """
     if isinstance(prompt, ConceptPrompt):
-        boxes = checks.clipped_xyxy("exemplars_xyxy", prompt.exemplars_xyxy, image_hw)
+        boxes = validation.clip_boxes_xyxy("exemplars_xyxy", prompt.exemplars_xyxy, image_hw)
         return dataclasses.replace(prompt, exemplars_xyxy=boxes)
     if isinstance(prompt, ObjectPrompt):
         objects = tuple(_fitted(prompted, image_hw) for prompted in prompt.objects)
@@ -186,10 +192,10 @@ def check_against_image(prompt: Prompt, image_hw: tuple[int, int]) -> Prompt:
 
 
 def _fitted(prompted: PromptedObject, image_hw: tuple[int, int]) -> PromptedObject:
-    checks.check_inside("points_xy", prompted.points_xy, image_hw)
+    validation.check_inside("points_xy", prompted.points_xy, image_hw)
     if prompted.box_xyxy is None:
         return prompted
-    box = checks.clipped_xyxy("box_xyxy", [prompted.box_xyxy], image_hw)[0]
+    box = validation.clip_boxes_xyxy("box_xyxy", [prompted.box_xyxy], image_hw)[0]
     return dataclasses.replace(prompted, box_xyxy=box)
 
 
@@ -202,7 +208,7 @@ def _set(prompt: object, **values: object) -> None:
 def _not_text(name: str, values: tuple[str, ...]) -> tuple[str, ...]:
     # A bare string is a sequence of its letters, which nobody means.
     if isinstance(values, str):
-        raise refusal(name, "a sequence of phrases", values)
+        raise value_error(name, "a sequence of phrases", values)
     return tuple(values)
 
 
@@ -211,7 +217,7 @@ def _check_logits(name: str, logits: npt.NDArray[np.float32] | None) -> None:
         return
     expected = "a (1, g, g) array of finite float32"
     if not isinstance(logits, np.ndarray) or logits.dtype != np.float32:
-        raise refusal(name, expected, type(logits).__name__)
+        raise value_error(name, expected, type(logits).__name__)
     is_square = logits.ndim == 3 and logits.shape[0] == 1 and logits.shape[1] == logits.shape[2]
     if not (is_square and np.isfinite(logits).all()):
-        raise refusal(name, expected, logits.shape)
+        raise value_error(name, expected, logits.shape)

@@ -27,7 +27,7 @@ _shortened.maxstring = _shortened.maxother = 60
 _shortened.maxlist = _shortened.maxtuple = 4
 
 
-def shown(value: object) -> str:
+def shorten(value: object) -> str:
     """A value as an error shows it: one short line, control characters escaped."""
     try:
         text = _shortened.repr(value)
@@ -36,7 +36,7 @@ def shown(value: object) -> str:
     return " ".join(text.split())
 
 
-def refusal(name: str, expected: str, got: object) -> ValueError:
+def value_error(name: str, expected: str, got: object) -> ValueError:
     """The error for a value that is not what was expected.
 
     Args:
@@ -47,10 +47,10 @@ def refusal(name: str, expected: str, got: object) -> ValueError:
     Returns:
         The error, to be raised by the caller.
     """
-    return ValueError(f"{name}: expected {expected}, got {shown(got)}")
+    return ValueError(f"{name}: expected {expected}, got {shorten(got)}")
 
 
-def finite(name: str, value: object, expected: str = "a finite number") -> float:
+def to_finite_number(name: str, value: object, expected: str = "a finite number") -> float:
     """The value as a finite float.
 
     Args:
@@ -65,42 +65,42 @@ def finite(name: str, value: object, expected: str = "a finite number") -> float
         ValueError: If it is no number, a bool, infinite or NaN.
     """
     if isinstance(value, (str, bytes, bool)):
-        raise refusal(name, expected, value)
+        raise value_error(name, expected, value)
     try:
         number = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
-        raise refusal(name, expected, value) from None
+        raise value_error(name, expected, value) from None
     if not math.isfinite(number):
-        raise refusal(name, expected, value)
+        raise value_error(name, expected, value)
     return number
 
 
-def within(name: str, value: object, low: float, high: float) -> float:
+def to_number(name: str, value: object, low: float, high: float) -> float:
     """The value as a float from ``low`` to ``high``, both included; else ValueError."""
     expected = f"a number from {low:g} to {high:g}"
-    number = finite(name, value, expected)
+    number = to_finite_number(name, value, expected)
     if not low <= number <= high:
-        raise refusal(name, expected, value)
+        raise value_error(name, expected, value)
     return number
 
 
-def whole(name: str, value: object, low: int, high: int) -> int:
+def to_whole_number(name: str, value: object, low: int, high: int) -> int:
     """The value as an int from ``low`` to ``high``, both included; else ValueError."""
     expected = f"a whole number from {low} to {high}"
-    number = finite(name, value, expected)
+    number = to_finite_number(name, value, expected)
     if not (number.is_integer() and low <= number <= high):
-        raise refusal(name, expected, value)
+        raise value_error(name, expected, value)
     return int(number)
 
 
-def one_of(name: str, value: str, choices: Sequence[str]) -> str:
+def check_choice(name: str, value: str, choices: Sequence[str]) -> str:
     """The value, if it is one of the choices; else ValueError."""
     if value not in choices:
-        raise refusal(name, "one of " + ", ".join(choices), value)
+        raise value_error(name, "one of " + ", ".join(choices), value)
     return value
 
 
-def points_xy(name: str, values: Iterable[Sequence[float]]) -> tuple[PointXy, ...]:
+def to_points_xy(name: str, values: Iterable[Sequence[float]]) -> tuple[PointXy, ...]:
     """Points as tuples of floats.
 
     Args:
@@ -114,11 +114,11 @@ def points_xy(name: str, values: Iterable[Sequence[float]]) -> tuple[PointXy, ..
         ValueError: If one is no pair of finite numbers, or there are more than 10,000.
     """
     points = tuple(_row(name, value, 2, "points [x, y] of finite numbers") for value in values)
-    at_most(name, len(points), MAX_POINTS, "points")
+    check_at_most(name, len(points), MAX_POINTS, "points")
     return points  # type: ignore[return-value]
 
 
-def boxes_xyxy(name: str, values: Iterable[Sequence[float]]) -> tuple[BoxXyxy, ...]:
+def to_boxes_xyxy(name: str, values: Iterable[Sequence[float]]) -> tuple[BoxXyxy, ...]:
     """Boxes as tuples of floats.
 
     Args:
@@ -135,10 +135,10 @@ def boxes_xyxy(name: str, values: Iterable[Sequence[float]]) -> tuple[BoxXyxy, .
     boxes = tuple(
         _row(name, value, 4, "boxes [x1, y1, x2, y2] of finite numbers") for value in values
     )
-    at_most(name, len(boxes), MAX_BOXES, "boxes")
+    check_at_most(name, len(boxes), MAX_BOXES, "boxes")
     for box in boxes:
         if not (box[0] < box[2] and box[1] < box[3]):
-            raise refusal(name, "boxes [x1, y1, x2, y2] with x1 < x2 and y1 < y2", list(box))
+            raise value_error(name, "boxes [x1, y1, x2, y2] with x1 < x2 and y1 < y2", list(box))
     return boxes  # type: ignore[return-value]
 
 
@@ -147,10 +147,10 @@ def check_inside(name: str, points: Iterable[PointXy], image_hw: tuple[int, int]
     height, width = image_hw
     for x, y in points:
         if not (0 <= x <= width and 0 <= y <= height):
-            raise refusal(name, f"points inside the image of {width} x {height} pixels", [x, y])
+            raise value_error(name, f"points inside the image of {width} x {height} pixels", [x, y])
 
 
-def clipped_xyxy(
+def clip_boxes_xyxy(
     name: str, boxes: Iterable[BoxXyxy], image_hw: tuple[int, int]
 ) -> tuple[BoxXyxy, ...]:
     """Boxes cut at the borders of an image.
@@ -172,12 +172,12 @@ def clipped_xyxy(
         box = max(left, 0.0), max(top, 0.0), min(right, float(width)), min(bottom, float(height))
         if not (box[0] < box[2] and box[1] < box[3]):
             expected = f"boxes that reach into the image of {width} x {height} pixels"
-            raise refusal(name, expected, [left, top, right, bottom])
+            raise value_error(name, expected, [left, top, right, bottom])
         clipped.append(box)
     return tuple(clipped)
 
 
-def labels(name: str, values: Iterable[object]) -> tuple[int, ...]:
+def to_labels(name: str, values: Iterable[object]) -> tuple[int, ...]:
     """Labels as ints.
 
     Args:
@@ -191,11 +191,11 @@ def labels(name: str, values: Iterable[object]) -> tuple[int, ...]:
         ValueError: If one is neither 0 nor 1, or there are more than 10,000.
     """
     checked = tuple(_label(name, value) for value in values)
-    at_most(name, len(checked), MAX_POINTS, "labels")
+    check_at_most(name, len(checked), MAX_POINTS, "labels")
     return checked
 
 
-def same_count(name: str, label_count: int, count: int, things: str) -> None:
+def check_same_count(name: str, label_count: int, count: int, things: str) -> None:
     """Raises ValueError unless there is one label for each thing, or none at all."""
     if label_count not in (0, count):
         raise ValueError(
@@ -203,13 +203,13 @@ def same_count(name: str, label_count: int, count: int, things: str) -> None:
         )
 
 
-def at_most(name: str, count: int, limit: int, things: str) -> None:
+def check_at_most(name: str, count: int, limit: int, things: str) -> None:
     """Raises ValueError if there are more things than the limit."""
     if count > limit:
         raise ValueError(f"{name}: expected at most {limit:,} {things}, got {count:,}")
 
 
-def concept(name: str, text: object) -> str:
+def to_concept(name: str, text: object) -> str:
     """A concept with its white space made single blanks.
 
     Args:
@@ -224,33 +224,33 @@ def concept(name: str, text: object) -> str:
             characters or half a surrogate pair.
     """
     if not isinstance(text, str):
-        raise refusal(name, "a phrase", text)
+        raise value_error(name, "a phrase", text)
     phrase = " ".join(text.split())
     if not phrase:
-        raise refusal(name, "phrases that are not blank", text)
+        raise value_error(name, "phrases that are not blank", text)
     if len(phrase) > MAX_CONCEPT_CHARS:
-        raise refusal(name, f"phrases of at most {MAX_CONCEPT_CHARS} characters", text)
+        raise value_error(name, f"phrases of at most {MAX_CONCEPT_CHARS} characters", text)
     if has_control_characters(phrase):
-        raise refusal(name, "phrases without control characters", text)
+        raise value_error(name, "phrases without control characters", text)
     return phrase
 
 
-def class_name(name: str, text: object) -> None:
+def check_class_name(name: str, text: object) -> None:
     """Raises ValueError unless the text can name a class: not blank, no control characters."""
     if not isinstance(text, str) or not text.strip() or has_control_characters(text):
-        raise refusal(name, "a name that is not blank, without control characters", text)
+        raise value_error(name, "a name that is not blank, without control characters", text)
 
 
-def concepts(name: str, texts: Iterable[object]) -> tuple[str, ...]:
-    """At most 100 concepts that all differ, as :func:`concept` returns them; else ValueError."""
+def to_concepts(name: str, texts: Iterable[object]) -> tuple[str, ...]:
+    """At most 100 concepts that all differ, as :func:`to_concept` returns them; else ValueError."""
     phrases: dict[str, str] = {}
     for text in texts:
-        phrase = concept(name, text)
+        phrase = to_concept(name, text)
         # The model's tokenizer folds case, so these would be the same concept twice.
         if phrase.casefold() in phrases:
-            raise refusal(name, "every concept once", phrase)
+            raise value_error(name, "every concept once", phrase)
         phrases[phrase.casefold()] = phrase
-    at_most(name, len(phrases), MAX_CONCEPTS, "concepts")
+    check_at_most(name, len(phrases), MAX_CONCEPTS, "concepts")
     return tuple(phrases.values())
 
 
@@ -266,14 +266,14 @@ def _row(name: str, value: object, length: int, expected: str) -> tuple[float, .
     try:
         row: tuple[Any, ...] = tuple(value)  # type: ignore[arg-type]
     except TypeError:
-        raise refusal(name, expected, value) from None
+        raise value_error(name, expected, value) from None
     if len(row) != length:
-        raise refusal(name, expected, value)
-    return tuple(finite(name, number, expected) for number in row)
+        raise value_error(name, expected, value)
+    return tuple(to_finite_number(name, number, expected) for number in row)
 
 
 def _label(name: str, value: object) -> int:
-    number = finite(name, value, "labels 0 or 1")
+    number = to_finite_number(name, value, "labels 0 or 1")
     if number not in (0, 1):
-        raise refusal(name, "labels 0 or 1", value)
+        raise value_error(name, "labels 0 or 1", value)
     return int(number)

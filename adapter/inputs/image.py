@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...engine.validation import refusal
+from ...engine.validation import value_error
 
 _EXPECTED_SHAPE = "an image of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), not empty"
 _MAX_8_BIT = 255
@@ -43,7 +43,7 @@ def to_rgb_uint8(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     image = np.asarray(array)
     is_image = image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (1, 3, 4))
     if not is_image or 0 in image.shape:
-        raise refusal("image", _EXPECTED_SHAPE, image.shape)
+        raise value_error("image", _EXPECTED_SHAPE, image.shape)
     if image.ndim == 2:
         image = image[:, :, None]
     channels = _to_uint8(image[:, :, :3])
@@ -58,13 +58,13 @@ def _to_uint8(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     if values.dtype == np.bool_:
         return values.astype(np.uint8) * np.uint8(_MAX_8_BIT)
     if values.dtype.kind not in "iuf":
-        raise refusal("image", "an image of bools, integers or floats", str(values.dtype))
+        raise value_error("image", "an image of bools, integers or floats", str(values.dtype))
     low, high = values.min(), values.max()
     # NaN and infinity are in no range.
     top = next((top for top in _tops(values.dtype) if _is_in_range(low, high, top)), None)
     if top is None:
         expected = "an image of values " + " or ".join(f"0..{top}" for top in _tops(values.dtype))
-        raise refusal("image", expected, f"{values.dtype} from {low} to {high}")
+        raise value_error("image", expected, f"{values.dtype} from {low} to {high}")
     scaled = values.astype(np.float32) * np.float32(_MAX_8_BIT / top)
     np.rint(scaled, out=scaled)
     return np.clip(scaled, 0, _MAX_8_BIT, out=scaled).astype(np.uint8)

@@ -12,8 +12,8 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from ...engine import validation as checks
-from ...engine.validation import BoxXyxy, PointXy, refusal
+from ...engine import validation
+from ...engine.validation import BoxXyxy, PointXy, value_error
 
 MAX_PATH_CHARS = 4_096
 _MAX_DEPTH = 3
@@ -59,11 +59,11 @@ def points(name: str, text: str) -> tuple[tuple[PointXy, ...], ...]:
     value = _numbers(name, text, _POINTS)
     depth = _depth(value)
     if depth == 0 or (value and depth < 0):
-        raise refusal(name, _POINTS, text)
+        raise value_error(name, _POINTS, text)
     groups = {1: [[value]], 2: [value], 3: value}[depth] if value else []
-    checked = tuple(checks.points_xy(name, group) for group in groups)
-    checks.at_most(name, len(checked), checks.MAX_OBJECTS, "objects")
-    checks.at_most(name, sum(map(len, checked)), checks.MAX_POINTS, "points")
+    checked = tuple(validation.to_points_xy(name, group) for group in groups)
+    validation.check_at_most(name, len(checked), validation.MAX_OBJECTS, "objects")
+    validation.check_at_most(name, sum(map(len, checked)), validation.MAX_POINTS, "points")
     return checked
 
 
@@ -83,10 +83,10 @@ def point_labels(name: str, text: str) -> tuple[tuple[int, ...], ...]:
     value = _numbers(name, text, _LABELS)
     depth = _depth(value)
     if depth > 2 or (value != [] and depth < 0):
-        raise refusal(name, _LABELS, text)
+        raise value_error(name, _LABELS, text)
     groups = {0: [[value]], 1: [value], 2: value}[depth] if value != [] else []
-    checked = tuple(checks.labels(name, group) for group in groups)
-    checks.at_most(name, sum(map(len, checked)), checks.MAX_POINTS, "labels")
+    checked = tuple(validation.to_labels(name, group) for group in groups)
+    validation.check_at_most(name, sum(map(len, checked)), validation.MAX_POINTS, "labels")
     return checked
 
 
@@ -109,15 +109,15 @@ def boxes(name: str, text: str) -> tuple[BoxXyxy, ...]:
         return ()
     depth = _depth(value)
     if depth not in (1, 2):
-        raise refusal(name, _BOXES, text)
-    return checks.boxes_xyxy(name, [value] if depth == 1 else value)
+        raise value_error(name, _BOXES, text)
+    return validation.to_boxes_xyxy(name, [value] if depth == 1 else value)
 
 
 def box_labels(name: str, text: str) -> tuple[int, ...]:
     """Reads one label for each box: ``1`` or ``[1, 0, ...]``; blank or ``[]`` for none."""
     groups = point_labels(name, text)
     if len(groups) > 1:
-        raise refusal(name, "labels as [1, 0, ...]", text)
+        raise value_error(name, "labels as [1, 0, ...]", text)
     return groups[0] if groups else ()
 
 
@@ -141,9 +141,9 @@ def concepts(name: str, text: str) -> tuple[Concept, ...]:
         return ()
     is_list = stripped.startswith("[") or _QUOTED_TUPLE.match(stripped) is not None
     entries = _phrases(name, stripped) if is_list else stripped.split(",")
-    checks.at_most(name, len(entries), checks.MAX_CONCEPTS, "concepts")
+    validation.check_at_most(name, len(entries), validation.MAX_CONCEPTS, "concepts")
     read = [_concept(entry) for entry in entries]
-    checked = checks.concepts(name, (entry.text for entry in read))
+    checked = validation.to_concepts(name, (entry.text for entry in read))
     return tuple(
         Concept(phrase, entry.threshold) for phrase, entry in zip(checked, read, strict=True)
     )
@@ -154,22 +154,22 @@ def boolean(name: str, text: str) -> bool:
     word = text.strip().lower()
     if word in _TRUE or word in _FALSE:
         return word in _TRUE
-    raise refusal(name, "True or False", text)
+    raise value_error(name, "True or False", text)
 
 
 def number(name: str, text: str, low: float, high: float) -> float:
     """Reads a number from ``low`` to ``high``, both included; else ValueError."""
-    return checks.within(name, _plain_number(text), low, high)
+    return validation.to_number(name, _plain_number(text), low, high)
 
 
 def integer(name: str, text: str, low: int, high: int) -> int:
     """Reads a whole number (``50`` or ``50.0``) from ``low`` to ``high``; else ValueError."""
-    return checks.whole(name, _plain_number(text), low, high)
+    return validation.to_whole_number(name, _plain_number(text), low, high)
 
 
 def choice(name: str, text: str, choices: Sequence[str]) -> str:
     """Reads one of the choices, in any case; else ValueError."""
-    return checks.one_of(name, text.strip().lower(), choices)
+    return validation.check_choice(name, text.strip().lower(), choices)
 
 
 def tiles(name: str, text: str) -> int:
@@ -178,23 +178,23 @@ def tiles(name: str, text: str) -> int:
     if word in ("off", "auto"):
         return int(word == "off")
     try:
-        return integer(name, text, 1, checks.MAX_TILES)
+        return integer(name, text, 1, validation.MAX_TILES)
     except ValueError:
-        expected = f"off, auto or a whole number from 1 to {checks.MAX_TILES}"
-        raise refusal(name, expected, text) from None
+        expected = f"off, auto or a whole number from 1 to {validation.MAX_TILES}"
+        raise value_error(name, expected, text) from None
 
 
 def path(name: str, text: str) -> str:
     """Reads the path of a file, without asking whether it exists; blank for none."""
     stripped = text.strip()
-    if len(stripped) > MAX_PATH_CHARS or checks.has_control_characters(stripped):
+    if len(stripped) > MAX_PATH_CHARS or validation.has_control_characters(stripped):
         expected = f"a path of at most {MAX_PATH_CHARS:,} characters without control characters"
-        raise refusal(name, expected, text)
+        raise value_error(name, expected, text)
     return stripped
 
 
 def _limited(name: str, text: str) -> str:
-    checks.at_most(name, len(text), checks.MAX_TEXT_CHARS, "characters")
+    validation.check_at_most(name, len(text), validation.MAX_TEXT_CHARS, "characters")
     return text
 
 
@@ -215,7 +215,7 @@ def _numbers(name: str, text: str, expected: str) -> Any:
     try:
         return json.loads(listed, parse_int=float, parse_constant=float)
     except ValueError:
-        raise refusal(name, expected, text) from None
+        raise value_error(name, expected, text) from None
 
 
 def _check_brackets(name: str, text: str, expected: str) -> None:
@@ -225,9 +225,9 @@ def _check_brackets(name: str, text: str, expected: str) -> None:
         if character in closing_of:
             open_brackets.append(closing_of[character])
         elif not open_brackets or open_brackets.pop() != character:
-            raise refusal(name, f"{expected} with brackets in pairs", text)
+            raise value_error(name, f"{expected} with brackets in pairs", text)
         if len(open_brackets) > _MAX_DEPTH:
-            raise refusal(name, f"at most {_MAX_DEPTH} brackets inside each other", text)
+            raise value_error(name, f"at most {_MAX_DEPTH} brackets inside each other", text)
 
 
 def _depth(value: object) -> int:
@@ -248,9 +248,9 @@ def _phrases(name: str, text: str) -> list[str]:
     try:
         entries = json.loads(listed)
     except (ValueError, RecursionError):
-        raise refusal(name, _CONCEPTS, text) from None
+        raise value_error(name, _CONCEPTS, text) from None
     if not isinstance(entries, list) or not all(isinstance(entry, str) for entry in entries):
-        raise refusal(name, _CONCEPTS, text)
+        raise value_error(name, _CONCEPTS, text)
     return entries
 
 

@@ -12,7 +12,7 @@ import difflib
 from collections.abc import Mapping
 from typing import Literal
 
-from ...engine import validation as checks
+from ...engine import validation
 from ...engine.validation import BoxXyxy, PointXy
 from .parsing import Concept
 from .spec import GROUPS, Parameter
@@ -138,4 +138,4 @@ def _parameter(name: str) -> Parameter:
         return PARAMETERS[name]
     near = difflib.get_close_matches(str(name)[:100], PARAMETERS, n=2)
     hint = f", did you mean {' or '.join(near)}?" if near else ""
-    raise ValueError(f"{checks.shown(name)}: unknown parameter{hint}")
+    raise ValueError(f"{validation.shorten(name)}: unknown parameter{hint}")

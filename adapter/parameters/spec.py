@@ -7,7 +7,7 @@ import functools
 from collections.abc import Callable
 from typing import Any, Literal
 
-from ...engine.validation import refusal
+from ...engine.validation import value_error
 from . import parsing
 
 Kind = Literal["text", "bool", "int", "float", "choice", "open_choice", "file"]
@@ -71,7 +71,7 @@ class Parameter:
             ValueError: In one line that begins with the parameter's name.
         """
         if not isinstance(text, str):
-            raise refusal(self.name, "a string", text)
+            raise value_error(self.name, "a string", text)
         return self.reader(self.name, text)
 
     def is_used_in(self, mode: str) -> bool:

@@ -5,7 +5,7 @@ Import it from :mod:`parameters`, which adds what reads and changes their values
 
 from __future__ import annotations
 
-from ...engine import validation as checks
+from ...engine import validation
 from . import parsing
 from .spec import Parameter, choice, integer, number, switch
 
@@ -110,7 +110,7 @@ _TABLE = (
     integer(
         "points_per_side",
         1,
-        checks.MAX_POINTS_PER_SIDE,
+        validation.MAX_POINTS_PER_SIDE,
         default="32",
         label="Grid points per side",
         help=(
@@ -147,7 +147,7 @@ _TABLE = (
     integer(
         "min_area",
         0,
-        checks.MAX_AREA_PX,
+        validation.MAX_AREA_PX,
         default="0",
         label="Minimum area (px)",
         help="Instances with a mask smaller than this many pixels are left out.",

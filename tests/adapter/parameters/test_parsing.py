@@ -6,7 +6,7 @@ import pytest
 
 from infer_segment_anything_3.adapter.parameters import parsing
 from infer_segment_anything_3.adapter.parameters.parsing import Concept
-from infer_segment_anything_3.engine import validation as checks
+from infer_segment_anything_3.engine import validation
 
 REFUSED = ValueError
 
@@ -63,9 +63,9 @@ def outcome(read, text):
         ("__import__('os').getcwd()", REFUSED),
         ("[1, 2] + [3]", REFUSED),
         ("[" * 99_000, REFUSED),
-        ("[[1, 2]" + ", [1, 2]" * checks.MAX_POINTS + "]", REFUSED),
-        ("[[[1, 2]]" + ", [[1, 2]]" * checks.MAX_OBJECTS + "]", REFUSED),
-        ("[1, 2]" + " " * checks.MAX_TEXT_CHARS, REFUSED),
+        ("[[1, 2]" + ", [1, 2]" * validation.MAX_POINTS + "]", REFUSED),
+        ("[[[1, 2]]" + ", [[1, 2]]" * validation.MAX_OBJECTS + "]", REFUSED),
+        ("[1, 2]" + " " * validation.MAX_TEXT_CHARS, REFUSED),
     ],
 )
 def test_points(text, expected):
@@ -90,7 +90,7 @@ def test_points(text, expected):
         ("[NaN]", REFUSED),
         ("[true]", REFUSED),
         ("foreground", REFUSED),
-        ("[1" + ",1" * checks.MAX_POINTS + "]", REFUSED),
+        ("[1" + ",1" * validation.MAX_POINTS + "]", REFUSED),
     ],
 )
 def test_point_labels(text, expected):
@@ -114,7 +114,7 @@ def test_point_labels(text, expected):
         ("0", REFUSED),
         ("[1, 2, 3, NaN]", REFUSED),
         ("[1, 2, 3, 1e400]", REFUSED),
-        ("[[1, 2, 3, 4]" + ", [1, 2, 3, 4]" * checks.MAX_BOXES + "]", REFUSED),
+        ("[[1, 2, 3, 4]" + ", [1, 2, 3, 4]" * validation.MAX_BOXES + "]", REFUSED),
     ],
 )
 def test_boxes(text, expected):
@@ -156,10 +156,10 @@ def test_box_labels(text, expected):
         ("猫, 🚗, собака", (Concept("猫"), Concept("🚗"), Concept("собака"))),
         ("👩\u200d🚀", (Concept("👩\u200d🚀"),)),
         (
-            ", ".join(f"c{k}" for k in range(checks.MAX_CONCEPTS)),
-            tuple(Concept(f"c{k}") for k in range(checks.MAX_CONCEPTS)),
+            ", ".join(f"c{k}" for k in range(validation.MAX_CONCEPTS)),
+            tuple(Concept(f"c{k}") for k in range(validation.MAX_CONCEPTS)),
         ),
-        (", ".join(f"c{k}" for k in range(checks.MAX_CONCEPTS + 1)), REFUSED),
+        (", ".join(f"c{k}" for k in range(validation.MAX_CONCEPTS + 1)), REFUSED),
         ("a,,b", REFUSED),
         ("a,", REFUSED),
         (",", REFUSED),
@@ -179,8 +179,8 @@ def test_box_labels(text, expected):
         ("a\x1b[31mb", REFUSED),
         ("a\ud800", REFUSED),
         ('["\\ud800"]', REFUSED),
-        ("x" * (checks.MAX_CONCEPT_CHARS + 1), REFUSED),
-        ("x, " * checks.MAX_TEXT_CHARS, REFUSED),
+        ("x" * (validation.MAX_CONCEPT_CHARS + 1), REFUSED),
+        ("x, " * validation.MAX_TEXT_CHARS, REFUSED),
     ],
 )
 def test_concepts(text, expected):
