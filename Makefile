@@ -11,7 +11,7 @@ UV_LOCK = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 \
 PLUGINS := $(HOME)/Ikomia/Plugins/Python
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-slow test-gpu test-network lint format install package bench \
+.PHONY: help venv demo test test-slow test-gpu test-network lint check format install package bench \
 	heldout readme pictures train audit lock clean
 
 help: ## this list
@@ -36,11 +36,15 @@ test-gpu: venv ## the tests that need a CUDA device
 test-network: venv ## the tests that ask a package registry
 	$(PY) -m pytest -m network $(ARGS)
 
-lint: venv ## ruff and mypy
+lint: venv ## ruff, mypy and the import contracts
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	cd $(VENV)/plugins && ../bin/python -P -m mypy --config-file $(PACKAGE)/pyproject.toml \
 		--cache-dir $(PACKAGE)/.mypy_cache -p $(PACKAGE)
+	cd $(VENV)/plugins && ../bin/python -P ../bin/lint-imports --no-logo \
+		--cache-dir $(PACKAGE)/.import_linter_cache $(PACKAGE)/pyproject.toml
+
+check: lint test ## everything a change must pass
 
 format: venv ## rewrite the code as lint wants it
 	$(PY) -m ruff check --fix .
@@ -83,4 +87,5 @@ lock: venv ## lock files anew: ARGS=--upgrade for newer versions
 	$(UV_LOCK) --group pyproject.toml:audit --output-file $(LOCK)/audit.txt
 
 clean: ## remove what was built, but not .venv
-	rm -rf build dist output .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf build dist output .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+		.import_linter_cache

@@ -37,10 +37,15 @@ from .inference.tiling import View, look_closer
 from .model.precision import Precision, resolve_precision
 from .model.sam3_imports import Sam3Image
 from .postprocess.filters import selected
-from .postprocess.masks import CHUNK_BYTES, GPU_CHUNK_BYTES
 from .prompts import ConceptPrompt, ObjectPrompt, Prompt, check_against_image
 from .results import Instance, Result
-from .runtime.memory import Portions, release_memory, within_memory
+from .runtime.memory import (
+    CHUNK_BYTES,
+    GPU_CHUNK_BYTES,
+    Portions,
+    release_memory,
+    within_memory,
+)
 from .runtime.openmp import full_teams
 
 logger = logging.getLogger("infer_segment_anything_3")

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from ..model.sam3_imports import Sam3Image, box_cxcywh_to_xyxy
-from ..postprocess.masks import CHUNK_BYTES, on_device, upscaled_probability_masks
+from ..postprocess.masks import on_device, upscaled_probability_masks
 from ..results import BoxXyxy, Instance, Mask, PackedMask
+from ..runtime.memory import CHUNK_BYTES
 from .cache import tensor_bytes
 
 MASK_FLOOR = 0.05

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from pycocotools import mask as mask_api
 
-from ..export.coco import mask_to_rle
+from ..export.rle import mask_to_rle
 from ..model.sam3_imports import generic_nms_cpu
 from ..prompts import ConceptPrompt, EverythingPrompt
 from ..results import Instance, Mask, Result

@@ -11,16 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..results import Mask
-
-CHUNK_BYTES = 16 * 1024**2
-"""Most bytes of full-size float32 masks that exist at a time, on a CPU.
-
-Small, so that allocations are reused: the system clears every page of a large one, which
-takes as long as the upscaling.
-"""
-
-GPU_CHUNK_BYTES = 1024**3
-"""The same on a GPU, which is waited for once a chunk."""
+from ..runtime.memory import CHUNK_BYTES
 
 
 def upscaled_probability_masks(

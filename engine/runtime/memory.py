@@ -10,11 +10,19 @@ from typing import TypeVar
 
 import torch
 
-from ..postprocess.masks import CHUNK_BYTES
-
 logger = logging.getLogger("infer_segment_anything_3")
 
 T = TypeVar("T")
+
+CHUNK_BYTES = 16 * 1024**2
+"""Most bytes of full-size float32 masks that exist at a time, on a CPU.
+
+Small, so that allocations are reused: the system clears every page of a large one, which
+takes as long as the upscaling.
+"""
+
+GPU_CHUNK_BYTES = 1024**3
+"""The same on a GPU, which is waited for once a chunk."""
 
 MAX_BATCH = 64
 """Most objects in one decoder call: bounds its memory to about a gigabyte at full size."""

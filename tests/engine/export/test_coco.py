@@ -13,8 +13,9 @@ from hypothesis.extra import numpy as np_st
 from pycocotools import mask as mask_api
 from pycocotools.coco import COCO
 
-from infer_segment_anything_3.engine.export.coco import mask_to_rle, prompt_to_dict, to_coco
+from infer_segment_anything_3.engine.export.coco import prompt_to_dict, to_coco
 from infer_segment_anything_3.engine.export.polygons import mask_to_polygons
+from infer_segment_anything_3.engine.export.rle import mask_to_rle
 from infer_segment_anything_3.engine.export.supervision import to_detections
 from infer_segment_anything_3.engine.prompts import (
     ConceptPrompt,
