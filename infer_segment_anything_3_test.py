@@ -41,13 +41,13 @@ def test(t: Any, data_dict: Mapping[str, Any]) -> tuple[dict[str, str], str]:
 
 def _has_sam3() -> bool:
     # The HUB may load this file by its path: it has no package to be relative to.
-    from infer_segment_anything_3.engine.checkpoints.hub import cached_file
+    from infer_segment_anything_3.engine.checkpoints.hub import find_cached_file
     from infer_segment_anything_3.engine.checkpoints.zoo import CHECKPOINT_VARIABLE, MODELS
 
     model = MODELS["sam3"]
     if os.environ.get(CHECKPOINT_VARIABLE):
         return True
-    return model.repo_id is not None and cached_file(model.repo_id, model.filename) is not None
+    return model.repo_id is not None and find_cached_file(model.repo_id, model.filename) is not None
 
 
 def _read(path: str) -> npt.NDArray[np.uint8]:

@@ -93,12 +93,12 @@ def write_random_weights(path: Path) -> Path:
     """Writes a full-size checkpoint in Meta's layout, with seeded random weights."""
     import torch
 
-    from ..engine.checkpoints.reader import file_name
+    from ..engine.checkpoints.layouts import get_meta_name
     from ..engine.model.config import SAM3
     from ..tools.random_weights import random_model
 
     state = random_model(SAM3).state_dict()
-    torch.save({file_name(name): tensor for name, tensor in state.items()}, path)
+    torch.save({get_meta_name(name): tensor for name, tensor in state.items()}, path)
     return path
 
 

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-from ..engine.checkpoints.zoo import bpe_vocabulary
 from ..engine.model.precision import Precision
+from ..engine.model.vocabulary import find_bpe_vocabulary
 from ..engine.runtime.isolation import import_sam3
 from .measuring import PeakMemory, seconds
 from .subjects import click, picture
@@ -38,7 +38,7 @@ def load_by_package(path: Path, device: str) -> Any:
     from sam3.model_builder import build_sam3_image_model
 
     arguments = {
-        "bpe_path": bpe_vocabulary(),
+        "bpe_path": find_bpe_vocabulary(),
         "device": device,
         "checkpoint_path": str(path),
         "enable_inst_interactivity": True,

@@ -13,13 +13,8 @@ from typing import Any, Literal
 
 import torch
 
-from .checkpoints.zoo import (
-    find_weights,
-    load_model,
-    pretrained,
-    supports_objects,
-    weights_identity,
-)
+from .checkpoints.loader import load_model, supports_objects
+from .checkpoints.zoo import find_weights, get_file_identity, get_model_spec
 from .inference.automatic_masks import CLASS_NAME, segment_everything
 from .inference.concepts import (
     PromptProcessor,
@@ -111,12 +106,12 @@ class Engine:
             ValueError: If a name is unknown.
             WeightsError: If the weights cannot be had, or do not fit.
         """
-        known = pretrained(model_name)
+        known = get_model_spec(model_name)
         where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         resolved = resolve_precision(precision, where)
         with _loading:
             path = find_weights(model_name, weight_file)
-            key = (model_name, weights_identity(path), str(where), resolved)
+            key = (model_name, get_file_identity(path), str(where), resolved)
             engine = _engines.get(key)
             if engine is None:
                 started = time.perf_counter()

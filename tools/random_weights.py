@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from ..engine.checkpoints.zoo import bpe_vocabulary
 from ..engine.model.build import build_model
 from ..engine.model.config import Architecture
 from ..engine.model.sam3_imports import Sam3Image
@@ -26,7 +25,7 @@ def random_model(architecture: Architecture, seed: int = 0) -> Sam3Image:
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = build_model(architecture, bpe_vocabulary())
+        model = build_model(architecture)
         text = model.backbone.language_backbone.encoder
         nn.init.normal_(text.positional_embedding, std=0.02)
         nn.init.normal_(text.text_projection, std=text.width**-0.5)

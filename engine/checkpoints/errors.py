@@ -1,33 +1,33 @@
-"""What can go wrong between a model's name and its weights, one class a cause.
+"""Errors of finding, downloading and loading weights, one class for each cause.
 
-Every message is one paragraph that says what happened and what to do next.
+Every message is one line that says what happened and what to do next.
 """
 
 from __future__ import annotations
 
 
 class WeightsError(RuntimeError):
-    """Weights could not be found, fetched or loaded."""
+    """Weights could not be found, downloaded or loaded."""
 
 
 class WeightFileError(WeightsError, ValueError):
-    """The file that was named cannot be used; another value of the parameter helps."""
+    """The given file cannot be used; another value of the parameter is needed."""
 
 
 class WeightFileNotFoundError(WeightFileError):
-    """There is no readable file at the place that was named."""
+    """There is no readable file at the given path."""
 
 
 class TruncatedFileError(WeightFileError):
-    """The file ends before its contents do."""
+    """The file is truncated."""
 
 
 class NotACheckpointError(WeightFileError):
-    """The file is whole, and holds no weights."""
+    """The file is complete but is not a checkpoint."""
 
 
 class UnsafeCheckpointError(WeightFileError):
-    """The file would have to run code to be read; nothing of it was run."""
+    """Reading the file would run code; no code was run."""
 
 
 class OtherModelError(WeightFileError):
@@ -35,19 +35,19 @@ class OtherModelError(WeightFileError):
 
 
 class MissingKeysError(WeightFileError):
-    """Weights that the model needs are not in the file."""
+    """The file lacks tensors that the model needs."""
 
 
 class UnexpectedKeysError(WeightFileError):
-    """The file holds weights that the model has no place for."""
+    """The file holds tensors that the model does not have."""
 
 
 class WrongShapesError(WeightFileError):
-    """Weights in the file have other shapes than the model's."""
+    """Tensors in the file have other shapes than the model's."""
 
 
 class DownloadError(WeightsError):
-    """The weights could not be fetched from the Hugging Face Hub."""
+    """The weights could not be downloaded from the Hugging Face Hub."""
 
 
 class NoTokenError(DownloadError):
@@ -55,11 +55,11 @@ class NoTokenError(DownloadError):
 
 
 class TokenError(DownloadError):
-    """There is a token, and the Hub does not accept it or it lacks a permission."""
+    """The Hub does not accept the token, or the token lacks a permission."""
 
 
 class AccessError(DownloadError):
-    """The token's account was not granted access: not asked for, pending or refused."""
+    """The token's account has no access: not requested, pending or refused."""
 
 
 class NoNetworkError(DownloadError):
@@ -67,12 +67,12 @@ class NoNetworkError(DownloadError):
 
 
 class HubUnavailableError(DownloadError):
-    """The Hub was reached and cannot answer now."""
+    """The Hub was reached but cannot serve the file now."""
 
 
 class DiskFullError(DownloadError):
-    """There is no room for the file."""
+    """There is no disk space for the file."""
 
 
 class CorruptDownloadError(DownloadError):
-    """What arrived is not the file that the Hub announced."""
+    """The hash of the downloaded file is not the one that the Hub announced."""

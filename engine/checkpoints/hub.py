@@ -1,8 +1,8 @@
-"""Weights from the Hugging Face Hub: its cache first, then one checked download.
+"""Finds weights in the Hugging Face cache and downloads them into it.
 
-Every failure of the client becomes one of the :class:`~.weight_errors.DownloadError`
-classes, told apart by the type of the client's exception and its status code. The token
-is never shown: what the client says is masked, and its exceptions are not chained.
+Every failure of the client becomes a subclass of :class:`~.errors.DownloadError`, chosen by
+the type of the client's exception and its status code. The token is never shown: messages
+of the client are masked, and its exceptions are not chained.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ logger = logging.getLogger("infer_segment_anything_3")
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
-_OTHER_WAYS = (
+_ALTERNATIVES = (
     "Or download the file on another machine and give its path in model_weight_file, or try "
     "the plugin with model_name tiny_shapes, which needs no download."
 )
 
 
-def cached_file(repo_id: str, filename: str) -> Path | None:
-    """A file of a repository in the Hugging Face cache, without any network call.
+def find_cached_file(repo_id: str, filename: str) -> Path | None:
+    """Finds a file of a repository in the Hugging Face cache, without any network call.
 
     Args:
         repo_id: The repository, such as ``facebook/sam3``.
         filename: The file in it.
 
     Returns:
-        Where it lies in the cache, of the newest revision there; None if it does not.
+        Its path in the cache, in the newest revision there; None if it is not there.
     """
     from huggingface_hub import constants, try_to_load_from_cache
     from huggingface_hub.file_download import repo_folder_name
@@ -51,8 +51,8 @@ def cached_file(repo_id: str, filename: str) -> Path | None:
     found = try_to_load_from_cache(repo_id, filename)
     if isinstance(found, str):
         return Path(found)
-    # Another program may have moved the cache's "main" on to a revision of which it
-    # fetched other files only.
+    # Another program may have updated the cache's "main" to a revision of which it
+    # downloaded other files only.
     folder = repo_folder_name(repo_id=repo_id, repo_type="model")
     snapshots = Path(constants.HF_HUB_CACHE, folder, "snapshots")
     files = [file for file in snapshots.glob(f"*/{filename}") if file.is_file()]
@@ -60,9 +60,9 @@ def cached_file(repo_id: str, filename: str) -> Path | None:
 
 
 def download(repo_id: str, filename: str) -> Path:
-    """Fetches a file into the Hugging Face cache and checks it against the Hub's hash.
+    """Downloads a file into the Hugging Face cache and checks its hash.
 
-    The client shows the progress, goes on after a broken connection and keeps to its own
+    The client shows the progress, resumes after a broken connection and uses its own
     settings (``HF_HOME``, ``HF_ENDPOINT``, ``HF_TOKEN``, proxies, offline mode).
 
     Args:
@@ -70,33 +70,33 @@ def download(repo_id: str, filename: str) -> Path:
         filename: The file in it.
 
     Returns:
-        Where it lies in the cache.
+        Its path in the cache.
 
     Raises:
-        DownloadError: If it could not be had; the subclass says why.
+        DownloadError: If the download failed; the subclass tells the reason.
     """
     from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
 
     cache = Path(constants.HF_HUB_CACHE)
-    _require_sendable_token()
+    _check_token_characters()
     try:
         announced = get_hf_file_metadata(hf_hub_url(repo_id, filename))
-        _require_room(cache, announced.size)
+        _check_disk_space(cache, announced.size)
         shown_size = f"{announced.size / 1e9:.2f} GB" if announced.size else "unknown size"
         logger.info("Downloading %s of %s (%s) into %s", filename, repo_id, shown_size, cache)
         path = Path(hf_hub_download(repo_id, filename))
     except DownloadError:
         raise
     except Exception as error:
-        raise _explained(error, repo_id, filename, cache) from None
-    _verify(path, announced.etag)
+        raise _explain(error, repo_id, filename, cache) from None
+    _verify_hash(path, announced.etag)
     logger.info("Downloaded %s; it stays in the Hugging Face cache", path)
     return path
 
 
-def _require_sendable_token() -> None:
+def _check_token_characters() -> None:
     # The HTTP library would refuse the header with a text that shows the token.
-    token = _token() or ""
+    token = _get_token() or ""
     if not (token.isascii() and token.isprintable()) or " " in token:
         raise TokenError(
             "Your Hugging Face token holds characters that no token has, as after copying it "
@@ -105,23 +105,25 @@ def _require_sendable_token() -> None:
         )
 
 
-def _require_room(cache: Path, size: int | None) -> None:
+def _check_disk_space(cache: Path, size: int | None) -> None:
     existing = next(folder for folder in (cache, *cache.parents) if folder.exists())
     free = shutil.disk_usage(existing).free
     if size is not None and free < size:
-        raise DiskFullError(_disk_full(cache, f"{size / 1e9:.2f} GB, {free / 1e9:.2f} GB are free"))
+        raise DiskFullError(
+            _describe_full_disk(cache, f"{size / 1e9:.2f} GB, {free / 1e9:.2f} GB are free")
+        )
 
 
-def _disk_full(cache: Path, need: str) -> str:
+def _describe_full_disk(cache: Path, need: str) -> str:
     return (
-        f"There is no room for the weights in the Hugging Face cache {cache} (needed: {need}). "
-        "Make room, or set the environment variable HF_HOME to a folder on another disk and "
+        f"There is no disk space for the weights in the Hugging Face cache {cache} (needed: {need}). "
+        "Free some space, or set the environment variable HF_HOME to a folder on another disk and "
         "start again."
     )
 
 
-def _verify(path: Path, etag: str | None) -> None:
-    """Compares a fresh download with its hash: sha256 for large files, git's for small ones."""
+def _verify_hash(path: Path, etag: str | None) -> None:
+    """Checks the hash of a new download: sha256 for large files, git's for small ones."""
     if etag is None or len(etag) not in (40, 64):
         logger.warning("The Hub gave no hash for %s: it was not checked", path)
         return
@@ -141,22 +143,22 @@ def _verify(path: Path, etag: str | None) -> None:
     )
 
 
-def _explained(error: BaseException, repo_id: str, filename: str, cache: Path) -> DownloadError:
-    """The error that says what to do about an exception of the Hub's client."""
+def _explain(error: BaseException, repo_id: str, filename: str, cache: Path) -> DownloadError:
+    """Turns an exception of the Hub's client into the error that says what to do."""
     from huggingface_hub import errors
 
     if isinstance(error, errors.LocalEntryNotFoundError) and error.__cause__ is not None:
         error = error.__cause__
     what = f"{filename} of {repo_id}"
     if isinstance(error, errors.HfHubHTTPError):
-        return _refused(error, repo_id, what)
+        return _explain_refusal(error, repo_id, what)
     if isinstance(error, errors.OfflineModeIsEnabled):
         return NoNetworkError(
             f"{what} is not in the Hugging Face cache {cache}, and the Hub's client is in offline "
-            f"mode. Unset HF_HUB_OFFLINE for one run to download it. {_OTHER_WAYS}"
+            f"mode. Unset HF_HUB_OFFLINE for one run to download it. {_ALTERNATIVES}"
         )
     if isinstance(error, OSError) and error.errno in _NO_ROOM:
-        return DiskFullError(_disk_full(cache, f"{what}, and the disk filled up"))
+        return DiskFullError(_describe_full_disk(cache, f"{what}, and the disk filled up"))
     if isinstance(error, OSError) and error.errno in _NOT_ALLOWED:
         return DownloadError(
             f"{what} cannot be written into the Hugging Face cache {cache}: {error.strerror}. "
@@ -164,32 +166,32 @@ def _explained(error: BaseException, repo_id: str, filename: str, cache: Path) -
         )
     if isinstance(error, (*_connection_errors(), errors.LocalEntryNotFoundError)):
         return NoNetworkError(
-            f"The Hugging Face Hub could not be reached for {what} ({_shown(error)}). Check the "
-            f"connection and the proxy settings, and run again. {_OTHER_WAYS}"
+            f"The Hugging Face Hub could not be reached for {what} ({_describe(error)}). Check the "
+            f"connection and the proxy settings, and run again. {_ALTERNATIVES}"
         )
-    return DownloadError(f"{what} could not be downloaded ({_shown(error)}). {_OTHER_WAYS}")
+    return DownloadError(f"{what} could not be downloaded ({_describe(error)}). {_ALTERNATIVES}")
 
 
-def _refused(error: Exception, repo_id: str, what: str) -> DownloadError:
-    """The error for an answer of the Hub that is not the file."""
+def _explain_refusal(error: Exception, repo_id: str, what: str) -> DownloadError:
+    """Returns the error for a response of the Hub with an error status."""
     from huggingface_hub import errors
 
     page = f"https://huggingface.co/{repo_id}"
     status = getattr(getattr(error, "response", None), "status_code", 0)
     gated = isinstance(error, errors.GatedRepoError)
     hidden = isinstance(error, errors.RepositoryNotFoundError) and not gated
-    if (gated or hidden or status in (401, 403)) and not _token():
+    if (gated or hidden or status in (401, 403)) and not _get_token():
         return NoTokenError(
             f"{what} needs a Hugging Face token: the weights are gated and none is set up here. "
             f"Ask for access on {page}, make a token with read permission on "
             "https://huggingface.co/settings/tokens, then set the environment variable HF_TOKEN "
-            f"or run `hf auth login`. {_OTHER_WAYS}"
+            f"or run `hf auth login`. {_ALTERNATIVES}"
         )
     if gated and status != 401:
         return AccessError(
             f"The Hugging Face account of your token may not download {what} (yet). Open {page} "
             "with that account: it shows whether access was never asked for, is still pending or "
-            f"was refused. Run again once it is granted. {_OTHER_WAYS}"
+            f"was refused. Run again once it is granted. {_ALTERNATIVES}"
         )
     if status == 401:
         return TokenError(
@@ -206,16 +208,16 @@ def _refused(error: Exception, repo_id: str, what: str) -> DownloadError:
     if status == 429 or status >= 500:
         return HubUnavailableError(
             f"The Hugging Face Hub cannot serve {what} now (status {status}). Run again in a few "
-            f"minutes. {_OTHER_WAYS}"
+            f"minutes. {_ALTERNATIVES}"
         )
     return DownloadError(
         f"The Hugging Face Hub has no {what} (status {status}). If HF_ENDPOINT is set, check that "
-        f"it names a complete mirror. {_OTHER_WAYS}"
+        f"it names a complete mirror. {_ALTERNATIVES}"
     )
 
 
 def _connection_errors() -> tuple[type[BaseException], ...]:
-    """What a broken connection looks like, by the HTTP library that the client uses."""
+    """Returns the connection errors of the HTTP library that the client uses."""
     kinds: list[type[BaseException]] = [ConnectionError, TimeoutError]
     for library, name in (("httpx", "TransportError"), ("requests", "RequestException")):
         if library in sys.modules:
@@ -223,16 +225,16 @@ def _connection_errors() -> tuple[type[BaseException], ...]:
     return tuple(kinds)
 
 
-def _token() -> str | None:
+def _get_token() -> str | None:
     from huggingface_hub import get_token
 
     return get_token()
 
 
-def _shown(error: BaseException) -> str:
-    """The type of an error and the start of what it says, without the token."""
-    said = next(iter(str(error).splitlines()), "")
-    token = _token()
+def _describe(error: BaseException) -> str:
+    """Returns the type and the start of the message of an error, without the token."""
+    text = next(iter(str(error).splitlines()), "")
+    token = _get_token()
     if token:
-        said = said.replace(token, "<token>")
-    return f"{type(error).__name__}: {said[:200]}" if said else type(error).__name__
+        text = text.replace(token, "<token>")
+    return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__

@@ -1,13 +1,12 @@
-"""Gives a model built without weights the tensors of a checkpoint, strictly; and writes them.
+"""Loads a checkpoint into a model, strictly.
 
-The package's own loader ignores keys that are missing or left over, so that another
-model's file loads and runs on random weights. Here every tensor the model needs must be
-there, in its shape, and what is left over must be known to be unused on images.
+The package's own loader ignores missing and unexpected keys, so that another model's file
+loads and runs on random weights. Here every tensor of the model must be in the file with
+its shape, and every other tensor of the file must be known to be unused on images.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -16,9 +15,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ..model.build import finish_assigned
+from ..model.build import build_model_without_weights, finish_assignment
 from .errors import MissingKeysError, UnexpectedKeysError, WrongShapesError
-from .reader import PREDICTOR, file_name
+from .layouts import PREDICTOR, convert_to_model_names, is_derived
+from .reader import read_tensors
+from .zoo import get_model_spec
 
 if TYPE_CHECKING:
     from ..model.sam3_imports import Sam3Image
@@ -27,25 +28,60 @@ logger = logging.getLogger("infer_segment_anything_3")
 
 _INTERACTIVE_NECK = "backbone.vision_backbone.sam2_convs."
 _UNUSED_ON_IMAGES = (PREDICTOR + "model.backbone.", "transformer.decoder.instance_")
-"""What some checkpoints hold and the image model has no part for."""
+"""Tensors of some checkpoints that the image model does not use."""
 
 _PAGE_BYTES = 4096
+
+
+def load_model(model_name: str, path: Path, device: torch.device | str) -> Sam3Image:
+    """Builds a model and loads the weights of a file into it.
+
+    The file is memory-mapped and its tensors become the model's parameters without a copy:
+    the model takes no more memory than the file. Do not write into a file that is in use;
+    replace it by renaming another file to its name.
+
+    Args:
+        model_name: A key of :data:`~.zoo.MODELS`.
+        path: A checkpoint in Meta's layout (``detector.*``, ``tracker.*``) or a fine-tuned
+            one: wrapped in ``{"model": …}``, with a ``module.`` prefix, without
+            ``detector.``. Half precision is converted to float32.
+        device: Where the model is to run.
+
+    Returns:
+        The model in eval mode, its parameters frozen. A file without the interactive part
+        gives a model without it, see :func:`supports_objects`.
+
+    Raises:
+        WeightFileError: If the file cannot be used; the subclass tells the reason.
+    """
+    device = torch.device(device)
+    state = convert_to_model_names(read_tensors(path), path)
+    model = build_model_without_weights(get_model_spec(model_name).architecture)
+    assign_weights(model, state, path)
+    if device.type == "cpu":
+        prefault(model.state_dict().values())
+    return model.requires_grad_(False).eval().to(device)
+
+
+def supports_objects(model: Sam3Image) -> bool:
+    """Tells whether the model has the interactive part that points and boxes need."""
+    return model.inst_interactive_predictor is not None
 
 
 def assign_weights(model: Sam3Image, state: Mapping[str, Tensor], path: Path) -> None:
     """Makes the tensors of ``state`` the model's parameters, without copying them.
 
-    Without the interactive part in ``state`` the model loses its own, with a warning.
+    If ``state`` lacks the interactive part, it is removed from the model, with a warning.
 
     Args:
-        model: From :func:`~.architecture.build_model_without_weights`.
+        model: From :func:`~..model.build.build_model_without_weights`.
         state: Tensors by the names of ``model.state_dict()``.
-        path: Where they are from, for messages.
+        path: The file, for messages.
 
     Raises:
-        MissingKeysError: If a tensor that the model needs is not there.
+        MissingKeysError: If a tensor of the model is not in the file.
         WrongShapesError: If one has another shape than the model's.
-        UnexpectedKeysError: If something is left over that is not known to be unused.
+        UnexpectedKeysError: If the file holds a tensor that is not known to be unused.
     """
     unused: tuple[str, ...] = _UNUSED_ON_IMAGES
     if not any(name.startswith(PREDICTOR) for name in state):
@@ -56,82 +92,40 @@ def assign_weights(model: Sam3Image, state: Mapping[str, Tensor], path: Path) ->
     needed = model.state_dict()
     _check_nothing_missing(needed, state, path)
     _check_shapes(needed, state, path)
-    _check_leftovers([name for name in state if name not in needed], unused, path)
+    _check_nothing_unexpected([name for name in state if name not in needed], unused, path)
     taken = {
-        name: _widened(state[name])
+        name: _to_float32(state[name])
         for name, own in needed.items()
-        if name in state and (not _is_derived(name) or _same_kind(state[name], own))
+        if name in state and (not is_derived(name) or _has_same_type(state[name], own))
     }
     model.load_state_dict(taken, strict=False, assign=True)
-    finish_assigned(model)
+    finish_assignment(model)
 
 
-def page_in(tensors: Iterable[Tensor]) -> None:
-    """Touches every page of mapped CPU tensors, so that the first run does not wait for them."""
+def prefault(tensors: Iterable[Tensor]) -> None:
+    """Reads every page of memory-mapped CPU tensors, so that the first run need not wait."""
     for tensor in tensors:
         if tensor.is_contiguous():
             tensor.detach().view(-1).view(torch.uint8)[::_PAGE_BYTES].sum()
 
 
-def save_weights(
-    state: Mapping[str, Tensor], path: Path, dtype: torch.dtype = torch.float16
-) -> None:
-    """Writes weights as safetensors in the layout of Meta's checkpoint.
-
-    The rotary tables are left out: they follow from the architecture.
-
-    Args:
-        state: A ``Sam3Image.state_dict()``.
-        path: The file to write; it appears when it is complete.
-        dtype: What floating-point weights are stored in.
-
-    Raises:
-        ValueError: If a weight is not finite in ``dtype``.
-    """
-    from safetensors.torch import save_file
-
-    stored = {}
-    for name, tensor in state.items():
-        if _is_derived(name):
-            continue
-        kept = tensor.detach().cpu()
-        if kept.is_floating_point():
-            kept = kept.to(dtype)
-            if not torch.isfinite(kept).all():
-                raise ValueError(f"{name} is not finite as {dtype}.")
-        stored[file_name(name)] = kept.contiguous().clone()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".unfinished")
-    try:
-        save_file(stored, unfinished, metadata={"format": "pt"})
-        unfinished.replace(path)
-    finally:
-        with contextlib.suppress(OSError):
-            unfinished.unlink()
-
-
-def _is_derived(name: str) -> bool:
-    """Whether the constructor computes this tensor, so that a file need not hold it."""
-    return ".attn.freqs_cis" in name
-
-
-def _same_kind(given: Tensor, own: Tensor) -> bool:
+def _has_same_type(given: Tensor, own: Tensor) -> bool:
     # A checkpoint that was cast as a whole has lost the imaginary half of its tables.
     return given.shape == own.shape and given.dtype == own.dtype
 
 
-def _widened(tensor: Tensor) -> Tensor:
+def _to_float32(tensor: Tensor) -> Tensor:
     return tensor.float() if tensor.is_floating_point() else tensor
 
 
 def _check_nothing_missing(
     needed: Mapping[str, Tensor], state: Mapping[str, Tensor], path: Path
 ) -> None:
-    missing = [name for name in needed if name not in state and not _is_derived(name)]
+    missing = [name for name in needed if name not in state and not is_derived(name)]
     if missing:
         raise MissingKeysError(
             f"{path} lacks {len(missing)} of the {len(needed)} tensors that the model needs: "
-            f"{_some(missing)}. It is not a complete checkpoint of this model, or model_name "
+            f"{_list_some(missing)}. It is not a complete checkpoint of this model, or model_name "
             "is not the one it was made for."
         )
 
@@ -140,23 +134,23 @@ def _check_shapes(needed: Mapping[str, Tensor], state: Mapping[str, Tensor], pat
     wrong = [
         f"{name} is {tuple(state[name].shape)} and should be {tuple(own.shape)}"
         for name, own in needed.items()
-        if not _is_derived(name) and state[name].shape != own.shape
+        if not is_derived(name) and state[name].shape != own.shape
     ]
     if wrong:
         raise WrongShapesError(
             f"{path} holds {len(wrong)} tensors of other shapes than the model's: "
-            f"{_some(wrong)}. model_name is probably not the one the file was made for."
+            f"{_list_some(wrong)}. model_name is probably not the one the file was made for."
         )
 
 
-def _check_leftovers(names: Iterable[str], unused: tuple[str, ...], path: Path) -> None:
-    unexpected = [name for name in names if not name.startswith(unused) and not _is_derived(name)]
+def _check_nothing_unexpected(names: Iterable[str], unused: tuple[str, ...], path: Path) -> None:
+    unexpected = [name for name in names if not name.startswith(unused) and not is_derived(name)]
     if unexpected:
         raise UnexpectedKeysError(
             f"{path} holds {len(unexpected)} tensors that the model has no place for: "
-            f"{_some(unexpected)}. It was made for another architecture than model_name's."
+            f"{_list_some(unexpected)}. It was made for another architecture than model_name's."
         )
 
 
-def _some(items: Sequence[str]) -> str:
+def _list_some(items: Sequence[str]) -> str:
     return ", ".join(items[:3]) + (", …" if len(items) > 3 else "")

@@ -1,7 +1,7 @@
-"""Reads checkpoint files as people have them, without running anything they hold.
+"""Reads the tensors of checkpoint files, without running any code that a file holds.
 
-Files are mapped, not copied: a tensor takes memory when it is first read, and only the
-tensors that are used are read. Nothing here knows a model; :mod:`.checkpoints` does.
+Files are memory-mapped: a tensor takes memory when it is first read. This module knows
+file formats; :mod:`.layouts` knows the names of tensors.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import (
     NotACheckpointError,
-    OtherModelError,
     TruncatedFileError,
     UnsafeCheckpointError,
     WeightFileNotFoundError,
@@ -24,74 +23,33 @@ from .errors import (
 if TYPE_CHECKING:
     from torch import Tensor
 
-PREDICTOR = "inst_interactive_predictor."
-"""Prefix of the interactive part in the names of ``Sam3Image.state_dict()``."""
-
-_TRACKER = PREDICTOR + "model."
 _WRAPPERS = ("model", "state_dict", "model_state_dict", "ema", "weights")
 _WRAPPER_PREFIXES = ("module.", "_orig_mod.")
 _LARGEST_HEADER = 100_000_000
 
-_OTHER_MODELS = (
-    (
-        "SAM 3.1",
-        ("tracker.model.", ".interactive_convs.", ".propagation_convs."),
-        "SAM 3.1 is a video release with another architecture. Use sam3.pt of facebook/sam3.",
-    ),
-    (
-        "SAM 3 in the layout of the transformers library",
-        ("detector_model.", "tracker_model.", "vision_encoder.backbone.layers.", "detr_decoder."),
-        "Use sam3.pt of facebook/sam3, which lies beside it in the same repository.",
-    ),
-    (
-        "SAM 2",
-        ("image_encoder.trunk.", "vision_encoder.backbone.blocks."),
-        "Use sam3.pt of facebook/sam3.",
-    ),
-    (
-        "SAM 1",
-        ("image_encoder.blocks.", "image_encoder.patch_embed.", "vision_encoder.layers."),
-        "Use sam3.pt of facebook/sam3.",
-    ),
-)
 
-
-def read_state(path: Path) -> dict[str, Tensor]:
-    """Reads the weights of a ``.pt`` or ``.safetensors`` file, told apart by content.
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Reads the tensors of a ``.pt`` or ``.safetensors`` file; the content tells which it is.
 
     Args:
         path: The file.
 
     Returns:
-        Tensors on the CPU, mapped where the format allows it, by the names that
-        ``Sam3Image.state_dict()`` gives them.
+        Tensors by their names in the file, on the CPU, memory-mapped where the format
+        allows it. Wrappers such as ``{"model": …}`` and prefixes such as ``module.`` are
+        removed.
 
     Raises:
         WeightFileNotFoundError: If the file cannot be opened.
         TruncatedFileError: If it ends too early.
         NotACheckpointError: If it holds no weights.
         UnsafeCheckpointError: If reading it would run code.
-        OtherModelError: If it holds the weights of another model of the family.
     """
-    tensors = _tensors_within(path, _read(path))
+    tensors = _unwrap(path, _read(path))
     for prefix in _WRAPPER_PREFIXES:
         if all(name.startswith(prefix) for name in tensors):
             tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
-    _refuse_other_models(path, tensors)
-    return {_model_name(name): tensor for name, tensor in tensors.items()}
-
-
-def file_name(model_name: str) -> str:
-    """The name that Meta's checkpoint gives to a weight of ``Sam3Image.state_dict()``."""
-    if model_name.startswith(_TRACKER):
-        return "tracker." + model_name.removeprefix(_TRACKER)
-    return "detector." + model_name
-
-
-def _model_name(name: str) -> str:
-    if name.startswith("tracker."):
-        return _TRACKER + name.removeprefix("tracker.")
-    return name.removeprefix("detector.")
+    return tensors
 
 
 def _read(path: Path) -> Any:
@@ -125,7 +83,7 @@ def _read(path: Path) -> Any:
 
 def _read_torch_zip(path: Path) -> Any:
     if not zipfile.is_zipfile(path):
-        raise TruncatedFileError(_truncated(path))
+        raise TruncatedFileError(_describe_truncated(path))
     return _load(path, mapped=True)
 
 
@@ -138,12 +96,12 @@ def _load(path: Path, mapped: bool) -> Any:
         # PyTorch's own text invites to switch the protection off.
         raise UnsafeCheckpointError(
             f"{path} was refused: it holds Python objects other than tensors and plain "
-            "containers, and reading them could run code. Nothing of it was run. If the file "
+            "containers, and reading them could run code. No code was run. If the file "
             "is yours, write only its weights with torch.save(model.state_dict(), ...) or as "
             "safetensors and use that file."
         ) from error
     except EOFError as error:
-        raise TruncatedFileError(_truncated(path)) from error
+        raise TruncatedFileError(_describe_truncated(path)) from error
     except MemoryError:
         raise
     except Exception as error:
@@ -165,14 +123,14 @@ def _read_safetensors(path: Path, head: bytes, size: int) -> dict[str, Tensor]:
 
     (header_size,) = struct.unpack("<Q", head[:8])
     if size < 8 + header_size:
-        raise TruncatedFileError(_truncated(path))
+        raise TruncatedFileError(_describe_truncated(path))
     try:
         with path.open("rb") as file:
             file.seek(8)
             header = json.loads(file.read(header_size))
         ends = [entry["data_offsets"][1] for k, entry in header.items() if k != "__metadata__"]
         if ends and size < 8 + header_size + max(ends):
-            raise TruncatedFileError(_truncated(path))
+            raise TruncatedFileError(_describe_truncated(path))
         with safe_open(path, framework="pt", device="cpu") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
@@ -184,15 +142,15 @@ def _read_safetensors(path: Path, head: bytes, size: int) -> dict[str, Tensor]:
         ) from error
 
 
-def _truncated(path: Path) -> str:
+def _describe_truncated(path: Path) -> str:
     return (
         f"The weights file {path} is truncated: it ends before its contents do, as after an "
         "interrupted download or a full disk. Download or copy it again."
     )
 
 
-def _tensors_within(path: Path, loaded: Any) -> dict[str, Tensor]:
-    """Unwraps ``{"model": …}`` and the like, down to a dict that holds tensors."""
+def _unwrap(path: Path, loaded: Any) -> dict[str, Tensor]:
+    """Removes wrappers such as ``{"model": …}`` and returns the dict that holds tensors."""
     import torch
 
     for _ in range(3):
@@ -208,14 +166,6 @@ def _tensors_within(path: Path, loaded: Any) -> dict[str, Tensor]:
             return tensors
         loaded = inner[0] if inner else None
     raise NotACheckpointError(
-        f"{path} is not a checkpoint: it holds no weights by name, also not under "
+        f"{path} is not a checkpoint: it holds no named tensors, also not under "
         f"{', '.join(_WRAPPERS[:2])}. Give a file written from model.state_dict()."
     )
-
-
-def _refuse_other_models(path: Path, tensors: dict[str, Tensor]) -> None:
-    for model, marks, advice in _OTHER_MODELS:
-        for mark in marks:
-            inside = mark.startswith(".")
-            if any(mark in name if inside else name.startswith(mark) for name in tensors):
-                raise OtherModelError(f"{path} holds the weights of {model}, not SAM 3. {advice}")

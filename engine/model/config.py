@@ -1,4 +1,4 @@
-"""The sizes of a SAM 3 image model, and those of the models there are."""
+"""The sizes of a SAM 3 image model, and the two sets of sizes that are used."""
 
 from __future__ import annotations
 
@@ -148,4 +148,4 @@ TINY_SHAPES = Architecture(
     dropout=0.0,
     drop_path=0.0,
 )
-"""Sizes of the bundled model that knows flat coloured shapes (``tools/tiny_shapes``)."""
+"""Sizes of the bundled model that knows flat colored shapes (``tools/tiny_shapes``)."""

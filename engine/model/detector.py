@@ -1,6 +1,6 @@
-"""The detector of SAM 3: image and text encoder, and what finds a concept.
+"""Builds the detector of SAM 3: image encoder, text encoder, and the layers that find concepts.
 
-Arguments are those of the package's builder (``sam3.model_builder``), sizes apart.
+Arguments are those of the package's builder (``sam3.model_builder``), except for sizes.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from torch import nn
 
 from .config import PATCH_PX, Architecture
-from .patched_modules import FusionEncoder, GeometryEncoder, QueryDecoder, sine_positions
+from .patched_modules import FusionEncoder, GeometryEncoder, QueryDecoder, build_sine_positions
 from .sam3_imports import (
     MLP,
     DotProductScoring,
@@ -22,10 +22,11 @@ from .sam3_imports import (
     VETextEncoder,
     ViT,
 )
+from .vocabulary import find_bpe_vocabulary
 
 
-def image_encoder(a: Architecture) -> Sam3DualViTDetNeck:
-    """The ViT with the necks of both routes."""
+def build_image_encoder(a: Architecture) -> Sam3DualViTDetNeck:
+    """Builds the ViT with its two necks, for concepts and for the interactive part."""
     vit = ViT(
         img_size=a.image_size,
         pretrain_img_size=a.pretrain_image_size,
@@ -52,7 +53,7 @@ def image_encoder(a: Architecture) -> Sam3DualViTDetNeck:
         bias_patch_embed=False,
     )
     return Sam3DualViTDetNeck(
-        position_encoding=sine_positions(a.width),
+        position_encoding=build_sine_positions(a.width),
         d_model=a.width,
         scale_factors=[4.0, 2.0, 1.0, 0.5],
         trunk=vit,
@@ -60,10 +61,10 @@ def image_encoder(a: Architecture) -> Sam3DualViTDetNeck:
     )
 
 
-def text_encoder(a: Architecture, bpe_path: str) -> VETextEncoder:
-    """The text encoder with CLIP's tokeniser."""
+def build_text_encoder(a: Architecture) -> VETextEncoder:
+    """Builds the text encoder with CLIP's tokenizer."""
     return VETextEncoder(
-        tokenizer=SimpleTokenizer(bpe_path=bpe_path),
+        tokenizer=SimpleTokenizer(bpe_path=find_bpe_vocabulary()),
         d_model=a.width,
         width=a.text_width,
         heads=a.text_heads,
@@ -71,8 +72,8 @@ def text_encoder(a: Architecture, bpe_path: str) -> VETextEncoder:
     )
 
 
-def fusion_encoder(a: Architecture) -> FusionEncoder:
-    """What looks at the image with the prompt in mind."""
+def build_fusion_encoder(a: Architecture) -> FusionEncoder:
+    """Builds the transformer encoder that fuses image features with the prompt."""
     return FusionEncoder(
         layer=TransformerEncoderLayer(
             activation="relu",
@@ -83,8 +84,8 @@ def fusion_encoder(a: Architecture) -> FusionEncoder:
             pos_enc_at_cross_attn_keys=False,
             pos_enc_at_cross_attn_queries=False,
             pre_norm=True,
-            self_attention=_attention(a, batch_first=True),
-            cross_attention=_attention(a, batch_first=True),
+            self_attention=_build_attention(a, batch_first=True),
+            cross_attention=_build_attention(a, batch_first=True),
         ),
         num_layers=a.encoder_layers,
         d_model=a.width,
@@ -96,8 +97,8 @@ def fusion_encoder(a: Architecture) -> FusionEncoder:
     )
 
 
-def query_decoder(a: Architecture) -> QueryDecoder:
-    """What turns queries into boxes and scores."""
+def build_query_decoder(a: Architecture) -> QueryDecoder:
+    """Builds the transformer decoder that turns object queries into boxes and scores."""
     # Without ``resolution`` and ``stride`` the coordinate cache fills on first use, on the
     # right device and with the same values; with them it is allocated on "cuda".
     return QueryDecoder(
@@ -107,7 +108,7 @@ def query_decoder(a: Architecture) -> QueryDecoder:
             d_model=a.width,
             dim_feedforward=a.feedforward_width,
             dropout=a.dropout,
-            cross_attention=_attention(a, batch_first=False),
+            cross_attention=_build_attention(a, batch_first=False),
             n_heads=a.heads,
             use_text_cross_attention=True,
         ),
@@ -127,8 +128,8 @@ def query_decoder(a: Architecture) -> QueryDecoder:
     )
 
 
-def scoring(a: Architecture) -> DotProductScoring:
-    """What rates a query by the prompt."""
+def build_scoring_head(a: Architecture) -> DotProductScoring:
+    """Builds the head that scores each query against the prompt."""
     return DotProductScoring(
         d_model=a.width,
         d_proj=a.width,
@@ -144,8 +145,8 @@ def scoring(a: Architecture) -> DotProductScoring:
     )
 
 
-def segmentation_head(a: Architecture) -> UniversalSegmentationHead:
-    """What gives a query its mask."""
+def build_segmentation_head(a: Architecture) -> UniversalSegmentationHead:
+    """Builds the head that predicts the mask of each query."""
     return UniversalSegmentationHead(
         hidden_dim=a.width,
         upsampling_stages=3,
@@ -155,17 +156,17 @@ def segmentation_head(a: Architecture) -> UniversalSegmentationHead:
         # The package checkpoints activations here even in eval mode, which saves nothing
         # without gradients.
         act_ckpt=False,
-        cross_attend_prompt=_attention(a, batch_first=False, dropout=0.0),
+        cross_attend_prompt=_build_attention(a, batch_first=False, dropout=0.0),
         pixel_decoder=PixelDecoder(
             num_upsampling_stages=3, interpolation_mode="nearest", hidden_dim=a.width
         ),
     )
 
 
-def geometry_encoder(a: Architecture) -> GeometryEncoder:
-    """What encodes exemplar boxes."""
+def build_geometry_encoder(a: Architecture) -> GeometryEncoder:
+    """Builds the encoder of exemplar boxes."""
     return GeometryEncoder(
-        pos_enc=sine_positions(a.width),
+        pos_enc=build_sine_positions(a.width),
         encode_boxes_as_points=False,
         points_direct_project=True,
         points_pool=True,
@@ -182,10 +183,10 @@ def geometry_encoder(a: Architecture) -> GeometryEncoder:
             dropout=a.dropout,
             pos_enc_at_attn=False,
             pre_norm=True,
-            self_attention=_attention(a, batch_first=False),
+            self_attention=_build_attention(a, batch_first=False),
             pos_enc_at_cross_attn_queries=False,
             pos_enc_at_cross_attn_keys=True,
-            cross_attention=_attention(a, batch_first=False),
+            cross_attention=_build_attention(a, batch_first=False),
         ),
         use_act_ckpt=True,
         add_cls=True,
@@ -193,7 +194,7 @@ def geometry_encoder(a: Architecture) -> GeometryEncoder:
     )
 
 
-def _attention(a: Architecture, batch_first: bool, dropout: float | None = None) -> nn.Module:
+def _build_attention(a: Architecture, batch_first: bool, dropout: float | None = None) -> nn.Module:
     return MultiheadAttentionWrapper(
         num_heads=a.heads,
         dropout=a.dropout if dropout is None else dropout,

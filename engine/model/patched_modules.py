@@ -1,4 +1,4 @@
-"""Parts of the ``sam3`` package, each with the little it needs to run here as it should."""
+"""Modules of the ``sam3`` package with small fixes: no CUDA needed, fewer GPU waits."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .sam3_imports import (
 )
 
 
-class _PinningIsIdentity(TorchFunctionMode):
+class _NoPinning(TorchFunctionMode):
     """Makes ``Tensor.pin_memory`` return its tensor, for this thread, while it is entered.
 
     Pinning only speeds up a copy to the GPU; on a machine with no CUDA it raises.
@@ -31,19 +31,19 @@ class _PinningIsIdentity(TorchFunctionMode):
 
 
 class GeometryEncoder(SequenceGeometryEncoder):
-    """The package's encoder of exemplar boxes, also on a machine with no CUDA."""
+    """The package's encoder of exemplar boxes, which also runs on a machine without CUDA."""
 
     def _encode_boxes(self, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
-        with _PinningIsIdentity():
+        with _NoPinning():
             return super()._encode_boxes(*args, **kwargs)
 
 
-class _TensorsOnce(TorchFunctionMode):
-    """Makes each ``torch.tensor(...)`` of constants once, for this thread, while entered."""
+class _ConstantTensorCache(TorchFunctionMode):
+    """Caches the results of ``torch.tensor(...)`` by arguments, for this thread, while entered."""
 
-    def __init__(self, made: dict[str, Tensor]) -> None:
+    def __init__(self, tensors: dict[str, Tensor]) -> None:
         super().__init__()
-        self._made = made
+        self._tensors = tensors
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -52,16 +52,16 @@ class _TensorsOnce(TorchFunctionMode):
         if func is not torch.tensor:
             return func(*args, **kwargs)
         key = repr((args, kwargs))
-        if key not in self._made:
+        if key not in self._tensors:
             with torch.inference_mode(False):
-                self._made[key] = func(*args, **kwargs)
-        return self._made[key]
+                self._tensors[key] = func(*args, **kwargs)
+        return self._tensors[key]
 
 
 class FusionEncoder(TransformerEncoderFusion):
-    """The package's fusion encoder, which sends its table of sizes to a GPU once, not each run.
+    """The package's fusion encoder, which copies its table of sizes to the GPU only once.
 
-    The host waits for such a copy until the GPU has done all that was asked before.
+    The host waits for such a copy until the GPU has finished all earlier work.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -69,14 +69,14 @@ class FusionEncoder(TransformerEncoderFusion):
         self._tables: dict[str, Tensor] = {}
 
     def _prepare_multilevel_features(self, *args: Any, **kwargs: Any) -> Any:
-        with _TensorsOnce(self._tables):
+        with _ConstantTensorCache(self._tables):
             return super()._prepare_multilevel_features(*args, **kwargs)
 
 
 class QueryDecoder(TransformerDecoder):
-    """The package's query decoder, told the size of its feature map instead of asking a GPU.
+    """The package's query decoder with the size of its feature map as a constant.
 
-    The package compares it as tensors, and the host waits seven times a layer.
+    The package compares it as GPU tensors, and the host waits seven times per layer.
     """
 
     def __init__(self, feature_side: int, **kwargs: Any) -> None:
@@ -87,8 +87,8 @@ class QueryDecoder(TransformerDecoder):
         return super()._get_rpb_matrix(reference_boxes, self._feature_hw)
 
 
-def sine_positions(channels: int) -> PositionEmbeddingSine:
-    """Position embedding as every part of the model has it, but for its channels."""
+def build_sine_positions(channels: int) -> PositionEmbeddingSine:
+    """Builds the sine position embedding that every part of the model uses."""
     return PositionEmbeddingSine(
         num_pos_feats=channels, normalize=True, scale=None, temperature=10000
     )

@@ -1,4 +1,4 @@
-"""Which floating point a model computes in."""
+"""The floating-point precision that a model computes in."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Precision = Literal["auto", "float32", "bfloat16"]
 
 
 def resolve_precision(precision: Precision, device: torch.device) -> Literal["float32", "bfloat16"]:
-    """What ``auto`` means on a device.
+    """Resolves ``auto`` to the best precision of a device.
 
     Args:
         precision: ``auto``, ``float32`` or ``bfloat16``.

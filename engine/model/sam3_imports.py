@@ -1,7 +1,7 @@
-"""All that is used of Meta's ``sam3`` package, imported without leaving a trace.
+"""Imports everything that the engine uses of Meta's ``sam3`` package.
 
-Nothing else here imports from ``sam3``: whoever does first would leave what
-:mod:`.isolation` undoes.
+No other module of the engine imports from ``sam3``: importing it changes process-wide
+state (logging, TF32, environment), which :mod:`..runtime.isolation` restores.
 """
 
 from ..runtime.isolation import import_sam3

@@ -1,6 +1,6 @@
-"""The tracker of SAM 3, which on images answers points and boxes.
+"""Builds the tracker of SAM 3, which segments points and boxes on images.
 
-Arguments are those of the package's builder (``sam3.model_builder``), sizes apart.
+Arguments are those of the package's builder (``sam3.model_builder``), except for sizes.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import Any
 
 from ..runtime.isolation import without_warnings
 from .config import PATCH_PX, Architecture
-from .patched_modules import sine_positions
+from .patched_modules import build_sine_positions
 from .sam3_imports import (
     CXBlock,
     MaskDecoder,
@@ -26,9 +26,9 @@ from .sam3_imports import (
 )
 
 
-def interactive_predictor(a: Architecture) -> SAM3InteractiveImagePredictor:
-    """The predictor around a tracker of that architecture."""
-    tracker = _tracker(a)
+def build_interactive_predictor(a: Architecture) -> SAM3InteractiveImagePredictor:
+    """Builds the interactive predictor around a tracker of that architecture."""
+    tracker = _build_tracker(a)
     with without_warnings():  # it uses TorchScript, which is deprecated
         predictor = SAM3InteractiveImagePredictor(tracker, max_hole_area=a.max_hole_area)
     # The package states these for side 1008 only.
@@ -43,7 +43,7 @@ _STABLE_MASK = {
 }
 
 
-def _tracker(a: Architecture) -> Sam3TrackerBase:
+def _build_tracker(a: Architecture) -> Sam3TrackerBase:
     # The package's ``Sam3TrackerPredictor`` adds video bookkeeping to this class and enters
     # a CUDA autocast in its constructor that it never leaves; parameters are the same.
     tracker = Sam3TrackerBase(
@@ -51,8 +51,8 @@ def _tracker(a: Architecture) -> Sam3TrackerBase:
         num_maskmem=7,
         backbone=None,
         backbone_stride=PATCH_PX,
-        transformer=_memory_attention(a),
-        maskmem_backbone=_memory_encoder(a),
+        transformer=_build_memory_attention(a),
+        maskmem_backbone=_build_memory_encoder(a),
         multimask_output_in_sam=True,
         forward_backbone_per_frame_for_eval=True,
         multimask_output_for_tracking=True,
@@ -83,12 +83,12 @@ def _tracker(a: Architecture) -> Sam3TrackerBase:
     return tracker
 
 
-def _memory_encoder(a: Architecture) -> SimpleMaskEncoder:
+def _build_memory_encoder(a: Architecture) -> SimpleMaskEncoder:
     side = a.patches_per_side * 16
     return SimpleMaskEncoder(
         in_dim=a.width,
         out_dim=a.memory_width,
-        position_encoding=sine_positions(a.memory_width),
+        position_encoding=build_sine_positions(a.memory_width),
         mask_downsampler=SimpleMaskDownSampler(
             embed_dim=a.width,
             kernel_size=3,
@@ -109,8 +109,8 @@ def _memory_encoder(a: Architecture) -> SimpleMaskEncoder:
     )
 
 
-def _memory_attention(a: Architecture) -> TransformerWrapper:
-    def rope(**kwargs: Any) -> RoPEAttention:
+def _build_memory_attention(a: Architecture) -> TransformerWrapper:
+    def build_rope(**kwargs: Any) -> RoPEAttention:
         return RoPEAttention(
             embedding_dim=a.width,
             num_heads=1,
@@ -136,11 +136,11 @@ def _memory_attention(a: Architecture) -> TransformerWrapper:
             dropout=a.dropout,
             pos_enc_at_attn=False,
             pre_norm=True,
-            self_attention=rope(),
+            self_attention=build_rope(),
             d_model=a.width,
             pos_enc_at_cross_attn_keys=True,
             pos_enc_at_cross_attn_queries=False,
-            cross_attention=rope(kv_in_dim=a.memory_width, rope_k_repeat=True),
+            cross_attention=build_rope(kv_in_dim=a.memory_width, rope_k_repeat=True),
         ),
         num_layers=a.memory_layers,
         use_act_checkpoint=False,

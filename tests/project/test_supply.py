@@ -75,9 +75,9 @@ def applies(requirement: Requirement, wanted: dict[str, str]) -> bool:
 
 
 def test_vocabulary_is_the_known_one():
-    from infer_segment_anything_3.engine.checkpoints.zoo import bpe_vocabulary
+    from infer_segment_anything_3.engine.model.vocabulary import find_bpe_vocabulary
 
-    assert hashlib.sha256(Path(bpe_vocabulary()).read_bytes()).hexdigest() == VOCABULARY_SHA256
+    assert hashlib.sha256(Path(find_bpe_vocabulary()).read_bytes()).hexdigest() == VOCABULARY_SHA256
 
 
 def test_sam3_is_the_known_one():

@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from ...engine.checkpoints.loader import save_weights
+from ...engine.checkpoints.writer import save_weights
 from ...engine.model.config import TINY_SHAPES
 from .scenes import COLOURS, KINDS
 

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...engine.checkpoints.zoo import load_model
+from ...engine.checkpoints.loader import load_model
 from ...engine.model.config import TINY_SHAPES
 from ...engine.model.sam3_imports import Sam3Image
 from .samples import SamplePool, images_tensor

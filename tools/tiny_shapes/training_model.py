@@ -7,7 +7,6 @@ import math
 import torch
 from torch import Tensor, nn
 
-from ...engine.checkpoints.zoo import bpe_vocabulary
 from ...engine.model.build import build_model
 from ...engine.model.config import Architecture
 from ...engine.model.sam3_imports import Sam3Image
@@ -51,7 +50,7 @@ def for_training(architecture: Architecture, device: torch.device) -> Sam3Image:
     Its children stay in eval mode: there is no dropout to switch, and their activation
     checkpointing would only cost time at this size.
     """
-    model = build_model(architecture, bpe_vocabulary()).to(device)
+    model = build_model(architecture).to(device)
     model.training = True
     model.use_act_checkpoint_seg_head = False
     return model

@@ -13,10 +13,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from infer_segment_anything_3.engine.checkpoints import errors as weight_errors
-from infer_segment_anything_3.engine.checkpoints import zoo as checkpoints
-from infer_segment_anything_3.engine.checkpoints.loader import save_weights
+from infer_segment_anything_3.engine.checkpoints.loader import load_model, supports_objects
+from infer_segment_anything_3.engine.checkpoints.writer import save_weights
+from infer_segment_anything_3.engine.checkpoints.zoo import find_weights, get_file_identity
 from infer_segment_anything_3.engine.model.build import build_model
 from infer_segment_anything_3.engine.model.config import TINY_SHAPES
+from infer_segment_anything_3.engine.model.vocabulary import find_bpe_vocabulary
 
 State = dict[str, Tensor]
 
@@ -24,14 +26,14 @@ State = dict[str, Tensor]
 @pytest.fixture(scope="module")
 def bundled() -> State:
     """The bundled checkpoint, by the names in the file."""
-    return load_file(checkpoints.find_weights("tiny_shapes"))
+    return load_file(find_weights("tiny_shapes"))
 
 
 @pytest.fixture(scope="module")
 def reference() -> State:
     """What the bundled model's parameters and buffers must be."""
-    path = checkpoints.find_weights("tiny_shapes")
-    return checkpoints.load_model("tiny_shapes", path, "cpu").state_dict()
+    path = find_weights("tiny_shapes")
+    return load_model("tiny_shapes", path, "cpu").state_dict()
 
 
 def detector_only(state: State) -> State:
@@ -65,7 +67,7 @@ def test_meta_layout_is_what_the_package_saves(bundled: State) -> None:
 
 
 def test_bundled_model_equals_a_plain_load(bundled: State, reference: State) -> None:
-    model = build_model(TINY_SHAPES, checkpoints.bpe_vocabulary())
+    model = build_model(TINY_SHAPES)
     result = model.load_state_dict(plain_names(bundled), strict=False)
     assert all("freqs_cis" in name for name in result.missing_keys)
     assert not result.unexpected_keys
@@ -77,11 +79,11 @@ def test_bundled_model_equals_a_plain_load(bundled: State, reference: State) -> 
 
 
 def test_loaded_model_is_ready_to_run() -> None:
-    path = checkpoints.find_weights("tiny_shapes")
-    model = checkpoints.load_model("tiny_shapes", path, "cpu")
+    path = find_weights("tiny_shapes")
+    model = load_model("tiny_shapes", path, "cpu")
     assert not model.training
     assert not any(parameter.requires_grad for parameter in model.parameters())
-    assert checkpoints.supports_objects(model)
+    assert supports_objects(model)
 
 
 LAYOUTS: dict[str, Callable[[State], Any]] = {
@@ -110,7 +112,7 @@ def test_layouts_that_load(
     path = tmp_path / f"fine tuned ünïcode {kind}.pt"
     saved = LAYOUTS[layout](bundled)
     torch.save(saved, path, _use_new_zipfile_serialization=kind == "zip")
-    loaded = checkpoints.load_model("tiny_shapes", path, "cpu").state_dict()
+    loaded = load_model("tiny_shapes", path, "cpu").state_dict()
     assert loaded.keys() == reference.keys()
     for name, tensor in loaded.items():
         assert tensor.dtype == reference[name].dtype
@@ -125,8 +127,8 @@ def test_without_tracker_concepts_work_and_objects_do_not(
     state = detector_only(bundled)
     path = tmp_path / "detector.safetensors"
     save_file(state if neck else without(state, "sam2_convs"), path)
-    model = checkpoints.load_model("tiny_shapes", path, "cpu")
-    assert not checkpoints.supports_objects(model)
+    model = load_model("tiny_shapes", path, "cpu")
+    assert not supports_objects(model)
     assert model.backbone.vision_backbone.sam2_convs is None
     assert "objects do not" in caplog.text
     image = torch.zeros(1, 3, TINY_SHAPES.image_size, TINY_SHAPES.image_size)
@@ -143,7 +145,7 @@ def test_rotary_tables_of_a_file(
     table = {"right": own * 2, "of another side": own[:9], "real": own.real.half()}[shape]
     path = tmp_path / "rotary.pt"
     torch.save({**bundled, "detector." + name: table}, path)
-    loaded = checkpoints.load_model("tiny_shapes", path, "cpu").state_dict()[name]
+    loaded = load_model("tiny_shapes", path, "cpu").state_dict()[name]
     assert torch.equal(loaded, own * 2 if shape == "right" else own)
 
 
@@ -192,7 +194,7 @@ def test_incomplete_and_foreign_weights(
 
 def assert_refused(path: Path, error: type[Exception], advice: str) -> None:
     with pytest.raises(weight_errors.WeightFileError) as caught:
-        checkpoints.load_model("tiny_shapes", path, "cpu")
+        load_model("tiny_shapes", path, "cpu")
     assert isinstance(caught.value, error)
     assert advice in str(caught.value)
     assert str(path) in str(caught.value)
@@ -200,9 +202,9 @@ def assert_refused(path: Path, error: type[Exception], advice: str) -> None:
 
 
 def test_weights_of_the_other_architecture_name_the_parameter() -> None:
-    path = checkpoints.find_weights("tiny_shapes")
+    path = find_weights("tiny_shapes")
     with pytest.raises(weight_errors.WeightFileError, match="model_name"):
-        checkpoints.load_model("sam3", path, "cpu")
+        load_model("sam3", path, "cpu")
 
 
 def test_save_and_load_again(tmp_path: Path, reference: State) -> None:
@@ -210,7 +212,7 @@ def test_save_and_load_again(tmp_path: Path, reference: State) -> None:
     save_weights(reference, path)
     assert path.stat().st_size < 16 * 2**20
     assert list(path.parent.iterdir()) == [path]
-    loaded = checkpoints.load_model("tiny_shapes", path, "cpu").state_dict()
+    loaded = load_model("tiny_shapes", path, "cpu").state_dict()
     assert all(torch.equal(loaded[name], tensor) for name, tensor in reference.items())
 
 
@@ -224,13 +226,13 @@ def test_weights_that_float16_cannot_hold_are_not_written(tmp_path: Path) -> Non
 def test_identity_changes_with_the_file(tmp_path: Path) -> None:
     path = tmp_path / "weights"
     path.write_bytes(b"one")
-    before = checkpoints.weights_identity(path)
-    assert checkpoints.weights_identity(path) == before
+    before = get_file_identity(path)
+    assert get_file_identity(path) == before
     path.write_bytes(b"three")
-    assert checkpoints.weights_identity(path) != before
+    assert get_file_identity(path) != before
 
 
 def test_bpe_vocabulary_is_the_one_sam3_was_trained_with() -> None:
-    data = Path(checkpoints.bpe_vocabulary()).read_bytes()
+    data = Path(find_bpe_vocabulary()).read_bytes()
     expected = "924691ac288e54409236115652ad4aa250f48203de50a9e4722a6ecd48d6804a"
     assert hashlib.sha256(data).hexdigest() == expected

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 
 from infer_segment_anything_3.engine.checkpoints import zoo as checkpoints
-from infer_segment_anything_3.engine.checkpoints.reader import file_name
+from infer_segment_anything_3.engine.checkpoints.layouts import get_meta_name
 from infer_segment_anything_3.engine.model.config import SAM3
 from infer_segment_anything_3.tools.random_weights import random_model
 
@@ -38,7 +38,7 @@ path = Path(sys.argv[1])
 Path("/proc/self/clear_refs").write_text("5")
 before, mapped_before = kib("VmRSS"), kib("RssFile")
 start = time.perf_counter()
-model = zoo.load_model("sam3", path, "cpu")
+model = loader.load_model("sam3", path, "cpu")
 seconds = time.perf_counter() - start
 state = model.state_dict()
 print(json.dumps({
@@ -62,7 +62,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def sums(folder: Path) -> dict[str, float]:
     """Writes both files; what the weights in them add up to, by name."""
     state = random_model(SAM3).state_dict()
-    named = {file_name(name): tensor for name, tensor in state.items()}
+    named = {get_meta_name(name): tensor for name, tensor in state.items()}
     assert len(named) == 1465, "the package's video model, which loads Meta's file strictly"
     torch.save(named, folder / "sam3.pt")
     save_file(named, folder / "sam3.safetensors")

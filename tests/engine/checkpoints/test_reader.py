@@ -16,7 +16,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from infer_segment_anything_3.engine.checkpoints import errors as weight_errors
-from infer_segment_anything_3.engine.checkpoints.reader import read_state
+from infer_segment_anything_3.engine.checkpoints.layouts import convert_to_model_names
+from infer_segment_anything_3.engine.checkpoints.reader import read_tensors
 
 State = dict[str, Tensor]
 
@@ -81,7 +82,7 @@ def test_files_that_are_no_checkpoint(
 
 def assert_refused(path: Path, error: type[Exception], advice: str) -> None:
     with pytest.raises(weight_errors.WeightFileError) as caught:
-        read_state(path)
+        convert_to_model_names(read_tensors(path), path)
     assert isinstance(caught.value, error)
     assert advice in str(caught.value)
     assert str(path) in str(caught.value)
@@ -119,7 +120,7 @@ def test_a_file_that_runs_code_is_refused_and_does_not_run(tmp_path: Path, how: 
         ("image_encoder.blocks.0.attn.qkv.weight", "SAM 1"),
     ],
 )
-def test_other_models_are_recognised(tmp_path: Path, name: str, model: str) -> None:
+def test_other_models_are_recognized(tmp_path: Path, name: str, model: str) -> None:
     path = tmp_path / "other.pt"
     torch.save({"model": {name: torch.zeros(2), "memory_attention.x": torch.zeros(2)}}, path)
     assert_refused(path, weight_errors.OtherModelError, model)

@@ -45,8 +45,8 @@ def test_home_and_symlinks(files: dict[str, Path], monkeypatch: pytest.MonkeyPat
     with contextlib.suppress(OSError):
         link.symlink_to(files["other"])
         found = checkpoints.find_weights("sam3", link)
-        identity = checkpoints.weights_identity(found)
-        assert identity == checkpoints.weights_identity(files["other"])
+        identity = checkpoints.get_file_identity(found)
+        assert identity == checkpoints.get_file_identity(files["other"])
 
 
 @pytest.mark.parametrize(
