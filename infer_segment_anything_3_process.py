@@ -16,13 +16,13 @@ from ikomia import core, dataprocess
 from ikomia.core.task import TaskParam
 
 from .adapter.inputs.graphics import read_drawing
-from .adapter.inputs.image import to_rgb_uint8
 from .adapter.outputs import ikomia as outputs
 from .adapter.outputs.ikomia import Answer, RgbImage
 from .adapter.parameters.settings import Settings, defaults, salvaged, updated
 from .adapter.progress import Progress
 from .adapter.prompt_builder import mode_of
 from .adapter.session import Run, Session
+from .engine.images import to_rgb_uint8
 from .engine.prompts import ObjectPrompt
 
 NAME = "infer_segment_anything_3"

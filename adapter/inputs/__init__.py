@@ -1,1 +1,1 @@
-"""Ikomia's inputs as plain values: the image, drawn points and boxes, detections."""
+"""Ikomia's inputs as plain values: drawn points and boxes, detections."""

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from typing import Literal
 
 from ...engine import validation
+from ...engine.parsing import Concept
 from ...engine.validation import BoxXyxy, PointXy
-from .parsing import Concept
 from .spec import GROUPS, Parameter
 from .table import PARAMETERS, PROMPT_MODES
 

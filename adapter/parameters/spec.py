@@ -7,8 +7,8 @@ import functools
 from collections.abc import Callable
 from typing import Any, Literal
 
+from ...engine import parsing
 from ...engine.validation import value_error
-from . import parsing
 
 Kind = Literal["text", "bool", "int", "float", "choice", "open_choice", "file"]
 Group = Literal["prompt", "points", "output", "model"]

@@ -5,8 +5,7 @@ Import it from :mod:`parameters`, which adds what reads and changes their values
 
 from __future__ import annotations
 
-from ...engine import validation
-from . import parsing
+from ...engine import parsing, validation
 from .spec import Parameter, choice, integer, number, switch
 
 PROMPT_MODES = ("auto", "object", "concept", "everything")

@@ -9,7 +9,7 @@ pytest.importorskip("ikomia")
 
 from ikomia import dataprocess
 
-from infer_segment_anything_3.adapter.inputs.image import to_rgb_uint8
+from infer_segment_anything_3.engine.images import to_rgb_uint8
 
 from .asking import BASE, answer, ask, boxes_of, check_is_empty
 

@@ -2,18 +2,61 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ...engine.validation import value_error
+from .validation import value_error
 
 _EXPECTED_SHAPE = "an image of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), not empty"
 _MAX_8_BIT = 255
 _MAX_16_BIT = 65_535
 _OVERSHOOT = 0.01
 """How far beyond its range, as a share of white, a resized or filtered float image may go."""
+
+MAX_FILE_PIXELS = 178_000_000
+"""Pixels of the largest image that is decoded; Pillow itself refuses a little more."""
+
+_ARRAY_MODES = ("1", "L", "I", "F", "RGB", "RGBA")
+"""Pillow's modes whose arrays :func:`to_rgb_uint8` reads as they are; also ``I;16``."""
+
+
+def decode_image(file: IO[bytes] | str, max_pixels: int = MAX_FILE_PIXELS) -> npt.NDArray[np.uint8]:
+    """Decodes an image file, turned as its EXIF orientation says.
+
+    Args:
+        file: The file's path, or an open binary file that can seek.
+        max_pixels: A larger image is refused before its pixels are decoded.
+
+    Returns:
+        (H, W, 3) uint8, RGB. Alpha is dropped; see :func:`to_rgb_uint8`.
+
+    Raises:
+        ValueError: If the file is no image that Pillow reads, is broken or cut off, or has
+            more than ``max_pixels`` pixels.
+    """
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    try:
+        with Image.open(file) as image:
+            width, height = image.size
+            if width * height > max_pixels:
+                raise value_error(
+                    "image",
+                    f"at most {max_pixels:,} pixels",
+                    f"{width} x {height}",
+                )
+            turned = ImageOps.exif_transpose(image)
+            if turned.mode not in _ARRAY_MODES and not turned.mode.startswith("I;16"):
+                # Palettes, CMYK and the like. A palette's transparent entries have colors too.
+                turned = turned.convert("RGB")
+            return to_rgb_uint8(np.asarray(turned))
+    except UnidentifiedImageError:
+        raise ValueError("image: expected an image file, got one of no known format") from None
+    except (OSError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+        # Pillow's readers raise these for broken files.
+        raise ValueError(f"image: cannot be decoded: {error}") from error
 
 
 def to_rgb_uint8(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:

@@ -12,8 +12,8 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from ...engine import validation
-from ...engine.validation import BoxXyxy, PointXy, value_error
+from . import validation
+from .validation import BoxXyxy, PointXy, value_error
 
 MAX_PATH_CHARS = 4_096
 _MAX_DEPTH = 3

@@ -1,10 +1,13 @@
 """Images as users have them."""
 
+import io
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from infer_segment_anything_3.adapter.inputs.image import to_rgb_uint8
+from infer_segment_anything_3.engine.images import decode_image, to_rgb_uint8
 
 RAMP = np.array([[0, 51, 102], [153, 204, 255]], np.uint8)
 RGB = np.stack([RAMP, RAMP[::-1], RAMP.T.reshape(2, 3)], axis=-1)
@@ -119,3 +122,66 @@ def test_ikomia_turns_a_photo_as_its_exif_says(tmp_path, suffix):
     assert rgb.shape == (80, 40, 3)
     assert rgb[:35].min() > 200
     assert rgb[45:].max() < 50
+
+
+def saved(tmp_path, image, suffix="png", **options):
+    path = tmp_path / f"image.{suffix}"
+    image.save(path, **options)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        Image.fromarray(RGB),
+        Image.fromarray(np.dstack([RGB, RAMP])),
+        Image.fromarray(RGB).quantize(256),
+    ],
+    ids=["RGB", "RGBA", "palette"],
+)
+def test_a_color_file(tmp_path, image):
+    rgb = decode_image(saved(tmp_path, image))
+    assert np.abs(rgb.astype(int) - RGB).max() <= 2
+
+
+@pytest.mark.parametrize(
+    ("array", "suffix"),
+    [(RAMP, "png"), (RAMP.astype(np.uint16) * 257, "png"), ((RAMP / 255).astype("f4"), "tiff")],
+)
+def test_a_gray_file(tmp_path, array, suffix):
+    rgb = decode_image(saved(tmp_path, Image.fromarray(array), suffix))
+    assert (rgb == RAMP[..., None]).all()
+
+
+def test_a_photo_is_turned_as_its_exif_says(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = saved(tmp_path, Image.fromarray(RGB), exif=exif)
+    assert (decode_image(path) == np.rot90(RGB, -1)).all()
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "no known format"),
+        (b"no image at all", "no known format"),
+        (b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00", "image: "),
+    ],
+)
+def test_a_broken_file_is_refused(content, reason):
+    with pytest.raises(ValueError, match=reason):
+        decode_image(io.BytesIO(content))
+
+
+def test_a_file_cut_off_is_refused(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    path = saved(tmp_path, Image.fromarray(noise), "jpg")
+    content = Path(path).read_bytes()
+    with pytest.raises(ValueError, match=r"cannot be decoded: .*truncated"):
+        decode_image(io.BytesIO(content[: len(content) // 2]))
+
+
+def test_a_huge_file_is_refused_before_it_is_decoded(tmp_path):
+    path = saved(tmp_path, Image.fromarray(RGB))
+    with pytest.raises(ValueError, match="at most 5 pixels, got '3 x 2'"):
+        decode_image(path, max_pixels=5)

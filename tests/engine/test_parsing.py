@@ -4,9 +4,8 @@ import time
 
 import pytest
 
-from infer_segment_anything_3.adapter.parameters import parsing
-from infer_segment_anything_3.adapter.parameters.parsing import Concept
-from infer_segment_anything_3.engine import validation
+from infer_segment_anything_3.engine import parsing, validation
+from infer_segment_anything_3.engine.parsing import Concept
 
 REFUSED = ValueError
 
