@@ -116,9 +116,9 @@ def _check_disk_space(cache: Path, size: int | None) -> None:
 
 def _describe_full_disk(cache: Path, need: str) -> str:
     return (
-        f"There is no disk space for the weights in the Hugging Face cache {cache} (needed: {need}). "
-        "Free some space, or set the environment variable HF_HOME to a folder on another disk and "
-        "start again."
+        f"There is no disk space for the weights in the Hugging Face cache {cache} "
+        f"(needed: {need}). Free some space, or set the environment variable HF_HOME to a "
+        "folder on another disk and start again."
     )
 
 
