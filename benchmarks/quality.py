@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from ..tools.tiny_shapes.heldout import HELD_OUT_SEED, held_out_scenes, ious_between
+from ..tools.tiny_shapes.heldout.matching import HELD_OUT_SEED, held_out_scenes, ious_between
 from ..tools.tiny_shapes.scenes import Scene
 
 THRESHOLD = 0.5

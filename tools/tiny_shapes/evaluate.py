@@ -11,12 +11,14 @@ import time
 from pathlib import Path
 
 from ...engine import Engine
-from . import heldout_basics, heldout_extra
-from .heldout import HELD_OUT_SEED, Measure
+from .heldout import concepts, crowded_images, objects
+from .heldout.matching import HELD_OUT_SEED, Measure
 
 CARD = Path(__file__).parents[2] / "engine" / "weights" / "tiny_shapes.json"
 MEASURES: dict[str, Measure] = {
-    measure.__name__: measure for measure in (*heldout_basics.MEASURES, *heldout_extra.MEASURES)
+    measure.__name__: measure
+    for module in (concepts, objects, crowded_images)
+    for measure in module.MEASURES
 }
 
 

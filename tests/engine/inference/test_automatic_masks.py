@@ -11,7 +11,7 @@ import torch
 from infer_segment_anything_3.engine import ConceptPrompt, Engine, EverythingPrompt
 from infer_segment_anything_3.engine.inference.automatic_masks import is_stable, point_grid
 from infer_segment_anything_3.engine.postprocess.filters import mask_ious
-from infer_segment_anything_3.tools.tiny_shapes import heldout_extra
+from infer_segment_anything_3.tools.tiny_shapes.heldout.crowded_images import everything
 from infer_segment_anything_3.tools.tiny_shapes.scenes import Scene
 
 
@@ -105,6 +105,6 @@ def test_filling_holes_late_changes_nothing(
 
 
 def test_shapes_are_found_and_little_else(tiny_engine: Engine) -> None:
-    scores = heldout_extra.everything(tiny_engine, seed=515, scenes=12)
+    scores = everything(tiny_engine, seed=515, scenes=12)
     assert scores["everything_recall"] >= 0.9
     assert scores["everything_no_shape"] <= 0.1

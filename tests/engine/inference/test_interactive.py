@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from infer_segment_anything_3.engine import Engine, ObjectPrompt, PromptedObject
-from infer_segment_anything_3.tools.tiny_shapes import heldout_extra
-from infer_segment_anything_3.tools.tiny_shapes.heldout import HELD_OUT_SEED
+from infer_segment_anything_3.tools.tiny_shapes.heldout import objects as heldout_objects
+from infer_segment_anything_3.tools.tiny_shapes.heldout.matching import HELD_OUT_SEED
 from infer_segment_anything_3.tools.tiny_shapes.scenes import Scene
 
 
@@ -82,9 +82,9 @@ def test_the_next_click_is_in_the_middle_of_the_larger_error(
         for left, top, right, bottom in boxes:
             error[top:bottom, left:right] = True
         errors.append(error)
-    assert heldout_extra.correcting_click(*errors) == click
+    assert heldout_objects.correcting_click(*errors) == click
 
 
 def test_three_clicks_are_no_worse_with_refinement(tiny_engine: Engine) -> None:
-    scores = heldout_extra.refinement(tiny_engine, HELD_OUT_SEED, scenes=50)
+    scores = heldout_objects.refinement(tiny_engine, HELD_OUT_SEED, scenes=50)
     assert scores["three_clicks_refined_iou"] >= scores["three_clicks_plain_iou"]

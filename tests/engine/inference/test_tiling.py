@@ -18,8 +18,12 @@ from infer_segment_anything_3.engine.inference.tiling import (
     find_on_tiles,
     tile_grid,
 )
-from infer_segment_anything_3.tools.tiny_shapes.heldout import hits, ious_between, truth_of
-from infer_segment_anything_3.tools.tiny_shapes.heldout_extra import crowd
+from infer_segment_anything_3.tools.tiny_shapes.heldout.crowded_images import crowd
+from infer_segment_anything_3.tools.tiny_shapes.heldout.matching import (
+    hits,
+    ious_between,
+    truth_of,
+)
 from infer_segment_anything_3.tools.tiny_shapes.scenes import KINDS, Scene, draw_scene
 
 CELLS = 84

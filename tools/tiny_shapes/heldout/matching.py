@@ -1,17 +1,18 @@
-"""Held-out scenes, and how what is found on them is compared with what is there."""
+"""Held-out scenes, and the matching of found masks with the drawn shapes."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
-from ...engine import Engine
-from ...engine.postprocess.filters import mask_ious
-from ...engine.results import BoxXyxy, Mask
-from .scenes import Scene, Shape, draw_scene
+from ....engine import Engine
+from ....engine.postprocess.filters import mask_ious
+from ....engine.results import BoxXyxy, Instance, Mask
+from ..scenes import Scene, Shape, draw_scene
 
 HELD_OUT_SEED = 20_260_000
 """Training draws from small seeds and their hashes; this one is the held-out scenes' own."""
@@ -58,3 +59,23 @@ def hits(found: Sequence[Mask], wanted: Sequence[Mask], at_iou: float) -> int:
     table = ious_between(found, wanted)
     rows, columns = linear_sum_assignment(-table)
     return int(np.count_nonzero(table[rows, columns] >= at_iou))
+
+
+@dataclasses.dataclass
+class Tally:
+    """Counts of found, wanted and matched shapes, summed over scenes."""
+
+    found: int = 0
+    wanted: int = 0
+    matched: int = 0
+
+    def add(self, instances: Sequence[Instance], shapes: Sequence[Shape]) -> None:
+        """Adds the instances found on a scene and the shapes that were asked for."""
+        self.found += len(instances)
+        self.wanted += len(shapes)
+        self.matched += hits([i.mask for i in instances], [truth_of(s) for s in shapes], 0.5)
+
+    @property
+    def f1(self) -> float:
+        """F1 score at IoU 0.5."""
+        return 2 * self.matched / max(1, self.found + self.wanted)
