@@ -1,4 +1,4 @@
-"""The plugin: tells Ikomia how to make its task and its widget."""
+"""The plugin's entry point: its factories of the task, the widget and the parameters."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from ikomia import dataprocess
 
 
 class IkomiaPlugin(dataprocess.CPluginProcessInterface):
-    """What Ikomia looks for in a plugin's main module."""
+    """The class that Ikomia looks for in a plugin's main module."""
 
     def __init__(self) -> None:
         dataprocess.CPluginProcessInterface.__init__(self)
 
     def get_process_factory(self) -> Any:
-        """Makes the factory of the task."""
+        """Returns the factory of the task."""
         from .infer_segment_anything_3_process import InferSegmentAnything3Factory
 
         return InferSegmentAnything3Factory()
 
     def get_widget_factory(self) -> Any:
-        """Makes the factory of the widget. Only Studio asks for it: it needs PyQt6."""
+        """Returns the factory of the widget. Only Studio calls it: it needs PyQt6."""
         from .infer_segment_anything_3_widget import InferSegmentAnything3WidgetFactory
 
         return InferSegmentAnything3WidgetFactory()
 
     def get_param_factory(self) -> Any:
-        """Makes the factory of the parameters."""
+        """Returns the factory of the parameters."""
         from .infer_segment_anything_3_process import InferSegmentAnything3ParamFactory
 
         return InferSegmentAnything3ParamFactory()

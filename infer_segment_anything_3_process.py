@@ -1,4 +1,4 @@
-"""The plugin's task: reads Ikomia's inputs, asks the engine, fills Ikomia's outputs.
+"""The plugin's task: reads Ikomia's inputs, runs the engine, fills Ikomia's outputs.
 
 Ikomia imports this module for every user who has the plugin, so nothing here imports
 PyTorch or ``sam3`` before the first run.
@@ -16,14 +16,13 @@ from ikomia import core, dataprocess
 from ikomia.core.task import TaskParam
 
 from .adapter.inputs.graphics import read_drawing
-from .adapter.outputs import ikomia as outputs
-from .adapter.outputs.ikomia import Answer, RgbImage
-from .adapter.parameters.settings import Settings, defaults, salvaged, updated
+from .adapter.outputs.ikomia import CLASS_MAP, IMAGE, add_outputs, clear_outputs, fill_outputs
+from .adapter.outputs.overlay import RgbImage, draw_overlay
+from .adapter.parameters.settings import Settings, get_defaults, keep_valid, merge_values
 from .adapter.progress import Progress
-from .adapter.prompt_builder import mode_of
-from .adapter.session import Run, Session
+from .adapter.prompt_builder import resolve_mode
+from .adapter.session import RunOutput, Session
 from .engine.images import to_rgb_uint8
-from .engine.prompts import ObjectPrompt
 
 NAME = "infer_segment_anything_3"
 VERSION = "2.0.0"
@@ -32,47 +31,47 @@ logger = logging.getLogger("infer_segment_anything_3")
 
 
 class InferSegmentAnything3Param(TaskParam):
-    """The parameters, as Ikomia carries them.
+    """The parameters as Ikomia carries them.
 
     Attributes:
         cfg: Strings by name.
-        last_run_note: What the widget tells about the drawn prompts of the last run.
+        last_run_note: The widget's line about the last run.
     """
 
     def __init__(self) -> None:
         TaskParam.__init__(self)
-        self.cfg: dict[str, str] = defaults()
+        self.cfg: dict[str, str] = get_defaults()
         self.last_run_note = ""
 
     def set_values(self, params: Mapping[str, str]) -> None:
-        """Takes what can be used, so that a workflow of any age opens.
+        """Takes the valid values, so that a workflow of any version opens.
 
         Args:
-            params: Strings by name. An unknown name or a value that cannot be read is left
-                out with a warning.
+            params: Strings by name. Unknown names and invalid values are left out with a
+                warning.
         """
-        self.cfg, lines = salvaged({str(name): str(text) for name, text in params.items()})
-        for line in lines:
+        self.cfg, warnings = keep_valid({str(name): str(text) for name, text in params.items()})
+        for line in warnings:
             logger.warning("%s", line)
 
 
 class InferSegmentAnything3ParamFactory(dataprocess.CTaskParamFactory):
-    """Makes parameters without a task."""
+    """Creates parameters without a task."""
 
     def __init__(self) -> None:
         dataprocess.CTaskParamFactory.__init__(self)
         self.name = NAME
 
     def create(self) -> InferSegmentAnything3Param:
-        """Makes parameters with their defaults."""
+        """Creates parameters with their default values."""
         return InferSegmentAnything3Param()
 
 
 class InferSegmentAnything3(dataprocess.C2dImageTask):
     """Segments an image by text, exemplars, points and boxes.
 
-    Built on Ikomia's plain image task: the one for semantic segmentation renders an overlay
-    that blackens the background, and takes as long for it as for all outputs together.
+    Based on Ikomia's plain image task: its semantic segmentation task renders an overlay that
+    blackens the background, which takes as long as all outputs together.
 
     Args:
         name: The task's name.
@@ -81,46 +80,46 @@ class InferSegmentAnything3(dataprocess.C2dImageTask):
 
     def __init__(self, name: str, param: InferSegmentAnything3Param | None = None) -> None:
         dataprocess.C2dImageTask.__init__(self, name)
-        outputs.declare(self)
+        add_outputs(self)
         own = InferSegmentAnything3Param()
         if param is not None:
             own.set_values(param.get_values())
         self.set_param_object(own)
         self._session = Session()
-        # A run fills the task's only outputs, so threads take turns.
-        self._one_run = threading.RLock()
+        # All runs of a task fill the same outputs, so only one runs at a time.
+        self._run_lock = threading.RLock()
         self._is_running = False
-        self._answer: Answer | None = None
+        self._last_run: RunOutput | None = None
 
     def set_parameters(self, values: Mapping[str, Any]) -> None:
-        """Changes parameters; refuses all of them if one is wrong.
+        """Changes parameters; changes none of them if one is invalid.
 
         Args:
-            values: By name: strings, or numbers, bools and lists that mean the same.
+            values: By name: strings, or the numbers, bools and lists that they stand for.
 
         Raises:
-            ValueError: If a name is unknown or a value is wrong by itself.
+            ValueError: If a name is unknown or a value is invalid by itself.
         """
         changes = {name: _as_text(value) for name, value in values.items()}
-        changed = updated(self.get_param_object().get_values(), changes)
+        changed = merge_values(self.get_param_object().get_values(), changes)
         dataprocess.C2dImageTask.set_parameters(self, changed)
 
     def get_progress_steps(self) -> int:
-        """Steps of a run: load, encode, each concept (or the objects at once), outputs."""
-        settings = self._settings()
-        is_concept = mode_of(settings, read_drawing(self.get_input(1))) == "concept"
+        """Counts the steps of a run: load, encode, each concept (or all objects), outputs."""
+        settings = self._parse_settings()
+        is_concept = resolve_mode(settings, read_drawing(self.get_input(1))) == "concept"
         return 3 + (max(1, len(settings.input_text)) if is_concept else 1)
 
     def init_long_process(self) -> None:
-        """Loads the model, for a host that wants the first run to be as fast as the next."""
-        # Ikomia also calls this from within the first run, which loads the model itself
-        # once it knows that its prompt needs one.
+        """Loads the model, so that the first run is as fast as the next."""
+        # Ikomia also calls this from within the first run, which loads the model itself if
+        # its prompt needs one.
         if not self._is_running:
-            self._session.models.get(self._settings())
+            self._session.models.get(self._parse_settings())
         dataprocess.C2dImageTask.init_long_process(self)
 
     def stop(self) -> None:
-        """Ends the run before its next step, with empty outputs."""
+        """Ends the current run before its next step, with empty outputs."""
         self._session.stop()
         dataprocess.C2dImageTask.stop(self)
 
@@ -128,21 +127,21 @@ class InferSegmentAnything3(dataprocess.C2dImageTask):
         """Segments the input image.
 
         Raises:
-            ValueError: If the image or the prompt cannot be used.
-            RuntimeError: If the weights cannot be had.
+            ValueError: If the image or the prompt is invalid.
+            RuntimeError: If the weights cannot be found, downloaded or loaded.
         """
-        with self._one_run:
+        with self._run_lock:
             self._session.allow_start()
-            self._answer = None
+            self._last_run = None
             self._is_running = True
             try:
                 self.begin_task_run()
-                outputs.clear(self)
+                clear_outputs(self)
                 self._fill_outputs()
                 self.end_task_run()
             except BaseException:
-                self._answer = None
-                outputs.clear(self)
+                self._last_run = None
+                clear_outputs(self)
                 raise
             finally:
                 self._is_running = False
@@ -151,42 +150,34 @@ class InferSegmentAnything3(dataprocess.C2dImageTask):
         """Draws the instances of the last run over its image.
 
         Returns:
-            (H, W, 3) uint8, RGB. Without a finished run, what output 0 holds.
+            (H, W, 3) uint8, RGB. Without a finished run, the image of output 0.
         """
-        if self._answer is not None:
-            return outputs.draw(self._answer)
-        image: RgbImage = self.get_output(outputs.IMAGE).get_image()
+        if self._last_run is not None:
+            return draw_overlay(self._last_run)
+        image: RgbImage = self.get_output(IMAGE).get_image()
         return image
 
     def get_results(self) -> Any:
-        """The class map (output 1), under the name Ikomia's segmentation tasks give it."""
-        return self.get_output(outputs.CLASS_MAP)
+        """Returns the class map (output 1), as Ikomia's segmentation tasks do."""
+        return self.get_output(CLASS_MAP)
 
-    def _settings(self) -> Settings:
+    def _parse_settings(self) -> Settings:
         return Settings.parse(self.get_param_object().get_values())
 
     def _fill_outputs(self) -> None:
         progress = Progress(self.get_progress_steps(), self.emit_step_progress)
         source = self.get_input(0)
         drawing = read_drawing(self.get_input(1))
-        run = self._session.run(self._settings(), _image_of(source), drawing, progress)
-        prompt = run.reading.prompt
-        answer = Answer(
-            run.image,
-            run.result,
-            prompt,
-            run.settings.segmentation_format,
-            isinstance(prompt, ObjectPrompt) and prompt.multimask,
-            run.reading.class_colors,
-            source.source_file_path,
+        run = self._session.run(
+            self._parse_settings(), _read_image(source), drawing, progress, source.source_file_path
         )
-        outputs.fill(self, answer)
-        self._answer = answer
+        fill_outputs(self, run)
+        self._last_run = run
         progress.finish()
-        self._note_drawn(run)
+        self._update_note(run)
 
-    def _note_drawn(self, run: Run) -> None:
-        """Tells the widget how many of the drawn prompts were used."""
+    def _update_note(self, run: RunOutput) -> None:
+        """Shows in the widget how many of the drawn prompts were used."""
         used, count = run.reading.drawn_used, run.reading.drawn_count
         note = f"The last run used {used} of {count} drawn prompts." if count else ""
         param = self.get_param_object()
@@ -196,7 +187,7 @@ class InferSegmentAnything3(dataprocess.C2dImageTask):
 
 
 class InferSegmentAnything3Factory(dataprocess.CTaskFactory):
-    """Makes the task, and tells the HUB about it."""
+    """Creates the task and describes it to the HUB."""
 
     def __init__(self) -> None:
         dataprocess.CTaskFactory.__init__(self)
@@ -234,12 +225,12 @@ class InferSegmentAnything3Factory(dataprocess.CTaskFactory):
         info.hardware_config.min_vram = 6
 
     def create(self, param: InferSegmentAnything3Param | None = None) -> InferSegmentAnything3:
-        """Makes a task; needs neither weights nor a GPU."""
+        """Creates a task; needs neither weights nor a GPU."""
         return InferSegmentAnything3(self.info.name, param)
 
 
-def _image_of(source: Any) -> RgbImage:
-    """The input's image as RGB that belongs to nobody else."""
+def _read_image(source: Any) -> RgbImage:
+    """Reads the input's image as RGB, in memory of its own."""
     if source is None or not source.is_data_available():
         raise ValueError("input 0: expected an image, got nothing")
     array = source.get_image()

@@ -1,1 +1,1 @@
-"""Between Ikomia and the engine: parameters, drawn prompts, images and outputs."""
+"""Ikomia's side: parameters, graphics, prompts, outputs. Stands on the engine, without Qt."""

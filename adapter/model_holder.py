@@ -1,4 +1,4 @@
-"""Keeps one task's engine, and changes it only when the parameters ask for another."""
+"""Keeps one task's engine, and replaces it only when the parameters need another one."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("infer_segment_anything_3")
 
+_EngineKey = tuple[str, str, str, str]
+
 
 class ModelHolder:
-    """Holds an engine for a task; engines are shared between tasks that ask for the same.
+    """Holds an engine for a task; tasks with the same weights and device share one engine.
 
     Attributes:
         engine: The engine, or None before the first use.
@@ -23,36 +25,36 @@ class ModelHolder:
 
     def __init__(self) -> None:
         self.engine: Engine | None = None
-        self._wanted: tuple[str, str, str, bool] | None = None
+        self._key: _EngineKey | None = None
 
     def get(self, settings: Settings) -> Engine:
-        """The engine for these settings.
+        """Returns the engine for these settings, and loads it where needed.
 
-        Another model, weight file, precision or device frees the engine held so far before
+        Another model, weight file, precision or device releases the engine held so far before
         the new one is loaded.
 
         Args:
             settings: The parameters.
 
         Returns:
-            The engine, loaded or as it was.
+            The engine.
 
         Raises:
-            ValueError: If a value is wrong.
-            RuntimeError: If the weights cannot be had or do not fit.
+            ValueError: If a value is invalid.
+            RuntimeError: If the weights cannot be found, downloaded or loaded.
         """
         if self.engine is None or not self.holds(settings):
             self.release()
             self.engine = _load(settings)
-            self._wanted = _wanted(settings)
+            self._key = _make_key(settings)
         return self.engine
 
     def holds(self, settings: Settings) -> bool:
-        """Whether the engine held is the one for these settings."""
-        return self.engine is not None and self._wanted == _wanted(settings)
+        """Returns whether the engine held is the one for these settings."""
+        return self.engine is not None and self._key == _make_key(settings)
 
     def release(self) -> None:
-        """Lets go of the engine; its memory is free when no other task holds it."""
+        """Releases the engine; its memory is freed when no other task holds it."""
         if self.engine is None:
             return
         self.engine = None
@@ -65,16 +67,28 @@ class ModelHolder:
             self.release()
 
 
-def _wanted(settings: Settings) -> tuple[str, str, str, bool]:
-    return settings.model_name, settings.model_weight_file, settings.precision, settings.cuda
+def _make_key(settings: Settings) -> _EngineKey:
+    """Names the engine that settings ask for, with ``cuda`` and ``auto`` resolved."""
+    import torch
+
+    from ..engine.model.precision import resolve_precision
+
+    device = _choose_device(settings)
+    precision = resolve_precision(settings.precision, torch.device(device))
+    return settings.model_name, settings.model_weight_file, device, precision
+
+
+def _choose_device(settings: Settings) -> str:
+    import torch
+
+    return "cuda" if settings.cuda and torch.cuda.is_available() else "cpu"
 
 
 def _load(settings: Settings) -> Engine:
-    # First: it undoes what importing it all changes in the process.
+    # First: it undoes what importing sam3 and torch changes in the process.
     from ..engine import Engine  # isort: skip
-    import torch
 
-    device = "cuda" if settings.cuda and torch.cuda.is_available() else "cpu"
+    device = _choose_device(settings)
     if settings.cuda and device == "cpu":
         logger.warning("cuda: no GPU that PyTorch can use, running on the CPU")
     return Engine.load(

@@ -1,4 +1,4 @@
-"""What a run tells its host: warnings that are not repeated, and progress that adds up."""
+"""What a run reports to its host: progress steps, and warnings that are not repeated."""
 
 from __future__ import annotations
 
@@ -8,52 +8,49 @@ from collections.abc import Callable, Iterable
 logger = logging.getLogger("infer_segment_anything_3")
 
 
-class Notices:
-    """Warnings, each given once until something changes.
-
-    A video asks the same of every frame: what is wrong with it needs to be said once.
-    """
+class WarnOnce:
+    """Logs each warning once until :meth:`reset`: a video would repeat it for every frame."""
 
     def __init__(self) -> None:
-        self._said: set[str] = set()
+        self._logged: set[str] = set()
 
     def warn(self, messages: Iterable[str]) -> None:
-        """Logs those messages that were not logged before."""
+        """Logs the messages that were not logged since the last reset, at WARNING."""
         for message in messages:
-            if message not in self._said:
-                self._said.add(message)
+            if message not in self._logged:
+                self._logged.add(message)
                 logger.warning("%s", message)
 
-    def forget(self) -> None:
-        """Lets everything be said again."""
-        self._said.clear()
+    def reset(self) -> None:
+        """Allows every message to be logged again."""
+        self._logged.clear()
 
 
 class Progress:
-    """Emits exactly as many steps as were announced, as they happen.
+    """Emits exactly as many progress steps as were announced to the host.
 
-    What a prompt turns out to be is known only when the run reads it, after the host has
-    asked for the number of steps.
+    The host asks for the number of steps before a run starts, but the run may need more or
+    fewer.
     """
 
     def __init__(self, total: int, emit: Callable[[], None]) -> None:
         """Starts at zero.
 
         Args:
-            total: Steps announced to the host.
-            emit: Tells the host of one step.
+            total: Number of steps announced to the host.
+            emit: Called once for each step.
         """
         self._left = total
         self._emit = emit
 
     def step(self) -> None:
-        """One step is done; the last one waits for :meth:`finish`."""
+        """Emits one step; the last one is left to :meth:`finish`."""
         if self._left > 1:
             self._left -= 1
             self._emit()
 
     def finish(self) -> None:
-        """Emits what is left."""
+        """Emits the steps that are left."""
         for _ in range(self._left):
             self._emit()
         self._left = 0

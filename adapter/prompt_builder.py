@@ -1,4 +1,4 @@
-"""Parameter values and what was drawn, read into the engine's prompt."""
+"""Builds the engine's prompt from the parameters and the drawing."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from ..engine import validation
 from ..engine.prompts import ConceptPrompt, EverythingPrompt, ObjectPrompt, Prompt, PromptedObject
 from ..engine.results import Result
 from ..engine.validation import BoxXyxy
-from .inputs.drawing import NOTHING_DRAWN, Detection, Drawing, RgbColor
-from .object_builder import LabelledPoint, objects_of, refined
+from .inputs.graphics import NOTHING_DRAWN, Detection, Drawing, RgbColor
+from .object_builder import LabeledPoint, add_previous_masks, build_objects
 from .parameters.settings import Settings
 
 Mode = Literal["object", "concept", "everything"]
@@ -20,17 +20,17 @@ _NO_DETECTIONS = "no prompt: the earlier task found nothing"
 
 
 @dataclasses.dataclass(frozen=True)
-class Reading:
-    """How the parameters and drawings of a run are read.
+class PromptReading:
+    """The prompt read from the parameters and the drawing, with its warnings.
 
     Attributes:
-        prompt: What to ask the engine; None where nothing is asked, which is a valid run.
-        mode: The reading that was taken.
-        class_colors: Colours of classes that an earlier task brought along.
-        warnings: One line for each thing that was left out or is doubtful.
-        infos: One line for each choice that was made.
-        drawn_used: How many drawn or detected prompts the prompt uses.
-        drawn_count: How many there are.
+        prompt: The engine's prompt; None for a run without a prompt, which is valid.
+        mode: The prompt mode, with ``auto`` resolved.
+        class_colors: Colors of the classes of an earlier task's detections.
+        warnings: One line for each value that was left out or is doubtful.
+        infos: One line for each choice made for the user.
+        drawn_used: Number of drawn or detected points and boxes that the prompt uses.
+        drawn_count: Number of drawn or detected points and boxes.
     """
 
     prompt: Prompt | None
@@ -47,38 +47,38 @@ def build_prompt(
     drawing: Drawing,
     image_hw: tuple[int, int],
     previous: tuple[ObjectPrompt, Result] | None = None,
-) -> Reading:
-    """Reads a run's parameters and drawings.
+) -> PromptReading:
+    """Builds the prompt of a run.
 
     Args:
         settings: The parameters.
-        drawing: What was drawn, or found by an earlier task.
+        drawing: Points and boxes that were drawn, or detected by an earlier task.
         image_hw: Height and width of the image, in pixels.
-        previous: Object prompt and result of the last run, if it was on the same image
-            with the same model; used with ``refine``.
+        previous: Object prompt and result of the last run on the same image and model,
+            for ``refine``.
 
     Returns:
-        The prompt, and what to tell the user about it.
+        The prompt and its warnings.
 
     Raises:
-        ValueError: If labels are not as many as what they belong to, a point is outside the
-            image, a box wholly so, or there are negative exemplars and nothing else.
+        ValueError: If the number of labels differs from the number of points or boxes, a point
+            or a whole box is outside the image, or all exemplars are negative without a text.
     """
-    mode = mode_of(settings, drawing)
+    mode = resolve_mode(settings, drawing)
     if mode == "everything":
-        reading = _everything(settings, drawing)
+        reading = _read_everything(settings, drawing)
     elif mode == "concept":
-        reading = _concept(settings, drawing, image_hw)
+        reading = _read_concepts(settings, drawing, image_hw)
     else:
-        reading = _objects(settings, drawing, image_hw, previous)
-    infos = _auto_infos(settings, drawing)
+        reading = _read_objects(settings, drawing, image_hw, previous)
+    infos = _describe_auto_mode(settings, drawing)
     if reading.prompt is None and drawing.is_from_task:
         infos += (_NO_DETECTIONS,)
     return dataclasses.replace(reading, infos=infos, drawn_count=len(drawing))
 
 
-def mode_of(settings: Settings, drawing: Drawing = NOTHING_DRAWN) -> Mode:
-    """The reading to take: ``prompt_mode``, or what ``auto`` means here.
+def resolve_mode(settings: Settings, drawing: Drawing = NOTHING_DRAWN) -> Mode:
+    """Resolves ``prompt_mode``; ``auto`` depends on the text and the drawing.
 
     With an earlier task connected ``auto`` means objects even where that task found nothing:
     from one frame to the next a text must not change from a class name to a prompt.
@@ -88,7 +88,7 @@ def mode_of(settings: Settings, drawing: Drawing = NOTHING_DRAWN) -> Mode:
     return "concept" if settings.input_text and not drawing.is_from_task else "object"
 
 
-def _auto_infos(settings: Settings, drawing: Drawing) -> tuple[str, ...]:
+def _describe_auto_mode(settings: Settings, drawing: Drawing) -> tuple[str, ...]:
     if settings.prompt_mode != "auto" or not settings.input_text:
         return ()
     if drawing.is_from_task:
@@ -98,25 +98,27 @@ def _auto_infos(settings: Settings, drawing: Drawing) -> tuple[str, ...]:
     return ("prompt_mode auto: read as a concept, boxes are exemplars of the text",)
 
 
-def _everything(settings: Settings, drawing: Drawing) -> Reading:
+def _read_everything(settings: Settings, drawing: Drawing) -> PromptReading:
     prompt = EverythingPrompt(settings.points_per_side, settings.min_area)
     given = settings.input_text or settings.input_point or settings.input_box or len(drawing) > 0
     warning = "prompt_mode everything: texts, points and boxes are left out"
-    return Reading(prompt, "everything", warnings=(warning,) if given else ())
+    return PromptReading(prompt, "everything", warnings=(warning,) if given else ())
 
 
-def _concept(settings: Settings, drawing: Drawing, image_hw: tuple[int, int]) -> Reading:
+def _read_concepts(
+    settings: Settings, drawing: Drawing, image_hw: tuple[int, int]
+) -> PromptReading:
     warnings: list[str] = []
     point_count = sum(map(len, settings.input_point)) + len(drawing.points_xy)
     if point_count:
         warnings.append(f"input_point: a concept takes no points, {point_count} left out")
-    own = _labelled_boxes(settings, image_hw, warnings)
-    drawn = _drawn_boxes(drawing, image_hw, warnings)
-    found = _inside(drawing.detections, image_hw, warnings)
+    own = _read_boxes(settings, image_hw, warnings)
+    drawn = _read_drawn_boxes(drawing, image_hw, warnings)
+    found = _clip_detections(drawing.detections, image_hw, warnings)
     exemplars = own + drawn + [(detection.box_xyxy, 1) for detection in found]
     texts = settings.input_text
     if not texts and not exemplars:
-        return Reading(None, "concept", warnings=tuple(warnings))
+        return PromptReading(None, "concept", warnings=tuple(warnings))
     if not texts and not any(label for _, label in exemplars):
         raise ValueError(
             "input_text: expected a text beside boxes that are all negative exemplars, got ''"
@@ -133,44 +135,44 @@ def _concept(settings: Settings, drawing: Drawing, image_hw: tuple[int, int]) ->
         tiles=settings.tiles,
     )
     used = len(drawn) + len(found)
-    return Reading(prompt, "concept", warnings=tuple(warnings), drawn_used=used)
+    return PromptReading(prompt, "concept", warnings=tuple(warnings), drawn_used=used)
 
 
-def _objects(
+def _read_objects(
     settings: Settings,
     drawing: Drawing,
     image_hw: tuple[int, int],
     previous: tuple[ObjectPrompt, Result] | None,
-) -> Reading:
+) -> PromptReading:
     warnings: list[str] = []
-    groups = _labelled_points(settings, image_hw, warnings)
+    groups = _read_points(settings, image_hw, warnings)
     validation.check_inside("drawn points", drawing.points_xy, image_hw)
-    own = _labelled_boxes(settings, image_hw, warnings)
-    drawn = _drawn_boxes(drawing, image_hw, warnings)
+    own = _read_boxes(settings, image_hw, warnings)
+    drawn = _read_drawn_boxes(drawing, image_hw, warnings)
     boxes = [box for box, label in own + drawn if label]
     negative_count = len(own) + len(drawn) - len(boxes)
     if negative_count:
         warnings.append(f"input_box_label: objects take no negative box, {negative_count} left out")
-    found = _inside(drawing.detections, image_hw, warnings)
-    objects, stray_count = objects_of(settings, groups, boxes, drawing, found)
+    found = _clip_detections(drawing.detections, image_hw, warnings)
+    objects, stray_count = build_objects(settings, groups, boxes, drawing, found)
     if stray_count:
         warnings.append(f"input_point: {stray_count} inside none of the boxes, left out")
     if any(1 not in o.point_labels and o.box_xyxy is None for o in objects):
         warnings.append("input_point_label: an object of background points only is a guess")
     if settings.refine:
-        objects = refined(objects, previous)
-    return Reading(
+        objects = add_previous_masks(objects, previous)
+    return PromptReading(
         ObjectPrompt(objects, settings.multimask_output) if objects else None,
         "object",
         class_colors={d.class_name: d.color for d in reversed(found) if d.class_name},
         warnings=tuple(warnings),
-        drawn_used=_drawn_used(drawing, drawn, objects) + len(found),
+        drawn_used=_count_drawn_used(drawing, drawn, objects) + len(found),
     )
 
 
-def _labelled_points(
+def _read_points(
     settings: Settings, image_hw: tuple[int, int], warnings: list[str]
-) -> list[list[LabelledPoint]]:
+) -> list[list[LabeledPoint]]:
     groups, labels = settings.input_point, settings.input_point_label
     if labels and not groups:
         warnings.append("input_point_label: labels without points, left out")
@@ -179,7 +181,7 @@ def _labelled_points(
     if labels and counts != label_counts:
         raise validation.value_error(
             "input_point_label",
-            f"labels nested as the points are, {_counted(counts)}",
+            f"labels nested as the points are, {_format_counts(counts)}",
             settings.input_point_label,
         )
     for group in groups:
@@ -188,12 +190,12 @@ def _labelled_points(
     return [list(zip(*pair, strict=True)) for pair in zip(groups, filled, strict=True)]
 
 
-def _counted(counts: list[int]) -> str:
+def _format_counts(counts: list[int]) -> str:
     each = ", ".join(map(str, counts[:5])) + (", ..." if len(counts) > 5 else "")
     return f"{each} of them" if len(counts) == 1 else f"{each} of them for {len(counts)} objects"
 
 
-def _labelled_boxes(
+def _read_boxes(
     settings: Settings, image_hw: tuple[int, int], warnings: list[str]
 ) -> list[tuple[BoxXyxy, int]]:
     boxes, labels = settings.input_box, settings.input_box_label
@@ -205,10 +207,10 @@ def _labelled_boxes(
     return list(zip(clipped, labels or (1,) * len(boxes), strict=True))
 
 
-def _drawn_boxes(
+def _read_drawn_boxes(
     drawing: Drawing, image_hw: tuple[int, int], warnings: list[str]
 ) -> list[tuple[BoxXyxy, int]]:
-    """Drawn boxes that have an area: a mere click with the box tool leaves one without."""
+    """Reads the drawn boxes that have an area; a click with the box tool leaves one without."""
     pairs = zip(drawing.boxes_xyxy, drawing.box_labels, strict=True)
     drawn = [(box, label) for box, label in pairs if box[0] < box[2] and box[1] < box[3]]
     if len(drawn) < len(drawing.boxes_xyxy):
@@ -218,10 +220,10 @@ def _drawn_boxes(
     return list(zip(clipped, (label for _, label in drawn), strict=True))
 
 
-def _inside(
+def _clip_detections(
     detections: tuple[Detection, ...], image_hw: tuple[int, int], warnings: list[str]
 ) -> list[Detection]:
-    """Detections clipped to the image; nobody could correct one that is outside."""
+    """Clips detections to the image, and leaves out those outside: a user cannot correct them."""
     kept = []
     for detection in detections:
         try:
@@ -235,7 +237,7 @@ def _inside(
     return kept
 
 
-def _drawn_used(
+def _count_drawn_used(
     drawing: Drawing, drawn: list[tuple[BoxXyxy, int]], objects: tuple[PromptedObject, ...]
 ) -> int:
     used = {pair for o in objects for pair in zip(o.points_xy, o.point_labels, strict=True)}

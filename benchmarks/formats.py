@@ -22,6 +22,9 @@ def rows(subjects: Subjects) -> Iterator[Row]:
     from ikomia import dataprocess
 
     from ..adapter.outputs import ikomia as outputs
+    from ..adapter.parameters.settings import Settings
+    from ..adapter.prompt_builder import PromptReading
+    from ..adapter.session import RunOutput
     from ..engine.export.coco import to_coco
 
     result = discs(COUNT)
@@ -29,12 +32,12 @@ def rows(subjects: Subjects) -> Iterator[Row]:
         taken = min(seconds(lambda f=form: to_coco(result, None, f)) for _ in range(3))  # type: ignore[misc]
         yield _row(f"COCO terms, masks as {form}", taken)
     task = dataprocess.C2dImageTask("outputs")
-    outputs.declare(task)
+    outputs.add_outputs(task)
     image = np.zeros((*PHOTO_HW, 3), np.uint8)
     task.get_input(0).set_image(image)
     task.begin_task_run()
-    answer = outputs.Answer(image, result)
-    yield _row("filling all outputs", seconds(lambda: outputs.fill(task, answer)))
+    run = RunOutput(image, Settings.parse({}), PromptReading(None, "concept"), result)
+    yield _row("filling all outputs", seconds(lambda: outputs.fill_outputs(task, run)))
     names = {outputs.CLASS_MAP: "class map", outputs.INSTANCES: "instances", outputs.DATA: "data"}
     for index, name in names.items():
         yield _row(f"to_json of output {index}, {name}", seconds(_json_of(task.get_output(index))))

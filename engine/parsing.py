@@ -1,7 +1,7 @@
 """Strings as users write them, read into numbers, lists and the parts of prompts.
 
 Prompts are data: nothing here evaluates anything. Lengths, counts and nesting are
-limited, and every refusal is a one-line ``ValueError`` that begins with the
+limited, and every value_error is a one-line ``ValueError`` that begins with the
 parameter's name.
 """
 
@@ -42,7 +42,7 @@ class Concept(NamedTuple):
     threshold: float | None = None
 
 
-def points(name: str, text: str) -> tuple[tuple[PointXy, ...], ...]:
+def parse_points(name: str, text: str) -> tuple[tuple[PointXy, ...], ...]:
     """Reads points, one group for each object.
 
     Args:
@@ -67,8 +67,8 @@ def points(name: str, text: str) -> tuple[tuple[PointXy, ...], ...]:
     return checked
 
 
-def point_labels(name: str, text: str) -> tuple[tuple[int, ...], ...]:
-    """Reads the labels of points: like :func:`points`, without the innermost brackets.
+def parse_point_labels(name: str, text: str) -> tuple[tuple[int, ...], ...]:
+    """Reads the labels of points: like :func:`parse_points`, without the innermost brackets.
 
     Args:
         name: The parameter.
@@ -90,7 +90,7 @@ def point_labels(name: str, text: str) -> tuple[tuple[int, ...], ...]:
     return checked
 
 
-def boxes(name: str, text: str) -> tuple[BoxXyxy, ...]:
+def parse_boxes(name: str, text: str) -> tuple[BoxXyxy, ...]:
     """Reads boxes.
 
     Args:
@@ -113,15 +113,15 @@ def boxes(name: str, text: str) -> tuple[BoxXyxy, ...]:
     return validation.to_boxes_xyxy(name, [value] if depth == 1 else value)
 
 
-def box_labels(name: str, text: str) -> tuple[int, ...]:
+def parse_box_labels(name: str, text: str) -> tuple[int, ...]:
     """Reads one label for each box: ``1`` or ``[1, 0, ...]``; blank or ``[]`` for none."""
-    groups = point_labels(name, text)
+    groups = parse_point_labels(name, text)
     if len(groups) > 1:
         raise value_error(name, "labels as [1, 0, ...]", text)
     return groups[0] if groups else ()
 
 
-def concepts(name: str, text: str) -> tuple[Concept, ...]:
+def parse_concepts(name: str, text: str) -> tuple[Concept, ...]:
     """Reads concepts.
 
     Args:
@@ -149,7 +149,7 @@ def concepts(name: str, text: str) -> tuple[Concept, ...]:
     )
 
 
-def boolean(name: str, text: str) -> bool:
+def parse_boolean(name: str, text: str) -> bool:
     """Reads ``True`` or ``False``, or what else Ikomia takes for them (1, yes, on, ...)."""
     word = text.strip().lower()
     if word in _TRUE or word in _FALSE:
@@ -157,34 +157,34 @@ def boolean(name: str, text: str) -> bool:
     raise value_error(name, "True or False", text)
 
 
-def number(name: str, text: str, low: float, high: float) -> float:
+def parse_number(name: str, text: str, low: float, high: float) -> float:
     """Reads a number from ``low`` to ``high``, both included; else ValueError."""
     return validation.to_number(name, _plain_number(text), low, high)
 
 
-def integer(name: str, text: str, low: int, high: int) -> int:
+def parse_integer(name: str, text: str, low: int, high: int) -> int:
     """Reads a whole number (``50`` or ``50.0``) from ``low`` to ``high``; else ValueError."""
     return validation.to_whole_number(name, _plain_number(text), low, high)
 
 
-def choice(name: str, text: str, choices: Sequence[str]) -> str:
+def parse_choice(name: str, text: str, choices: Sequence[str]) -> str:
     """Reads one of the choices, in any case; else ValueError."""
     return validation.check_choice(name, text.strip().lower(), choices)
 
 
-def tiles(name: str, text: str) -> int:
+def parse_tiles(name: str, text: str) -> int:
     """Reads ``off`` as 1, ``auto`` as 0, and a number of tiles a side as itself."""
     word = text.strip().lower()
     if word in ("off", "auto"):
         return int(word == "off")
     try:
-        return integer(name, text, 1, validation.MAX_TILES)
+        return parse_integer(name, text, 1, validation.MAX_TILES)
     except ValueError:
         expected = f"off, auto or a whole number from 1 to {validation.MAX_TILES}"
         raise value_error(name, expected, text) from None
 
 
-def path(name: str, text: str) -> str:
+def parse_path(name: str, text: str) -> str:
     """Reads the path of a file, without asking whether it exists; blank for none."""
     stripped = text.strip()
     if len(stripped) > MAX_PATH_CHARS or validation.has_control_characters(stripped):

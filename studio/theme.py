@@ -1,4 +1,4 @@
-"""Labels and icons that take their colours from the palette, light or dark."""
+"""Labels and icons that take their colors from the palette, light or dark."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ def include_color(palette: QPalette) -> QColor:
 
 
 class Note(QLabel):
-    """A line of text in a colour of its own that wraps, and gives its room back when empty.
+    """A line of text in a color of its own that wraps, and gives its room back when empty.
 
     Args:
-        color_of: What colour to write in, for a palette.
+        color_of: What color to write in, for a palette.
         parent: The widget it stands in.
     """
 
@@ -60,7 +60,7 @@ class Note(QLabel):
         self.setVisible(bool(text))
 
     def paintEvent(self, event: QPaintEvent | None) -> None:  # noqa: N802
-        """Writes in the colour that fits the palette, or the host's style sheet, of now."""
+        """Writes in the color that fits the palette, or the host's style sheet, of now."""
         painter = QPainter(self)
         painter.setPen(self._color_of(self.palette()))
         flags = self.alignment() | Qt.TextFlag.TextWordWrap
@@ -119,7 +119,7 @@ def _draw_prompt(painter: QPainter, side: float, shape: str, include: bool, colo
 
 
 def ink_on(color: QColor) -> QColor:
-    """Black or white, whichever stands out on a colour."""
+    """Black or white, whichever stands out on a color."""
     return QColor("#101010") if color.lightness() > 140 else QColor("#ffffff")
 
 

@@ -67,7 +67,7 @@ def light_palette() -> QPalette:
 
 
 def dark_palette() -> QPalette:
-    """A dark palette, with colours of its own for what is disabled."""
+    """A dark palette, with colors of its own for what is disabled."""
     palette = QPalette(QColor("#3d3d3d"), QColor("#303030"))
     groups = QPalette.ColorGroup
     text = {"Text": "#dcdcdc", "WindowText": "#dcdcdc", "ButtonText": "#dcdcdc"}

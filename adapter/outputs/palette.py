@@ -1,4 +1,4 @@
-"""Colors of classes: the same name has the same color in every run."""
+"""Colors of classes; a name has the same color in every run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import colorsys
 import zlib
 from collections.abc import Iterable, Mapping
 
-from ..inputs.drawing import RgbColor
+from ..inputs.graphics import RgbColor
 
 _BASE: tuple[RgbColor, ...] = (
     (230, 25, 75),
@@ -26,13 +26,13 @@ _BASE: tuple[RgbColor, ...] = (
     (110, 130, 0),
     (190, 140, 255),
 )
-"""Far apart from each other, from black and from white."""
+"""Distinct from each other, from black and from white."""
 
 
-def class_colors(
+def get_class_colors(
     names: Iterable[str], given: Mapping[str, RgbColor] | None = None
 ) -> list[RgbColor]:
-    """Gives every class a color that follows from its name.
+    """Gives every class a color that depends on its name only.
 
     Only where two names of one run would share a color does the later one take the next
     free one.
@@ -48,13 +48,13 @@ def class_colors(
     taken = set(given.values())
     colors = []
     for name in names:
-        color = given.get(name) or _free_color(zlib.crc32(name.encode()), taken)
+        color = given.get(name) or _find_free_color(zlib.crc32(name.encode()), taken)
         taken.add(color)
         colors.append(color)
     return colors
 
 
-def _free_color(seed: int, taken: set[RgbColor]) -> RgbColor:
+def _find_free_color(seed: int, taken: set[RgbColor]) -> RgbColor:
     for offset in range(len(_BASE)):
         color = _BASE[(seed + offset) % len(_BASE)]
         if color not in taken:

@@ -1,8 +1,8 @@
-"""The parameters: their table, and their values as strings and as typed settings.
+"""The parameters' values, as Ikomia's strings and as typed settings.
 
 Ikomia carries every parameter as a string. ``get_values``, ``set_values``, the widget
-and the README's table all come from :data:`PARAMETERS`; a run reads the strings once
-into a :class:`Settings` value.
+and the README's table all come from :data:`PARAMETERS`; a run parses the strings once
+into a :class:`Settings`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ import difflib
 from collections.abc import Mapping
 from typing import Literal
 
-from ...engine import validation
 from ...engine.parsing import Concept
-from ...engine.validation import BoxXyxy, PointXy
+from ...engine.validation import BoxXyxy, PointXy, shorten
 from .spec import GROUPS, Parameter
 from .table import PARAMETERS, PROMPT_MODES
 
@@ -24,15 +23,15 @@ __all__ = [
     "PROMPT_MODES",
     "Parameter",
     "Settings",
-    "defaults",
-    "salvaged",
-    "updated",
+    "get_defaults",
+    "keep_valid",
+    "merge_values",
 ]
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """The parameters as typed values; one field for each, of the same name.
+    """The parameters as typed values, one field of the same name for each.
 
     Attributes:
         input_text: Concepts with their thresholds.
@@ -78,64 +77,68 @@ class Settings:
 
     @classmethod
     def parse(cls, values: Mapping[str, str]) -> Settings:
-        """Reads the parameters' strings.
+        """Parses and validates the parameters' strings.
 
         Args:
-            values: Strings by name; a missing one has its default.
+            values: Strings by name; a missing parameter has its default.
 
         Returns:
             The typed values.
 
         Raises:
-            ValueError: If a name is unknown or a value is wrong by itself.
+            ValueError: If a name is unknown or a value is invalid by itself.
         """
-        return cls(**{name: PARAMETERS[name].parse(v) for name, v in updated({}, values).items()})
+        texts = {**get_defaults(), **values}
+        return cls(**{name: _get_parameter(name).parse(text) for name, text in texts.items()})
 
 
-def defaults() -> dict[str, str]:
-    """The default of every parameter, as strings."""
+def get_defaults() -> dict[str, str]:
+    """Returns the default of every parameter, as strings."""
     return {name: parameter.default for name, parameter in PARAMETERS.items()}
 
 
-def updated(current: Mapping[str, str], changes: Mapping[str, str]) -> dict[str, str]:
-    """The values after a change; what was given is left as it is.
+def merge_values(current: Mapping[str, str], changes: Mapping[str, str]) -> dict[str, str]:
+    """Validates changed values and merges them into the current ones.
 
     Args:
-        current: Strings by name, taken to be good; a missing one has its default.
+        current: Strings by name, not validated again; a missing parameter has its default.
         changes: Strings by name.
 
     Returns:
-        A string for every parameter, in the table's order.
+        A new dict with a string for every parameter, in the table's order.
 
     Raises:
-        ValueError: If a name is unknown or a changed value is wrong by itself.
+        ValueError: If a name is unknown or a changed value is invalid by itself.
     """
     for name, text in changes.items():
-        _parameter(name).parse(text)
-    return {**defaults(), **current, **changes}
+        _get_parameter(name).parse(text)
+    return {**get_defaults(), **current, **changes}
 
 
-def salvaged(values: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
-    """What can be kept of a saved workflow's values, so that it opens all the same.
+def keep_valid(values: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """Keeps the valid values of a saved workflow, so that files of any version open.
 
     Args:
-        values: Strings by name, as an older or a broken file has them.
+        values: Strings by name; names and values may be invalid.
 
     Returns:
-        A string for every parameter, and one line for each value that was not kept.
+        A string for every parameter (the default where a value is invalid), and one warning
+        for each value that was left out.
     """
-    kept, lines = defaults(), []
+    kept, warnings = get_defaults(), []
     for name, text in values.items():
         try:
-            kept = updated(kept, {name: text})
+            _get_parameter(name).parse(text)
         except ValueError as error:
-            lines.append(f"{error}; left out")
-    return kept, lines
+            warnings.append(f"{error}; left out")
+        else:
+            kept[name] = text
+    return kept, warnings
 
 
-def _parameter(name: str) -> Parameter:
+def _get_parameter(name: str) -> Parameter:
     if name in PARAMETERS:
         return PARAMETERS[name]
     near = difflib.get_close_matches(str(name)[:100], PARAMETERS, n=2)
     hint = f", did you mean {' or '.join(near)}?" if near else ""
-    raise ValueError(f"{validation.shorten(name)}: unknown parameter{hint}")
+    raise ValueError(f"{shorten(name)}: unknown parameter{hint}")

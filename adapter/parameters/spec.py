@@ -1,4 +1,4 @@
-"""What a parameter is, and the kinds of them."""
+"""The declaration of a parameter, and constructors for its common kinds."""
 
 from __future__ import annotations
 
@@ -24,23 +24,24 @@ GROUPS: dict[Group, str] = {
 
 @dataclasses.dataclass(frozen=True)
 class Parameter:
-    """One parameter.
+    """Declares one parameter.
 
     Attributes:
         name: Its key in Ikomia.
-        default: Its value when nobody sets one.
-        label: What a form calls it.
-        help: What it means, in a sentence or two.
-        group: The section of a form it belongs to, a key of :data:`GROUPS`.
-        reader: Takes the name and the text, gives the typed value or raises ValueError.
-        kind: What edits it. An ``open_choice`` takes other values than its choices too.
-        placeholder: An example to show in an empty field.
-        choices: Values to offer.
-        choice_labels: What a form calls them; empty for the values themselves.
-        minimum: Smallest number.
-        maximum: Largest number.
-        step: What a spin box adds.
-        modes: The prompt modes, ``auto`` apart, in which it matters.
+        default: Its default value, as a string.
+        label: Its name in the widget.
+        help: One or two sentences for the tooltip and the README.
+        group: The widget's section it belongs to, a key of :data:`GROUPS`.
+        parser: Takes the name and the text, returns the typed value or raises ValueError.
+        kind: Selects the widget's editor. An ``open_choice`` also takes values that are not
+            among its choices.
+        placeholder: An example shown in an empty text field.
+        choices: The values offered.
+        choice_labels: Their names in the widget; empty to show the values themselves.
+        minimum: Smallest number allowed.
+        maximum: Largest number allowed.
+        step: Increment of the spin box.
+        modes: The prompt modes that use it, without ``auto``.
     """
 
     name: str
@@ -48,7 +49,7 @@ class Parameter:
     label: str
     help: str
     group: Group
-    reader: Callable[[str, str], Any]
+    parser: Callable[[str, str], Any]
     kind: Kind = "text"
     placeholder: str = ""
     choices: tuple[str, ...] = ()
@@ -59,7 +60,7 @@ class Parameter:
     modes: frozenset[str] = EVERY_MODE
 
     def parse(self, text: str) -> Any:
-        """Reads a value of this parameter.
+        """Parses and validates a value of this parameter.
 
         Args:
             text: The value as a string.
@@ -68,35 +69,35 @@ class Parameter:
             The typed value.
 
         Raises:
-            ValueError: In one line that begins with the parameter's name.
+            ValueError: If the value is invalid; one line that begins with the parameter's name.
         """
         if not isinstance(text, str):
             raise value_error(self.name, "a string", text)
-        return self.reader(self.name, text)
+        return self.parser(self.name, text)
 
     def is_used_in(self, mode: str) -> bool:
-        """Whether the parameter matters in a prompt mode; ``auto`` is object or concept."""
+        """Whether a prompt mode uses the parameter; ``auto`` is object or concept."""
         return bool(self.modes & ({"object", "concept"} if mode == "auto" else {mode}))
 
 
-def choice(name: str, choices: tuple[str, ...], **fields: Any) -> Parameter:
-    """A parameter with a few values to choose from."""
-    reader = functools.partial(parsing.choice, choices=choices)
-    return Parameter(name, reader=reader, kind="choice", choices=choices, **fields)
+def make_choice(name: str, choices: tuple[str, ...], **fields: Any) -> Parameter:
+    """Makes a parameter with a fixed list of values."""
+    parser = functools.partial(parsing.parse_choice, choices=choices)
+    return Parameter(name, parser=parser, kind="choice", choices=choices, **fields)
 
 
-def number(name: str, low: float, high: float, **fields: Any) -> Parameter:
-    """A parameter from ``low`` to ``high``, both included."""
-    reader = functools.partial(parsing.number, low=low, high=high)
-    return Parameter(name, reader=reader, kind="float", minimum=low, maximum=high, **fields)
+def make_number(name: str, low: float, high: float, **fields: Any) -> Parameter:
+    """Makes a number parameter in the range ``low`` to ``high``, both included."""
+    parser = functools.partial(parsing.parse_number, low=low, high=high)
+    return Parameter(name, parser=parser, kind="float", minimum=low, maximum=high, **fields)
 
 
-def integer(name: str, low: int, high: int, **fields: Any) -> Parameter:
-    """A parameter of whole numbers from ``low`` to ``high``, both included."""
-    reader = functools.partial(parsing.integer, low=low, high=high)
-    return Parameter(name, reader=reader, kind="int", minimum=low, maximum=high, **fields)
+def make_integer(name: str, low: int, high: int, **fields: Any) -> Parameter:
+    """Makes an integer parameter in the range ``low`` to ``high``, both included."""
+    parser = functools.partial(parsing.parse_integer, low=low, high=high)
+    return Parameter(name, parser=parser, kind="int", minimum=low, maximum=high, **fields)
 
 
-def switch(name: str, default: str, **fields: Any) -> Parameter:
-    """A parameter that is on or off."""
-    return Parameter(name, default, reader=parsing.boolean, kind="bool", **fields)
+def make_switch(name: str, default: str, **fields: Any) -> Parameter:
+    """Makes a True or False parameter."""
+    return Parameter(name, default, parser=parsing.parse_boolean, kind="bool", **fields)

@@ -1,12 +1,12 @@
 """The table of parameters: the one place where a parameter is declared.
 
-Import it from :mod:`parameters`, which adds what reads and changes their values.
+:mod:`settings` parses the values and merges changes.
 """
 
 from __future__ import annotations
 
 from ...engine import parsing, validation
-from .spec import Parameter, choice, integer, number, switch
+from .spec import Parameter, make_choice, make_integer, make_number, make_switch
 
 PROMPT_MODES = ("auto", "object", "concept", "everything")
 
@@ -21,11 +21,11 @@ _TABLE = (
             "For objects it is only their class name."
         ),
         group="prompt",
-        reader=parsing.concepts,
+        parser=parsing.parse_concepts,
         placeholder="person, red car",
         modes=frozenset(("object", "concept")),
     ),
-    choice(
+    make_choice(
         "prompt_mode",
         PROMPT_MODES,
         default="auto",
@@ -38,7 +38,7 @@ _TABLE = (
         ),
         group="prompt",
     ),
-    number(
+    make_number(
         "confidence_threshold",
         0,
         1,
@@ -58,7 +58,7 @@ _TABLE = (
             "Pixels of the image. A point refines the boxes that contain it."
         ),
         group="points",
-        reader=parsing.points,
+        parser=parsing.parse_points,
         placeholder="[[300, 250], [320, 400]]",
         modes=frozenset(("object",)),
     ),
@@ -68,7 +68,7 @@ _TABLE = (
         label="Point labels",
         help="1 foreground, 0 background, nested as the points are. Empty: all 1.",
         group="points",
-        reader=parsing.point_labels,
+        parser=parsing.parse_point_labels,
         placeholder="[1, 0]",
         modes=frozenset(("object",)),
     ),
@@ -81,7 +81,7 @@ _TABLE = (
             "each, or exemplars of a concept."
         ),
         group="points",
-        reader=parsing.boxes,
+        parser=parsing.parse_boxes,
         placeholder="[[100, 80, 420, 360]]",
         modes=frozenset(("object", "concept")),
     ),
@@ -91,11 +91,11 @@ _TABLE = (
         label="Box labels",
         help='For boxes as exemplars: 1 "like this", 0 "not like this". Empty: all 1.',
         group="points",
-        reader=parsing.box_labels,
+        parser=parsing.parse_box_labels,
         placeholder="[1, 0]",
         modes=frozenset(("concept",)),
     ),
-    switch(
+    make_switch(
         "refine",
         "False",
         label="Refine the last mask",
@@ -106,7 +106,7 @@ _TABLE = (
         group="points",
         modes=frozenset(("object",)),
     ),
-    integer(
+    make_integer(
         "points_per_side",
         1,
         validation.MAX_POINTS_PER_SIDE,
@@ -119,7 +119,7 @@ _TABLE = (
         group="points",
         modes=frozenset(("everything",)),
     ),
-    switch(
+    make_switch(
         "multimask_output",
         "False",
         label="Three candidates",
@@ -130,7 +130,7 @@ _TABLE = (
         group="output",
         modes=frozenset(("object",)),
     ),
-    choice(
+    make_choice(
         "overlap",
         ("keep", "best"),
         default="keep",
@@ -143,7 +143,7 @@ _TABLE = (
         group="output",
         modes=frozenset(("concept",)),
     ),
-    integer(
+    make_integer(
         "min_area",
         0,
         validation.MAX_AREA_PX,
@@ -162,12 +162,12 @@ _TABLE = (
             "overlapping tiles, for many small things. auto: chosen from the image's size."
         ),
         group="output",
-        reader=parsing.tiles,
+        parser=parsing.parse_tiles,
         kind="open_choice",
         choices=("off", "auto", "2", "3", "4"),
         modes=frozenset(("concept",)),
     ),
-    choice(
+    make_choice(
         "segmentation_format",
         ("rle", "polygon", "none"),
         default="rle",
@@ -176,7 +176,7 @@ _TABLE = (
         help="How output 3 writes masks: compressed RLE, polygons, or not at all.",
         group="output",
     ),
-    choice(
+    make_choice(
         "model_name",
         ("sam3", "tiny_shapes"),
         default="sam3",
@@ -184,7 +184,7 @@ _TABLE = (
         choice_labels=("SAM 3", "Tiny shapes"),
         help=(
             "sam3: Meta's weights (access must be granted). tiny_shapes: bundled, same "
-            "architecture, knows flat coloured shapes only."
+            "architecture, knows flat colored shapes only."
         ),
         group="model",
     ),
@@ -194,11 +194,11 @@ _TABLE = (
         label="Weight file",
         help="A local checkpoint, .pt or .safetensors; wins over the download.",
         group="model",
-        reader=parsing.path,
+        parser=parsing.parse_path,
         kind="file",
         placeholder="~/weights/sam3.pt",
     ),
-    integer(
+    make_integer(
         "input_size_percent",
         1,
         100,
@@ -210,7 +210,7 @@ _TABLE = (
         ),
         group="model",
     ),
-    choice(
+    make_choice(
         "precision",
         ("auto", "float32", "bfloat16"),
         default="auto",
@@ -219,7 +219,7 @@ _TABLE = (
         help="auto: bfloat16 where the hardware has it natively, else float32.",
         group="model",
     ),
-    switch(
+    make_switch(
         "cuda",
         "True",
         label="Use CUDA",

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infer_segment_anything_3.adapter.inputs.drawing import NOTHING_DRAWN, Detection, Drawing
+from infer_segment_anything_3.adapter.inputs.graphics import NOTHING_DRAWN, Detection, Drawing
 from infer_segment_anything_3.adapter.parameters.settings import PARAMETERS, Settings
-from infer_segment_anything_3.adapter.prompt_builder import build_prompt, mode_of
+from infer_segment_anything_3.adapter.prompt_builder import build_prompt, resolve_mode
 from infer_segment_anything_3.engine import (
     ConceptPrompt,
     EverythingPrompt,
@@ -196,7 +196,7 @@ def test_everything():
     ],
 )
 def test_mode(drawing, values, mode):
-    assert mode_of(Settings.parse(values), drawing) == mode
+    assert resolve_mode(Settings.parse(values), drawing) == mode
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ def outcome(read, text):
     ],
 )
 def test_points(text, expected):
-    assert outcome(parsing.points, text) == expected
+    assert outcome(parsing.parse_points, text) == expected
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_points(text, expected):
     ],
 )
 def test_point_labels(text, expected):
-    assert outcome(parsing.point_labels, text) == expected
+    assert outcome(parsing.parse_point_labels, text) == expected
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_point_labels(text, expected):
     ],
 )
 def test_boxes(text, expected):
-    assert outcome(parsing.boxes, text) == expected
+    assert outcome(parsing.parse_boxes, text) == expected
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_boxes(text, expected):
     [("", ()), ("1", (1,)), ("[1, 0]", (1, 0)), ("[[1], [0]]", REFUSED), ("x", REFUSED)],
 )
 def test_box_labels(text, expected):
-    assert outcome(parsing.box_labels, text) == expected
+    assert outcome(parsing.parse_box_labels, text) == expected
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_box_labels(text, expected):
     ],
 )
 def test_concepts(text, expected):
-    assert outcome(parsing.concepts, text) == expected
+    assert outcome(parsing.parse_concepts, text) == expected
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_concepts(text, expected):
     ],
 )
 def test_boolean(text, expected):
-    assert outcome(parsing.boolean, text) is expected
+    assert outcome(parsing.parse_boolean, text) is expected
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ def test_boolean(text, expected):
     ],
 )
 def test_number(text, expected):
-    read = outcome(lambda name, value: parsing.number(name, value, 0, 1), text)
+    read = outcome(lambda name, value: parsing.parse_number(name, value, 0, 1), text)
     assert read is REFUSED if expected is REFUSED else read == pytest.approx(expected)
 
 
@@ -225,14 +225,14 @@ def test_number(text, expected):
     [("1", 1), ("100", 100), ("50.0", 50), ("0", REFUSED), ("101", REFUSED), ("33.3", REFUSED)],
 )
 def test_integer(text, expected):
-    assert outcome(lambda name, value: parsing.integer(name, value, 1, 100), text) == expected
+    assert outcome(lambda name, value: parsing.parse_integer(name, value, 1, 100), text) == expected
 
 
 @pytest.mark.parametrize(
     ("text", "expected"), [("auto", "auto"), (" Auto ", "auto"), ("", REFUSED), ("x", REFUSED)]
 )
 def test_choice(text, expected):
-    assert outcome(lambda n, v: parsing.choice(n, v, ("auto", "float32")), text) == expected
+    assert outcome(lambda n, v: parsing.parse_choice(n, v, ("auto", "float32")), text) == expected
 
 
 @pytest.mark.parametrize(
@@ -240,7 +240,7 @@ def test_choice(text, expected):
     [("off", 1), ("Auto", 0), ("1", 1), ("4", 4), ("0", REFUSED), ("17", REFUSED), ("", REFUSED)],
 )
 def test_tiles(text, expected):
-    assert outcome(parsing.tiles, text) == expected
+    assert outcome(parsing.parse_tiles, text) == expected
 
 
 @pytest.mark.parametrize(
@@ -256,7 +256,7 @@ def test_tiles(text, expected):
     ],
 )
 def test_path(text, expected):
-    assert outcome(parsing.path, text) == expected
+    assert outcome(parsing.parse_path, text) == expected
 
 
 @pytest.mark.parametrize(
@@ -273,7 +273,14 @@ def test_path(text, expected):
     ],
 )
 @pytest.mark.parametrize(
-    "read", [parsing.points, parsing.point_labels, parsing.boxes, parsing.concepts, parsing.path]
+    "read",
+    [
+        parsing.parse_points,
+        parsing.parse_point_labels,
+        parsing.parse_boxes,
+        parsing.parse_concepts,
+        parsing.parse_path,
+    ],
 )
 def test_hostile_text_does_not_hang(read, text):
     started = time.process_time()
@@ -283,7 +290,7 @@ def test_hostile_text_does_not_hang(read, text):
 
 def test_errors_show_what_came_on_one_short_line():
     with pytest.raises(ValueError) as caught:
-        parsing.points("input_point", "[1,\r\n\x1b[2J" + "x" * 5_000)
+        parsing.parse_points("input_point", "[1,\r\n\x1b[2J" + "x" * 5_000)
     message = str(caught.value)
     assert message.startswith("input_point: expected [x, y], [[x, y], ...]")
     assert "\\x1b" in message

@@ -215,10 +215,10 @@ def test_refining_starts_from_the_last_mask(make_algo, shown):
     algo.set_parameters({"input_point": str([first, second]), "input_point_label": "[1, 0]"})
     wf.run_on(array=shown.image)
     refined = objects(algo)[0].mask.copy()
-    [prompted] = algo._answer.prompt.objects
+    [prompted] = algo._last_run.reading.prompt.objects
     assert prompted.mask_input is not None
     wf.run_on(array=shown.image)
     assert (objects(algo)[0].mask == refined).all(), "asked again, the answer is the same"
     wf.run_on(array=shown.image[::-1].copy())
-    [prompted] = algo._answer.prompt.objects
+    [prompted] = algo._last_run.reading.prompt.objects
     assert prompted.mask_input is None, "another image starts afresh"

@@ -49,8 +49,8 @@ class TestCalls:
         drawn: Scene = scene(3, side_range_px=(400, 500), count_range=(6, 6))
         cv2.imwrite(str(tmp_path / "image.jpg"), drawn.image[..., ::-1])
         monkeypatch.chdir(tmp_path)
-        small = {**process.defaults(), "model_name": "tiny_shapes"}
-        monkeypatch.setattr(process, "defaults", lambda: dict(small))
+        small = {**process.get_defaults(), "model_name": "tiny_shapes"}
+        monkeypatch.setattr(process, "get_defaults", lambda: dict(small))
         displayed: list[Any] = []
         monkeypatch.setattr(displayIO, "display", displayed.append)
         return displayed

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from infer_segment_anything_3.adapter.parameters.settings import defaults
+from infer_segment_anything_3.adapter.parameters.settings import get_defaults
 
-BASE = {**defaults(), "model_name": "tiny_shapes", "precision": "float32", "cuda": "False"}
+BASE = {**get_defaults(), "model_name": "tiny_shapes", "precision": "float32", "cuda": "False"}
 """A value for every parameter, without a prompt."""
 
 IMAGE, CLASS_MAP, INSTANCES, DATA = range(4)

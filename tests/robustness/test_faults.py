@@ -32,8 +32,8 @@ EVERY_RUN = [
     ("model.backbone", "forward_image"),
     ("task", "emit_step_progress"),
     ("engine.postprocess.masks._upscaled_chunks", ""),
-    ("adapter.outputs.ikomia.class_map_of", ""),
-    ("adapter.outputs.ikomia._overlay", ""),
+    ("adapter.outputs.ikomia.make_class_map", ""),
+    ("adapter.outputs.ikomia.make_studio_overlay", ""),
     ("ikomia.CImageIO", "set_image"),
     ("ikomia.CImageIO", "set_overlay_mask"),
     ("ikomia.CSemanticSegmentationIO", "set_class_names"),
@@ -41,9 +41,9 @@ EVERY_RUN = [
     ("ikomia.CSemanticSegmentationIO", "set_mask"),
     ("ikomia.CInstanceSegmentationIO", "init"),
     ("ikomia.CInstanceSegmentationIO", "add_object"),
-    ("adapter.outputs.ikomia.RunData", "hold"),
-    ("adapter.outputs.ikomia._save_data_only", ""),
-    ("task", "_note_drawn"),
+    ("adapter.outputs.ikomia.CocoDataIO", "set_run"),
+    ("adapter.outputs.ikomia._disable_auto_save_except_data", ""),
+    ("task", "_update_note"),
     ("task", "end_task_run"),
 ]
 STEPS = [

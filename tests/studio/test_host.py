@@ -9,7 +9,7 @@ from PyQt6.QtCore import Qt
 from PyQt6.QtTest import QTest
 from PyQt6.QtWidgets import QPushButton
 
-from infer_segment_anything_3.adapter.parameters.settings import PARAMETERS, defaults
+from infer_segment_anything_3.adapter.parameters.settings import PARAMETERS, get_defaults
 
 
 class Studio:
@@ -170,11 +170,11 @@ def test_without_parameters_it_offers_the_defaults_and_starts_a_task(open_studio
     from infer_segment_anything_3.infer_segment_anything_3 import IkomiaPlugin
 
     studio = open_studio(None)
-    assert studio.panel.values() == defaults()
+    assert studio.panel.values() == get_defaults()
     studio.fill_in(input_text="circle")
     studio.click_apply()
     task = IkomiaPlugin().get_process_factory().create(studio.applied[0])
-    assert task.get_parameters() == defaults() | {"input_text": "circle"}
+    assert task.get_parameters() == get_defaults() | {"input_text": "circle"}
 
 
 def test_it_follows_the_task_without_losing_edits_under_way(make_algo, open_studio):

@@ -10,7 +10,7 @@ from infer_segment_anything_3.tools.widget_pictures import OCCASIONS, PALETTES, 
 
 
 def contrast(one, other):
-    """WCAG 2's ratio of two colours, 1 to 21."""
+    """WCAG 2's ratio of two colors, 1 to 21."""
     luminances = []
     for color in (one, other):
         linear = [
@@ -48,7 +48,7 @@ def test_a_picture_shows_the_whole_form(new_widget, qt, tmp_path, occasion, pale
 
 
 @pytest.mark.parametrize("palette", PALETTES)
-def test_every_colour_of_text_can_be_read(new_widget, qt, settle, palette):
+def test_every_color_of_text_can_be_read(new_widget, qt, settle, palette):
     from infer_segment_anything_3.studio.theme import error_color, include_color, quiet_color
 
     panel = new_widget().panel

@@ -9,8 +9,12 @@ from ikomia import core, dataprocess
 from ikomia.core.task import TaskParam
 from ikomia.dataprocess.workflow import Workflow
 
-from infer_segment_anything_3.adapter.inputs.drawing import NOTHING_DRAWN, Detection, Drawing
-from infer_segment_anything_3.adapter.inputs.graphics import read_drawing
+from infer_segment_anything_3.adapter.inputs.graphics import (
+    NOTHING_DRAWN,
+    Detection,
+    Drawing,
+    read_drawing,
+)
 
 
 def point(x, y, category="Default"):

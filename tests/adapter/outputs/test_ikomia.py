@@ -12,10 +12,14 @@ pytest.importorskip("ikomia")
 from ikomia import dataprocess
 from pycocotools import mask as mask_api
 
+from infer_segment_anything_3.adapter.outputs import coco_data
 from infer_segment_anything_3.adapter.outputs import ikomia as outputs
-from infer_segment_anything_3.adapter.outputs.ikomia import Answer
-from infer_segment_anything_3.adapter.outputs.palette import class_colors
-from infer_segment_anything_3.engine.prompts import ConceptPrompt
+from infer_segment_anything_3.adapter.outputs.overlay import draw_overlay
+from infer_segment_anything_3.adapter.outputs.palette import get_class_colors
+from infer_segment_anything_3.adapter.parameters.settings import Settings
+from infer_segment_anything_3.adapter.prompt_builder import PromptReading
+from infer_segment_anything_3.adapter.session import RunOutput
+from infer_segment_anything_3.engine.prompts import ConceptPrompt, ObjectPrompt
 from infer_segment_anything_3.engine.results import Instance, Mask, Result
 
 HW = (60, 90)
@@ -43,15 +47,19 @@ def image():
 @pytest.fixture
 def task(image):
     task = dataprocess.C2dImageTask("sam")
-    outputs.declare(task)
+    outputs.add_outputs(task)
     task.get_input(0).set_image(image)
     return task
 
 
+def make_run(image, found, prompt=None, source=""):
+    return RunOutput(image, Settings.parse({}), PromptReading(prompt, "concept"), found, source)
+
+
 def fill(task, image, found, **fields):
-    outputs.clear(task)
+    outputs.clear_outputs(task)
     task.begin_task_run()
-    outputs.fill(task, Answer(image, found, **fields))
+    outputs.fill_outputs(task, make_run(image, found, **fields))
     task.end_task_run()
     return [task.get_output(index) for index in range(task.get_output_count())]
 
@@ -78,7 +86,7 @@ def test_the_class_map_counts_classes_from_one(task, image):
     assert (semantic.get_mask() == expected).all()
     assert (instances.get_merge_mask() == expected).all()
     assert semantic.get_class_names() == ["background", "circle", "star"]
-    assert semantic.get_colors()[1:] == [list(c) for c in class_colors(["circle", "star"])]
+    assert semantic.get_colors()[1:] == [list(c) for c in get_class_colors(["circle", "star"])]
 
 
 @pytest.mark.parametrize(("scores", "on_top"), [((0.9, 0.6), 1), ((0.6, 0.9), 2), ((0.7, 0.7), 1)])
@@ -109,15 +117,15 @@ def test_the_run_as_plain_data_agrees_with_the_other_outputs(task, image):
 
 def test_plain_data_is_made_when_it_is_read(task, image, monkeypatch):
     made = []
-    to_coco = outputs.to_coco
-    monkeypatch.setattr(outputs, "to_coco", lambda *a: made.append(a) or to_coco(*a))
+    to_coco = coco_data.to_coco
+    monkeypatch.setattr(coco_data, "to_coco", lambda *a: made.append(a) or to_coco(*a))
     data = fill(task, image, TWO)[3]
     assert data.is_data_available()
     assert made == []
     assert data.data is data.data
     assert len(data.data["annotations"]) == 2
     assert len(made) == 1
-    outputs.clear(task)
+    outputs.clear_outputs(task)
     assert not data.is_data_available()
     assert data.data == {}
 
@@ -128,7 +136,7 @@ def test_plain_data_that_cannot_be_made_is_made_when_read_again(task, image, mon
 
     data = fill(task, image, TWO)[3]
     with monkeypatch.context() as patched, pytest.raises(MemoryError):
-        patched.setattr(outputs, "to_coco", full)
+        patched.setattr(coco_data, "to_coco", full)
         data.to_json()
     assert len(data.data["annotations"]) == 2
 
@@ -170,7 +178,7 @@ def test_candidates_come_and_go_with_multimask(task, image):
         instance(block(2, 2, 6, 6), score=0.25),
     )
     found = result(instance(block(5, 6, 20, 10), alternatives=candidates))
-    made = fill(task, image, found, multimask=True)
+    made = fill(task, image, found, prompt=ObjectPrompt(multimask=True))
     assert len(made) == 6
     assert [o.get_object(0).confidence for o in (made[2], made[4], made[5])] == [0.9, 0.5, 0.25]
     assert made[5].get_object(0).box == [2, 2, 6, 6]
@@ -180,20 +188,20 @@ def test_candidates_come_and_go_with_multimask(task, image):
 
 def test_only_the_data_is_saved_by_itself(task, image):
     task.set_auto_save(True)
-    made = fill(task, image, TWO, multimask=True)
+    made = fill(task, image, TWO, prompt=ObjectPrompt(multimask=True))
     assert [output.auto_save for output in made] == [False, False, False, True, False, False]
 
 
 def test_an_overlay_for_studio_is_transparent_where_nothing_is(task, image):
     overlay = fill(task, image, TWO)[0].get_overlay_mask()
-    colors = class_colors(["circle", "star"])
+    colors = get_class_colors(["circle", "star"])
     assert overlay[0, 0].tolist() == [0, 0, 0, 0]
     assert overlay[8, 10].tolist() == [*colors[0], 255]
     assert overlay[30, 42].tolist() == [*colors[1], 255]
 
 
 def test_drawing_leaves_the_background_and_the_image_alone(image):
-    drawn = outputs.draw(Answer(image, TWO))
+    drawn = draw_overlay(make_run(image, TWO))
     assert (image == 100).all()
     outside = ~(block(4, 5, 22, 12) | block(39, 19, 10, 32))
     assert (drawn[outside] == 100).all()
@@ -202,10 +210,10 @@ def test_drawing_leaves_the_background_and_the_image_alone(image):
 
 def test_a_class_keeps_its_color():
     names = [f"thing {index}" for index in range(100)]
-    colors = class_colors(names)
+    colors = get_class_colors(names)
     assert len(set(colors)) == 100
     assert (0, 0, 0) not in colors
-    assert all(class_colors([name]) == class_colors([name]) for name in names[:10])
-    first = class_colors(["red car", "dog"])
-    assert class_colors(["dog", "red car"]) == first[::-1]
-    assert class_colors(["dog", "cat"], {"cat": (1, 2, 3)})[1] == (1, 2, 3)
+    assert all(get_class_colors([name]) == get_class_colors([name]) for name in names[:10])
+    first = get_class_colors(["red car", "dog"])
+    assert get_class_colors(["dog", "red car"]) == first[::-1]
+    assert get_class_colors(["dog", "cat"], {"cat": (1, 2, 3)})[1] == (1, 2, 3)

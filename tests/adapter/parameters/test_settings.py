@@ -14,9 +14,9 @@ from infer_segment_anything_3.adapter.parameters.settings import (
     PARAMETERS,
     PROMPT_MODES,
     Settings,
-    defaults,
-    salvaged,
-    updated,
+    get_defaults,
+    keep_valid,
+    merge_values,
 )
 from infer_segment_anything_3.engine.checkpoints.zoo import MODELS
 
@@ -127,7 +127,7 @@ def test_defaults_are_those_of_the_contract(checkout):
     rows = (checkout / "docs" / "contract.md").read_text().splitlines()
     cells = [[cell.strip(" `") for cell in row.split("|")] for row in rows if row.startswith("| `")]
     promised = {cell[1]: cell[2].strip('"') for cell in cells}
-    assert promised == defaults()
+    assert promised == get_defaults()
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_parse():
 
 def test_a_workflow_of_version_1_parses():
     saved = {**VERSION_1, "input_point": "[[1, 2]]", "input_point_label": "[1]", "cuda": "False"}
-    assert salvaged(saved) == ({**defaults(), **saved}, [])
+    assert keep_valid(saved) == ({**get_defaults(), **saved}, [])
 
 
 @pytest.mark.parametrize(
@@ -174,24 +174,24 @@ def test_a_workflow_of_version_1_parses():
     ],
 )
 def test_a_refused_change_changes_nothing(changes, message):
-    current = {**defaults(), "input_text": "person"}
+    current = {**get_defaults(), "input_text": "person"}
     before = dict(current)
     with pytest.raises(ValueError, match=f"^{message}"):
-        updated(current, changes)
+        merge_values(current, changes)
     assert current == before
 
 
 def test_a_change_keeps_the_rest():
     current = {"input_text": "person"}
-    after = updated(current, {"overlap": "best"})
-    assert after == {**defaults(), "input_text": "person", "overlap": "best"}
+    after = merge_values(current, {"overlap": "best"})
+    assert after == {**get_defaults(), "input_text": "person", "overlap": "best"}
     assert list(after) == list(PARAMETERS)
     assert current == {"input_text": "person"}
 
 
-def test_salvaged_keeps_what_is_good():
-    kept, lines = salvaged({"input_text": "car", "input_size_percent": "500", "update": "1"})
-    assert kept == {**defaults(), "input_text": "car"}
+def test_keep_valid():
+    kept, lines = keep_valid({"input_text": "car", "input_size_percent": "500", "update": "1"})
+    assert kept == {**get_defaults(), "input_text": "car"}
     assert [line.split(":")[0] for line in lines] == ["input_size_percent", "'update'"]
 
 
