@@ -11,8 +11,8 @@ UV_LOCK = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 \
 PLUGINS := $(HOME)/Ikomia/Plugins/Python
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-slow test-gpu test-network lint check format install package bench \
-	heldout readme pictures train audit lock clean
+.PHONY: help venv demo serve test test-slow test-gpu test-network lint check format install package \
+	bench heldout readme pictures train audit lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -23,6 +23,10 @@ venv: ## the virtual environment every other target uses
 demo: venv ## segment a picture: IMAGE=photo.jpg TEXT="red car" MODEL=sam3
 	@$(PY) -m $(PACKAGE).examples.demo $(if $(IMAGE),--image "$(IMAGE)") \
 		$(if $(TEXT),--text "$(TEXT)") $(if $(MODEL),--model "$(MODEL)") $(ARGS)
+
+serve: venv ## the HTTP server: MODEL=tiny_shapes PORT=9090 HOST=127.0.0.1
+	@$(if $(MODEL),MODEL="$(MODEL)") $(if $(PORT),PORT="$(PORT)") $(if $(HOST),HOST="$(HOST)") \
+		$(PY) -m $(PACKAGE).serving
 
 test: venv ## every test that takes seconds: ARGS="-k name"
 	$(PY) -m pytest $(ARGS)

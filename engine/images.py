@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import IO, Any
 
 import numpy as np
@@ -22,12 +23,17 @@ _ARRAY_MODES = ("1", "L", "I", "F", "RGB", "RGBA")
 """Pillow's modes whose arrays :func:`to_rgb_uint8` reads as they are; also ``I;16``."""
 
 
-def decode_image(file: IO[bytes] | str, max_pixels: int = MAX_FILE_PIXELS) -> npt.NDArray[np.uint8]:
+def decode_image(
+    file: IO[bytes] | str,
+    max_pixels: int = MAX_FILE_PIXELS,
+    formats: Sequence[str] | None = None,
+) -> npt.NDArray[np.uint8]:
     """Decodes an image file, turned as its EXIF orientation says.
 
     Args:
         file: The file's path, or an open binary file that can seek.
         max_pixels: A larger image is refused before its pixels are decoded.
+        formats: Names of Pillow's formats; other files are refused. All of them by default.
 
     Returns:
         (H, W, 3) uint8, RGB. Alpha is dropped; see :func:`to_rgb_uint8`.
@@ -38,8 +44,11 @@ def decode_image(file: IO[bytes] | str, max_pixels: int = MAX_FILE_PIXELS) -> np
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
+    if formats is not None:
+        Image.init()
+        formats = [name for name in formats if name in Image.OPEN]
     try:
-        with Image.open(file) as image:
+        with Image.open(file, formats=formats) as image:
             width, height = image.size
             if width * height > max_pixels:
                 raise value_error(

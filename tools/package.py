@@ -53,6 +53,8 @@ KEPT_BACK = frozenset(
         "docs",
         "examples",
         "pyproject.toml",
+        "requirements-serve.txt",
+        "serving",
         "tests",
         "tools",
     }

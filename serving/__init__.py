@@ -1,0 +1,5 @@
+"""SAM 3 over HTTP, for the clients of Label Studio and of Roboflow, and a page to click on.
+
+Stands on ``engine/`` alone: neither Ikomia nor Qt is needed. What it needs beside the
+engine is in ``requirements-serve.txt``.
+"""

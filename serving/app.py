@@ -1,0 +1,49 @@
+"""The FastAPI app: routes of every protocol around one model."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+
+from fastapi import FastAPI
+
+from .errors import install_error_handlers
+from .info import router as info_router
+from .middleware import AccessLog, RequestGate
+from .model import ServedModel
+from .roboflow.routes import router as roboflow_router
+from .service import SegmentationService
+from .settings import Settings
+
+
+def create_app(served: ServedModel, settings: Settings) -> FastAPI:
+    """Puts the routes together.
+
+    Args:
+        served: A loaded model: the port opens when it is ready.
+        settings: The settings.
+
+    Returns:
+        The app, whose threads end with its lifespan.
+    """
+    service = SegmentationService(served.engine, settings)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        service.close()
+
+    # The interactive pages of FastAPI load their scripts from a CDN: left out.
+    app = FastAPI(title="SAM 3", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.state.served, app.state.service, app.state.settings = served, service, settings
+    install_error_handlers(app)
+    app.include_router(info_router)
+    app.include_router(roboflow_router)
+    # The last one added is the first one passed.
+    app.add_middleware(
+        RequestGate,
+        allowed_hosts=settings.allowed_hosts,
+        max_body_bytes=settings.max_body_bytes,
+    )
+    app.add_middleware(AccessLog)
+    return app

@@ -1,0 +1,97 @@
+"""Image files of strangers as RGB arrays: bounded before they are decoded."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import dataclasses
+import hashlib
+import io
+import re
+import struct
+
+import numpy as np
+import numpy.typing as npt
+
+from ..engine import images
+from ..engine.validation import shorten
+from .errors import ApiError
+
+RgbImage = npt.NDArray[np.uint8]
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "MPO", "AVIF", "PPM")
+"""Formats that are read. Pillow knows more, some of which start other programs."""
+
+_DATA_URI = re.compile(r"data:[\w.+/;=-]{0,100};base64,", re.IGNORECASE)
+
+
+@dataclasses.dataclass(frozen=True)
+class DecodedImage:
+    """An image and what tells it from others.
+
+    Attributes:
+        rgb: (H, W, 3) uint8.
+        digest: Of the file's bytes.
+    """
+
+    rgb: RgbImage
+    digest: bytes
+
+    @property
+    def hw(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.rgb.shape[0], self.rgb.shape[1]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its pixels."""
+        return self.rgb.nbytes
+
+
+def decode_base64(text: str, field: str) -> bytes:
+    """Bytes of a base64 text, with or without ``data:image/…;base64,`` before it.
+
+    Args:
+        text: The text; white space in it is ignored.
+        field: What the user calls it.
+
+    Returns:
+        The bytes.
+
+    Raises:
+        ApiError: 400 if it is no base64.
+    """
+    prefix = _DATA_URI.match(text)
+    encoded = text[prefix.end() :] if prefix else text
+    try:
+        return base64.b64decode("".join(encoded.split()), validate=True)
+    except (binascii.Error, ValueError):
+        raise ApiError(
+            400, f"{field}: expected an image file in base64, got {shorten(text)}"
+        ) from None
+
+
+def decode_image(data: bytes, max_pixels: int, field: str) -> DecodedImage:
+    """Decodes an image file, turned as its EXIF orientation says, without alpha.
+
+    Args:
+        data: The file.
+        max_pixels: Images of more pixels are refused before they are decoded.
+        field: What the user calls it.
+
+    Returns:
+        The image; the first frame of an animation.
+
+    Raises:
+        ApiError: 400 if it is no image file, a damaged one, or too large.
+    """
+    try:
+        rgb = images.decode_image(io.BytesIO(data), max_pixels, FORMATS)
+    except ValueError as error:
+        message = str(error).removeprefix("image: ")
+        raise ApiError(400, f"{field}: {message}") from None
+    except (LookupError, TypeError, ArithmeticError, struct.error) as error:
+        # Pillow's readers raise these, too, for damaged files.
+        raise ApiError(400, f"{field}: cannot be decoded ({type(error).__name__})") from None
+    rgb.setflags(write=False)
+    return DecodedImage(rgb, hashlib.blake2b(data, digest_size=16).digest())

@@ -1,0 +1,85 @@
+"""What the server is and whether it is well."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from fastapi import APIRouter, Request
+
+from ..engine.checkpoints.loader import supports_objects
+from .errors import ApiError
+from .model import ServedModel
+from .service import SegmentationService
+
+router = APIRouter(tags=["Server"])
+
+SERVER_NAME = "infer_segment_anything_3"
+SERVER_VERSION = "2.0.0"
+_uuid = str(uuid.uuid4())
+
+
+@router.get("/health")
+@router.get("/healthz", include_in_schema=False)
+async def check_health(request: Request) -> dict[str, str]:
+    """Says that the server is up: it is not before the model is loaded."""
+    served: ServedModel = request.app.state.served
+    return {"status": "UP", "model_class": served.name, "model_version": served.version}
+
+
+@router.get("/readiness")
+async def check_readiness(request: Request) -> dict[str, Any]:
+    """Says whether the model's queue has a free place: 503 if it has none."""
+    service: SegmentationService = request.app.state.service
+    worker = service.worker
+    if worker.places_taken >= worker.max_places:
+        raise ApiError(503, "The queue before the model is full.", {"Retry-After": "2"})
+    return {"status": "ready", "waiting": worker.places_taken, "places": worker.max_places}
+
+
+@router.get("/info")
+async def describe_server(request: Request) -> dict[str, Any]:
+    """Says which model answers; ``fallback`` if it stands in for another."""
+    served: ServedModel = request.app.state.served
+    engine = served.engine
+    return {
+        "name": SERVER_NAME,
+        "version": SERVER_VERSION,
+        "uuid": _uuid,
+        "model": served.name,
+        "model_version": served.version,
+        "device": str(engine.device),
+        "precision": engine.precision,
+        "input_size_px": engine.image_size,
+        "supports_objects": supports_objects(engine.model),
+        "fallback": bool(served.fallback_reason),
+        "fallback_reason": served.fallback_reason,
+        "needs_api_key": bool(request.app.state.settings.api_key),
+    }
+
+
+@router.get("/model/registry")
+async def list_models(request: Request) -> dict[str, Any]:
+    """Lists the one model, in the terms of Roboflow's clients."""
+    served: ServedModel = request.app.state.served
+    side = served.engine.image_size
+    model = {
+        "model_id": "sam3/sam3_final" if served.name == "sam3" else f"sam3/{served.name}",
+        "task_type": "unsupervised-segmentation",
+        "batch_size": 1,
+        "input_height": side,
+        "input_width": side,
+    }
+    return {"models": [model]}
+
+
+@router.post("/workflows/{path:path}", include_in_schema=False)
+@router.post("/infer/workflows/{path:path}", include_in_schema=False)
+@router.post("/{workspace}/workflows/{path:path}", include_in_schema=False)
+async def refuse_workflows(path: str, workspace: str = "") -> None:
+    """Refuses workflows, which are Roboflow's own."""
+    raise ApiError(
+        501,
+        "Workflows are not served here. For what the SAM 3 blocks do, call "
+        "/sam3/concept_segment or /sam3/visual_segment",
+    )

@@ -1,0 +1,67 @@
+"""Instances as the JSON that Roboflow's clients read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from ...engine import ConceptPrompt, Instance
+from ...engine.export.polygons import mask_to_polygons
+from ...engine.export.rle import mask_to_rle
+from .schemas import MaskFormat
+
+
+def encode_visual_response(
+    instances: Sequence[Instance], mask_format: MaskFormat, seconds: float
+) -> bytes:
+    """The answer of ``/sam3/visual_segment``, see :class:`.schemas.VisualResponse`."""
+    predictions = [_prediction(instance, mask_format) for instance in instances]
+    return _to_json({"predictions": predictions, "time": seconds})
+
+
+def encode_concept_response(
+    prompts: Sequence[ConceptPrompt],
+    found: Sequence[Sequence[Instance]],
+    mask_format: MaskFormat,
+    seconds: float,
+) -> bytes:
+    """The answer of ``/sam3/concept_segment``, see :class:`.schemas.ConceptResponse`.
+
+    Args:
+        prompts: One concept each.
+        found: Instances of each.
+        mask_format: How masks are written.
+        seconds: How long it took.
+
+    Returns:
+        JSON in UTF-8.
+    """
+    results = [
+        {
+            "prompt_index": index,
+            "echo": {
+                "prompt_index": index,
+                "type": "visual" if prompt.exemplars_xyxy else "text",
+                "text": prompt.texts[0] if prompt.texts else None,
+                "num_boxes": len(prompt.exemplars_xyxy),
+            },
+            "predictions": [_prediction(instance, mask_format) for instance in instances],
+        }
+        for index, (prompt, instances) in enumerate(zip(prompts, found, strict=True))
+    ]
+    return _to_json({"prompt_results": results, "time": seconds})
+
+
+def _prediction(instance: Instance, mask_format: MaskFormat) -> dict[str, Any]:
+    if mask_format == "rle":
+        return {"masks": mask_to_rle(instance.mask), "confidence": instance.score, "format": "rle"}
+    rings = [
+        [list(point) for point in zip(flat[::2], flat[1::2], strict=True)]
+        for flat in mask_to_polygons(instance.mask)
+    ]
+    return {"masks": rings, "confidence": instance.score, "format": "polygon"}
+
+
+def _to_json(data: dict[str, Any]) -> bytes:
+    return json.dumps(data, separators=(",", ":"), ensure_ascii=False).encode()

@@ -1,0 +1,188 @@
+"""The routes of ``/sam3/*`` and those that ask what the server is."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from ...engine import ConceptPrompt, EverythingPrompt, Instance, ObjectPrompt, Prompt
+from ...engine.postprocess.filters import best_of_rivals
+from ..auth import check_api_key
+from ..errors import ApiError
+from ..images import DecodedImage
+from ..service import SegmentationService
+from ..worker import run_while_connected
+from .prompts import group_texts, naming_fields, to_concept_prompt, to_prompted_object
+from .responses import encode_concept_response, encode_visual_response
+from .schemas import (
+    ConceptRequest,
+    ConceptResponse,
+    EmbedRequest,
+    EmbedResponse,
+    ImageRequest,
+    ImageSource,
+    VisualRequest,
+    VisualResponse,
+)
+
+router = APIRouter(prefix="/sam3", tags=["Roboflow"])
+
+ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"description": description}
+    for status, description in {
+        400: "The image cannot be read or fetched",
+        401: "The key is missing or wrong",
+        404: "No image is stored under this id",
+        408: "The body did not arrive in time",
+        413: "The body or the image is too large",
+        422: "A field is wrong",
+        503: "The queue is full",
+        507: "The GPU has too little memory",
+    }.items()
+}
+"""Statuses other than success, each with a JSON ``message``."""
+
+
+@router.post("/embed_image", response_model=EmbedResponse, responses=ERRORS)
+async def embed_image(request: Request, body: EmbedRequest) -> Any:
+    """Encodes an image and stores it, for clicks that send its ``image_id`` alone."""
+    service, owner, started = _begin(request, body)
+    data = await _read_source(service, _required_image(body))
+
+    async def embed() -> DecodedImage:
+        async with service.worker.place():
+            image = await service.decode(data, "image")
+            await service.embed(image)
+            return image
+
+    image = await run_while_connected(request, embed())
+    image_id = service.images.put(owner, image, body.image_id)
+    return {"image_id": image_id, "time": time.perf_counter() - started}
+
+
+@router.post("/concept_segment", response_model=ConceptResponse, responses=ERRORS)
+async def segment_concepts(request: Request, body: ConceptRequest) -> Response:
+    """Segments every instance of concepts given by text, exemplar boxes, or both."""
+    service, owner, started = _begin(request, body)
+    data = await _read_image(service, body)
+
+    async def segment() -> tuple[list[ConceptPrompt], list[list[Instance]]]:
+        async with service.worker.place():
+            image = await _get_image(service, owner, body, data)
+            prompts = [
+                to_concept_prompt(asked, index, body.output_prob_thresh, image.hw)
+                for index, asked in enumerate(body.prompts)
+            ]
+            groups = group_texts(prompts)
+            with naming_fields():
+                results = await service.segment(image, [prompt for prompt, _ in groups])
+        found: list[list[Instance]] = [[] for _ in prompts]
+        for result, (_, members) in zip(results, groups, strict=True):
+            for instance in result.instances:
+                found[members[instance.class_index]].append(instance)
+        if body.nms_iou_threshold is not None:
+            found = await service.in_thread(_drop_overlapping, found, body.nms_iou_threshold)
+        return prompts, found
+
+    prompts, found = await run_while_connected(request, segment())
+    return _json(
+        await service.in_thread(
+            encode_concept_response, prompts, found, body.format, time.perf_counter() - started
+        )
+    )
+
+
+@router.post("/visual_segment", response_model=VisualResponse, responses=ERRORS)
+async def segment_objects(request: Request, body: VisualRequest) -> Response:
+    """Segments one object for each prompt of points and a box; boxes are given by center.
+
+    Without prompts it segments everything there is.
+    """
+    service, owner, started = _begin(request, body)
+    data = await _read_image(service, body)
+
+    async def segment() -> tuple[Instance, ...]:
+        async with service.worker.place():
+            image = await _get_image(service, owner, body, data)
+            objects = [
+                to_prompted_object(asked, index, image.hw)
+                for index, asked in enumerate(body.prompts)
+            ]
+            if body.load_logits_from_cache:
+                objects = [
+                    dataclasses.replace(
+                        prompted, mask_input=service.logits.find(owner, image.digest, prompted)
+                    )
+                    for prompted in objects
+                ]
+            prompt: Prompt = ObjectPrompt(tuple(objects), body.multimask_output)
+            if not objects:
+                prompt = EverythingPrompt(body.points_per_side)
+            with naming_fields():
+                (result,) = await service.segment(image, [prompt])
+        if objects and body.save_logits_to_cache:
+            service.logits.put_all(owner, image.digest, objects, result.instances)
+        return result.instances
+
+    instances = await run_while_connected(request, segment())
+    seconds = time.perf_counter() - started
+    return _json(await service.in_thread(encode_visual_response, instances, body.format, seconds))
+
+
+def _begin(request: Request, body: ImageRequest) -> tuple[SegmentationService, str, float]:
+    service: SegmentationService = request.app.state.service
+    return service, check_api_key(request, body.api_key, service.settings), time.perf_counter()
+
+
+def _required_image(body: ImageRequest) -> ImageSource:
+    if body.image is None:
+        raise ApiError(422, "image: expected an image, got none")
+    return body.image
+
+
+async def _read_image(service: SegmentationService, body: ImageRequest) -> bytes | None:
+    """The image's file, or None where the request names a stored image instead."""
+    if body.image is None and body.image_id is None:
+        raise ApiError(422, "image: expected image or image_id, got neither")
+    return None if body.image is None else await _read_source(service, body.image)
+
+
+async def _get_image(
+    service: SegmentationService, owner: str, body: ImageRequest, data: bytes | None
+) -> DecodedImage:
+    if data is None:
+        assert body.image_id is not None
+        return service.images.get(owner, body.image_id)
+    image = await service.decode(data, "image")
+    if body.image_id is not None:
+        service.images.put(owner, image, body.image_id)
+    return image
+
+
+async def _read_source(service: SegmentationService, source: ImageSource) -> bytes:
+    if source.type not in ("url", "base64"):
+        reason = {
+            "numpy": "a pickled array would run code of the sender here",
+            "file": "files of the server are not read",
+        }.get(source.type, "other types are not read")
+        raise ApiError(400, f"image.type: expected url or base64, got {source.type!r}: {reason}")
+    if not isinstance(source.value, str):
+        raise ApiError(422, f"image.value: expected text, got {type(source.value).__name__}")
+    if source.type == "url":
+        return await service.fetcher.fetch(source.value, "image.value")
+    return await service.decode_base64(source.value, "image.value")
+
+
+def _drop_overlapping(found: list[list[Instance]], iou_threshold: float) -> list[list[Instance]]:
+    """Drops each instance that overlaps a better one of any prompt."""
+    everything = [instance for instances in found for instance in instances]
+    kept = {id(instance) for instance in best_of_rivals(everything, iou_threshold)}
+    return [[i for i in instances if id(i) in kept] for instances in found]
+
+
+def _json(content: bytes) -> Response:
+    return Response(content, media_type="application/json")

@@ -1,0 +1,98 @@
+"""The model behind the routes: decoding, queue, runs, and what is kept between requests."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+from ..engine import Engine, ObjectPrompt, Prompt, Result
+from ..engine.checkpoints.loader import supports_objects
+from ..engine.runtime.memory import GpuMemoryError
+from .errors import ApiError
+from .fetching import ImageFetcher
+from .images import DecodedImage, decode_base64, decode_image
+from .sessions import ImageSessions, LogitsStore
+from .settings import Settings
+from .worker import ModelWorker
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+
+class SegmentationService:
+    """Decodes images and runs prompts on them, for every protocol.
+
+    Attributes:
+        engine: The engine.
+        settings: The settings.
+        worker: The queue before the model.
+        fetcher: Fetches images by URL.
+        images: Embedded images.
+        logits: Logits to refine with.
+    """
+
+    def __init__(self, engine: Engine, settings: Settings) -> None:
+        """Starts the threads.
+
+        Args:
+            engine: A loaded engine.
+            settings: The settings.
+        """
+        self.engine = engine
+        self.settings = settings
+        self.worker = ModelWorker()
+        self.fetcher = ImageFetcher(settings.allowed_image_hosts, settings.max_body_bytes)
+        self.images = ImageSessions()
+        self.logits = LogitsStore()
+        self._threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="decode")
+
+    async def in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Runs a function in one of the decoding threads."""
+        return await asyncio.wrap_future(self._threads.submit(function, *args, **kwargs))
+
+    async def decode(self, data: bytes, field: str) -> DecodedImage:
+        """Decodes an image file; see :func:`.images.decode_image`."""
+        return await self.in_thread(decode_image, data, self.settings.max_pixels, field)
+
+    async def decode_base64(self, text: str, field: str) -> bytes:
+        """Decodes base64; see :func:`.images.decode_base64`."""
+        return await self.in_thread(decode_base64, text, field)
+
+    async def segment(self, image: DecodedImage, prompts: Sequence[Prompt]) -> list[Result]:
+        """Runs prompts on an image, in one turn of the model. Hold a place while calling it.
+
+        Args:
+            image: The image, which is encoded at most once.
+            prompts: The prompts.
+
+        Returns:
+            A result for each.
+
+        Raises:
+            ValueError: If a prompt does not fit the image or the model.
+            ApiError: 507 if the GPU has no room for it.
+        """
+
+        def run_prompts(check_step: Callable[[str], None]) -> list[Result]:
+            results = []
+            for prompt in prompts:
+                check_step("next prompt")
+                results.append(self.engine.segment(image.rgb, prompt, on_step=check_step))
+            return results
+
+        try:
+            return await self.worker.run(run_prompts)
+        except GpuMemoryError as error:
+            raise ApiError(507, str(error)) from None
+
+    async def embed(self, image: DecodedImage) -> None:
+        """Encodes an image ahead of the prompts. Hold a place while calling it."""
+        if supports_objects(self.engine.model):
+            await self.segment(image, [ObjectPrompt()])
+
+    def close(self) -> None:
+        """Ends the threads, after what they are doing."""
+        self.worker.close()
+        self._threads.shutdown(wait=True, cancel_futures=True)

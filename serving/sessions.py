@@ -1,0 +1,99 @@
+"""What clients come back to: embedded images by id, and the logits of their last masks."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from ..engine import Instance, PromptedObject
+from ..engine.inference.cache import LruCache
+from .errors import ApiError
+from .images import DecodedImage
+
+MAX_IMAGES = 64
+MAX_IMAGE_BYTES = 512 * 1024**2
+MAX_LOGITS = 1024
+MAX_LOGIT_BYTES = 256 * 1024**2
+
+Logits = npt.NDArray[np.float32]
+_Key = tuple[str, bytes, object, object, object]
+
+
+class ImageSessions:
+    """Images by id, each id known to the owner alone who stored it. In memory only."""
+
+    def __init__(self) -> None:
+        """Starts empty."""
+        self._images: LruCache[tuple[str, str], DecodedImage] = LruCache(
+            MAX_IMAGES, MAX_IMAGE_BYTES, lambda image: image.nbytes
+        )
+
+    def put(self, owner: str, image: DecodedImage, image_id: str | None = None) -> str:
+        """Stores an image.
+
+        Args:
+            owner: Whose it is.
+            image: The image.
+            image_id: What the owner wants to call it; a random one by default.
+
+        Returns:
+            The id.
+        """
+        image_id = image_id or secrets.token_urlsafe(18)
+        self._images.put((owner, image_id), image)
+        return image_id
+
+    def get(self, owner: str, image_id: str) -> DecodedImage:
+        """The image an owner stored.
+
+        Raises:
+            ApiError: 404 if this owner has none of this id, or it was dropped.
+        """
+        image = self._images.get((owner, image_id))
+        if image is None:
+            raise ApiError(
+                404, "image_id: no image is stored under it; send it to /sam3/embed_image again"
+            )
+        return image
+
+
+class LogitsStore:
+    """Mask logits by owner, image and prompt, to refine a mask by the next click."""
+
+    def __init__(self) -> None:
+        """Starts empty."""
+        self._logits: LruCache[_Key, Logits] = LruCache(
+            MAX_LOGITS, MAX_LOGIT_BYTES, lambda logits: logits.nbytes
+        )
+
+    def put_all(
+        self,
+        owner: str,
+        digest: bytes,
+        objects: Sequence[PromptedObject],
+        instances: Sequence[Instance],
+    ) -> None:
+        """Stores what the objects of an image were answered with."""
+        for prompted, instance in zip(objects, instances, strict=True):
+            if instance.low_res_logits is not None:
+                key = _key(owner, digest, prompted, len(prompted.points_xy))
+                self._logits.put(key, instance.low_res_logits)
+
+    def find(self, owner: str, digest: bytes, prompted: PromptedObject) -> Logits | None:
+        """Logits of the same object with fewer points: same box, same first points.
+
+        Of several, those with the most points. A moved point or another box starts afresh.
+        """
+        for count in reversed(range(len(prompted.points_xy))):
+            logits = self._logits.get(_key(owner, digest, prompted, count))
+            if logits is not None:
+                return logits
+        return None
+
+
+def _key(owner: str, digest: bytes, prompted: PromptedObject, count: int) -> _Key:
+    labels = prompted.point_labels or (1,) * len(prompted.points_xy)
+    return owner, digest, prompted.box_xyxy, prompted.points_xy[:count], labels[:count]

@@ -1,0 +1,243 @@
+"""The server's settings: environment variables, each checked before anything is loaded."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from ..engine.checkpoints.zoo import MODELS
+from ..engine.images import MAX_FILE_PIXELS
+from ..engine.validation import to_whole_number, value_error
+
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
+
+Origin = tuple[str, int]
+"""Host name in lower case, and port."""
+
+_DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
+_HOST_NAME = re.compile(r"\[[0-9a-f:.]+\]|[a-z0-9_.-]+")
+
+
+def parse_origin(name: str, text: str) -> Origin:
+    """A ``host:port`` as a pair; else ValueError."""
+    host, separator, port = text.strip().lower().rpartition(":")
+    if not separator or not port.isdecimal() or not _HOST_NAME.fullmatch(host):
+        raise value_error(name, "host:port, several with commas between", text)
+    return host.strip("[]"), _whole(1, 65_535)(name, port)
+
+
+def url_origin(url: str) -> Origin:
+    """Host and port of an http or https URL; ValueError if it is none."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("expected an http or https URL")
+    return parts.hostname.lower(), parts.port or (443 if parts.scheme == "https" else 80)
+
+
+def _model(name: str, text: str) -> str:
+    if text not in MODELS:
+        raise value_error(name, "one of " + ", ".join(MODELS), text)
+    return text
+
+
+def _device(name: str, text: str) -> str:
+    if not _DEVICE.fullmatch(text):
+        raise value_error(name, "auto, cpu, cuda or cuda:N", text)
+    return text
+
+
+def _log_level(name: str, text: str) -> str:
+    if text.upper() not in LOG_LEVELS:
+        raise value_error(name, "one of " + ", ".join(LOG_LEVELS), text)
+    return text.upper()
+
+
+def _workers(name: str, text: str) -> int:
+    if text != "1":
+        raise ValueError(
+            f"{name}: expected 1, got {text!r:.20}. Image ids, cached logits, the queue and the "
+            "model's memory belong to one process; start several servers on ports of their own"
+        )
+    return 1
+
+
+def _file(name: str, text: str) -> str:
+    path = Path(text).expanduser()
+    if not path.is_file():
+        raise value_error(name, "the path of a file", text)
+    return str(path)
+
+
+def _folder(name: str, text: str) -> str:
+    path = Path(text).expanduser()
+    if not path.is_dir():
+        raise value_error(name, "the path of a folder", text)
+    return str(path.resolve())
+
+
+def _url(name: str, text: str) -> str:
+    try:
+        url_origin(text)
+    except ValueError:
+        raise value_error(name, "an http or https URL", text) from None
+    return text.rstrip("/")
+
+
+def _hosts(name: str, text: str) -> tuple[str, ...]:
+    hosts = tuple(part.strip().lower() for part in text.split(",") if part.strip())
+    for host in hosts:
+        if host != "*" and not _HOST_NAME.fullmatch(host):
+            raise value_error(name, "host names without port, with commas between, or *", host)
+    return hosts
+
+
+def _origins(name: str, text: str) -> frozenset[Origin]:
+    return frozenset(parse_origin(name, part) for part in text.split(",") if part.strip())
+
+
+def _text(name: str, text: str) -> str:
+    return text
+
+
+def _secret(name: str, text: str) -> str:
+    if not text.isascii() or not text.isprintable():
+        raise ValueError(f"{name}: expected printable ASCII characters")  # never shows the value
+    return text
+
+
+def _whole(low: int, high: int) -> Callable[[str, str], int]:
+    def parse(name: str, text: str) -> int:
+        if not (text.isascii() and text.isdecimal() and len(text) <= 20):
+            raise value_error(name, f"a whole number from {low} to {high}", text)
+        return to_whole_number(name, int(text), low, high)
+
+    return parse
+
+
+def _setting(
+    variable: str,
+    parse: Callable[[str, str], Any],
+    default: Any,
+    meaning: str,
+    secret: bool = False,
+) -> Any:
+    metadata = {"variable": variable, "parse": parse, "meaning": meaning}
+    return dataclasses.field(default=default, metadata=metadata, repr=not secret)
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What the server was told, every value checked. Each field names its variable."""
+
+    model: str | None = _setting(
+        "MODEL", _model, None,
+        "`sam3` or `tiny_shapes`. Unset: `sam3`, or `tiny_shapes` with a warning where its "
+        "weights cannot be had",
+    )  # fmt: skip
+    checkpoint: str | None = _setting(
+        "SAM3_CHECKPOINT", _file, None, "A local checkpoint of `sam3`; wins over the download"
+    )
+    device: str = _setting(
+        "DEVICE", _device, "auto", "`auto`, `cpu`, `cuda` or `cuda:N`; `auto` is the GPU if any"
+    )
+    host: str = _setting("HOST", _text, "127.0.0.1", "Address to listen on")
+    port: int = _setting("PORT", _whole(1, 65_535), 9090, "Port to listen on")
+    log_level: str = _setting(
+        "LOG_LEVEL", _log_level, "INFO", "`DEBUG`, `INFO`, `WARNING`, `ERROR` or `CRITICAL`"
+    )
+    workers: int = _setting("WORKERS", _workers, 1, "Processes; only 1 is possible")
+    threads: int = _setting(
+        "THREADS", _whole(1, 64), 4, "Threads that decode images and write masks; the model has one"
+    )
+    max_pixels: int = _setting(
+        "MAX_PIXELS", _whole(1, MAX_FILE_PIXELS), 100_000_000, "Most pixels of an image"
+    )
+    max_body_mb: int = _setting(
+        "MAX_BODY_MB", _whole(1, 2_000), 50, "Most megabytes of a request, and of a fetched image"
+    )
+    allowed_hosts: tuple[str, ...] = _setting(
+        "ALLOWED_HOSTS", _hosts, LOOPBACK_HOSTS,
+        "Names that a request's Host header may hold, with commas between; `*` for any",
+    )  # fmt: skip
+    allowed_image_hosts: frozenset[Origin] = _setting(
+        "ALLOWED_IMAGE_HOSTS", _origins, frozenset(),
+        "`host:port` of private servers that images may be fetched from, with commas between",
+    )  # fmt: skip
+    api_key: str = _setting(
+        "SAM3_API_KEY", _secret, "", "Key that `/sam3/*` asks for; unset: any key or none", True
+    )
+    basic_auth_user: str = _setting(
+        "BASIC_AUTH_USER", _secret, "", "User of Label Studio's routes and of the page"
+    )
+    basic_auth_pass: str = _setting("BASIC_AUTH_PASS", _secret, "", "Password of that user", True)
+    label_studio_url: str = _setting(
+        "LABEL_STUDIO_URL", _url, "", "Label Studio's address, to fetch its images from"
+    )
+    label_studio_api_key: str = _setting(
+        "LABEL_STUDIO_API_KEY", _secret, "",
+        "Legacy token or personal access token; sent to `LABEL_STUDIO_URL` only", True,
+    )  # fmt: skip
+    local_files_root: str = _setting(
+        "LOCAL_FILES_DOCUMENT_ROOT", _folder, "",
+        "Folder that Label Studio's local files (`/data/local-files/?d=`) are read from; unset: "
+        "they are fetched from Label Studio",
+    )  # fmt: skip
+    hf_token: str = _setting(
+        "HF_TOKEN", _secret, "", "Hugging Face token for the download of `sam3`", True
+    )
+
+    def __post_init__(self) -> None:
+        """Checks what one setting says of another.
+
+        Raises:
+            ValueError: Naming the variable.
+        """
+        if bool(self.basic_auth_user) != bool(self.basic_auth_pass):
+            missing = "BASIC_AUTH_PASS" if self.basic_auth_user else "BASIC_AUTH_USER"
+            raise ValueError(f"{missing}: expected a value, as the other half of the pair has one")
+        if ":" in self.basic_auth_user:
+            raise ValueError("BASIC_AUTH_USER: expected a name without a colon")
+        if self.label_studio_api_key and not self.label_studio_url:
+            raise ValueError("LABEL_STUDIO_URL: expected a URL, as LABEL_STUDIO_API_KEY is set")
+
+    @property
+    def max_body_bytes(self) -> int:
+        """Most bytes of a request's body, and of a fetched image."""
+        return self.max_body_mb * 1_000_000
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """Reads the settings.
+
+    Args:
+        environment: Environment variables; an empty value counts as unset.
+
+    Returns:
+        The settings.
+
+    Raises:
+        ValueError: If a value is wrong; the message begins with the variable's name.
+    """
+    values = {}
+    for field in dataclasses.fields(Settings):
+        variable = field.metadata["variable"]
+        if text := environment.get(variable, "").strip():
+            values[field.name] = field.metadata["parse"](variable, text)
+    return Settings(**values)
+
+
+def settings_table() -> str:
+    """The settings as the table of docs/server.md."""
+    rows = ["| variable | default | meaning |", "|---|---|---|"]
+    for field in dataclasses.fields(Settings):
+        default = field.default
+        if isinstance(default, tuple):
+            default = ",".join(default)
+        shown = f"`{default}`" if default not in (None, "", frozenset()) else "unset"
+        rows.append(f"| `{field.metadata['variable']}` | {shown} | {field.metadata['meaning']} |")
+    return "\n".join(rows) + "\n"
