@@ -18,7 +18,7 @@ from ikomia.core.task import TaskParam
 from .adapter.inputs.graphics import read_drawing
 from .adapter.outputs.ikomia import CLASS_MAP, IMAGE, add_outputs, clear_outputs, fill_outputs
 from .adapter.outputs.overlay import RgbImage, draw_overlay
-from .adapter.parameters.settings import Settings, get_defaults, keep_valid, merge_values
+from .adapter.parameters.settings import Settings, get_defaults, keep_valid, merge_values, to_text
 from .adapter.progress import Progress
 from .adapter.prompt_builder import resolve_mode
 from .adapter.session import RunOutput, Session
@@ -95,12 +95,12 @@ class InferSegmentAnything3(dataprocess.C2dImageTask):
         """Changes parameters; changes none of them if one is invalid.
 
         Args:
-            values: By name: strings, or the numbers, bools and lists that they stand for.
+            values: By name: strings, or numbers, bools, paths, lists and NumPy arrays.
 
         Raises:
             ValueError: If a name is unknown or a value is invalid by itself.
         """
-        changes = {name: _as_text(value) for name, value in values.items()}
+        changes = {name: to_text(value) for name, value in values.items()}
         changed = merge_values(self.get_param_object().get_values(), changes)
         dataprocess.C2dImageTask.set_parameters(self, changed)
 
@@ -237,10 +237,3 @@ def _read_image(source: Any) -> RgbImage:
     image = to_rgb_uint8(array)
     # Output 0 goes to tasks that may draw on it.
     return image.copy() if np.may_share_memory(image, array) else image
-
-
-def _as_text(value: Any) -> Any:
-    is_plain = isinstance(value, bool | int | float | list | tuple | np.generic | np.ndarray)
-    if isinstance(value, np.generic | np.ndarray):
-        value = value.tolist()
-    return str(list(value) if isinstance(value, tuple) else value) if is_plain else value

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from ..engine import validation
+from ..engine.concept_text import find_decimal_commas
 from ..engine.prompts import ConceptPrompt, EverythingPrompt, ObjectPrompt, Prompt, PromptedObject
 from ..engine.results import Result
 from ..engine.validation import BoxXyxy
@@ -117,6 +118,7 @@ def _read_concepts(
     found = _clip_detections(drawing.detections, image_hw, warnings)
     exemplars = own + drawn + [(detection.box_xyxy, 1) for detection in found]
     texts = settings.input_text
+    warnings += [f"input_text: {line}" for line in find_decimal_commas(texts)]
     if not texts and not exemplars:
         return PromptReading(None, "concept", warnings=tuple(warnings))
     if not texts and not any(label for _, label in exemplars):

@@ -22,7 +22,17 @@ MAX_AREA_PX = 1_000_000_000
 MAX_POINTS_PER_SIDE = 100
 
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-_shortened = reprlib.Repr()
+
+
+class _ShortRepr(reprlib.Repr):
+    """A short ``repr`` that writes whole floats as users do: 5 instead of 5.0."""
+
+    def repr_float(self, value: float, level: int) -> str:
+        is_whole = value.is_integer() and abs(value) < 1e15
+        return str(int(value)) if is_whole else repr(value)
+
+
+_shortened = _ShortRepr()
 _shortened.maxstring = _shortened.maxother = 60
 _shortened.maxlist = _shortened.maxtuple = 4
 

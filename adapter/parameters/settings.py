@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import json
+import os
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
-from ...engine.parsing import Concept
+from ...engine.concept_text import Concept
 from ...engine.validation import BoxXyxy, PointXy, shorten
 from .spec import GROUPS, Parameter
 from .table import PARAMETERS, PROMPT_MODES
@@ -134,6 +136,35 @@ def keep_valid(values: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
         else:
             kept[name] = text
     return kept, warnings
+
+
+def to_text(value: Any) -> Any:
+    """Converts a value to the string that Ikomia carries.
+
+    Args:
+        value: A string, number, bool, path, NumPy array, or a list or tuple of these.
+
+    Returns:
+        The string; any other value as it is, for :func:`merge_values` to refuse.
+    """
+    if hasattr(value, "tolist"):  # NumPy's arrays and numbers
+        value = value.tolist()
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, bool | int | float):
+        return str(value)
+    if isinstance(value, list | tuple):
+        try:
+            return json.dumps(value, default=_to_plain, ensure_ascii=False)
+        except (TypeError, ValueError):
+            return value
+    return value
+
+
+def _to_plain(value: Any) -> Any:
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"{type(value)} is no value of a parameter")
 
 
 def _get_parameter(name: str) -> Parameter:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from ...engine import parsing, validation
+from ...engine.concept_text import parse_concepts
 from .spec import Parameter, make_choice, make_integer, make_number, make_switch
 
 PROMPT_MODES = ("auto", "object", "concept", "everything")
@@ -18,10 +19,11 @@ _TABLE = (
         help=(
             "One concept (red car) or several with commas between, or a JSON list. "
             "A number behind a colon is that concept's threshold (person:0.4, car). "
+            "Quotes keep the commas and colons of a phrase. "
             "For objects it is only their class name."
         ),
         group="prompt",
-        parser=parsing.parse_concepts,
+        parser=parse_concepts,
         placeholder="person, red car",
         modes=frozenset(("object", "concept")),
     ),

@@ -230,6 +230,7 @@ def test_the_reading_that_was_taken_is_told(drawing, values, info):
             {"input_box": BOTH, "input_point": "[190, 50]"},
             "input_point: 2 inside none of the boxes, left out",
         ),
+        (NOTHING_DRAWN, {"input_text": "car:0,4"}, "input_text: car:0,4 is read as two concepts"),
         (NOTHING_DRAWN, {"input_point_label": "[1]"}, "input_point_label: labels without points"),
         (NOTHING_DRAWN, {"input_box_label": "[1]"}, "input_box_label: labels without boxes"),
         (

@@ -96,6 +96,7 @@ def test_nothing_asked_or_found_is_a_valid_run(make_algo, values):
 def test_plain_values_are_taken_like_strings(make_algo, scene):
     shown = scene(seed=5)
     wf, algo = make_algo()
-    algo.set_parameters({"input_box": box(shown.shapes[0]), "multimask_output": True})
+    boxes = [np.array(box(shown.shapes[0]), np.float32)]
+    algo.set_parameters({"input_box": boxes, "multimask_output": np.True_})
     wf.run_on(array=shown.image)
     assert algo.get_output_count() == 6

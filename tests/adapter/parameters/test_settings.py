@@ -2,9 +2,11 @@
 
 import dataclasses
 import math
+import pathlib
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -17,6 +19,7 @@ from infer_segment_anything_3.adapter.parameters.settings import (
     get_defaults,
     keep_valid,
     merge_values,
+    to_text,
 )
 from infer_segment_anything_3.engine.checkpoints.zoo import MODELS
 
@@ -213,3 +216,32 @@ def test_the_table_imports_no_heavy_package():
 
 def test_the_models_offered_are_those_that_exist():
     assert set(PARAMETERS["model_name"].choices) == set(MODELS)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "parsed"),
+    [
+        ("input_box", [np.float32(1.5), np.int64(2), 3, np.float64(4)], ((1.5, 2, 3, 4),)),
+        ("input_box", [np.array([1, 2, 3, 4])], ((1, 2, 3, 4),)),
+        ("input_box", np.array([[1, 2, 3, 4]], np.float32), ((1, 2, 3, 4),)),
+        ("input_point", ((np.int32(1), 2),), (((1, 2),),)),
+        ("input_point_label", [np.uint8(1), 0], ((1, 0),)),
+        (
+            "input_text",
+            ["it's", 'a "b"', "\u732b:0.4"],
+            (("it's", None), ('a "b"', None), ("\u732b", 0.4)),
+        ),
+        ("confidence_threshold", np.float64(0.25), 0.25),
+        ("input_size_percent", np.int16(50), 50),
+        ("multimask_output", np.bool_(True), True),
+        ("model_weight_file", pathlib.PurePosixPath("/a b/sam3.pt"), "/a b/sam3.pt"),
+    ],
+)
+def test_values_that_are_no_strings(name, value, parsed):
+    assert PARAMETERS[name].parse(to_text(value)) == parsed
+
+
+@pytest.mark.parametrize("value", [None, {"a": 1}, [object()], [None], b"car"])
+def test_values_that_no_parameter_takes(value):
+    with pytest.raises(ValueError, match=r"^input_point: expected"):
+        merge_values({}, {"input_point": to_text(value)})
