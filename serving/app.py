@@ -9,8 +9,11 @@ from fastapi import FastAPI
 
 from .errors import install_error_handlers
 from .info import router as info_router
+from .label_studio.routes import router as label_studio_router
+from .label_studio.storage import TaskImages
 from .middleware import AccessLog, RequestGate
 from .model import ServedModel
+from .playground.routes import router as playground_router
 from .roboflow.routes import router as roboflow_router
 from .service import SegmentationService
 from .settings import Settings
@@ -36,9 +39,12 @@ def create_app(served: ServedModel, settings: Settings) -> FastAPI:
     # The interactive pages of FastAPI load their scripts from a CDN: left out.
     app = FastAPI(title="SAM 3", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.served, app.state.service, app.state.settings = served, service, settings
+    app.state.task_images = TaskImages(service)
     install_error_handlers(app)
     app.include_router(info_router)
     app.include_router(roboflow_router)
+    app.include_router(label_studio_router)
+    app.include_router(playground_router)
     # The last one added is the first one passed.
     app.add_middleware(
         RequestGate,

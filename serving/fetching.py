@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import json
 import socket
 import ssl
 from collections.abc import Iterable, Mapping
@@ -145,21 +146,54 @@ class ImageFetcher:
                 400, f"{field}: the server did not send the file within {self._deadline_s:g} s"
             ) from None
 
+    async def post_json(self, url: str, field: str, payload: object) -> bytes:
+        """Sends JSON to a server and returns what it answers; redirects are not followed.
+
+        Args:
+            url: An http or https URL.
+            field: What the user calls what is sent, for errors.
+            payload: What to send. It is in no error and in no log.
+
+        Returns:
+            The body of the answer.
+
+        Raises:
+            ApiError: 400 if the server cannot be reached or refuses.
+        """
+        _checked_origin(url, field)
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                answer = await self._request("POST", url, field, {}, json.dumps(payload).encode())
+        except TimeoutError:
+            raise ApiError(400, f"{field}: the server did not answer in time") from None
+        if not isinstance(answer, bytes):
+            raise ApiError(400, f"{field}: the server answered with a redirect")
+        return answer
+
     async def _follow(
         self, url: str, field: str, origin_headers: Mapping[Origin, Mapping[str, str]]
     ) -> bytes:
         for _ in range(MAX_REDIRECTS + 1):
             origin = _checked_origin(url, field)
-            answer = await self._get(url, field, origin_headers.get(origin, {}))
+            answer = await self._request("GET", url, field, origin_headers.get(origin, {}))
             if isinstance(answer, bytes):
                 return answer
             url = urljoin(url, answer)
         raise ApiError(400, f"{field}: expected at most {MAX_REDIRECTS} redirects")
 
-    async def _get(self, url: str, field: str, headers: Mapping[str, str]) -> bytes | str:
+    async def _request(
+        self,
+        method: str,
+        url: str,
+        field: str,
+        headers: Mapping[str, str],
+        content: bytes | None = None,
+    ) -> bytes | str:
         """The body, or where a redirect leads."""
         sent = {"Accept": "image/*, */*;q=0.5", "Accept-Encoding": "identity", **headers}
         sent["User-Agent"] = "infer_segment_anything_3"
+        if content is not None:
+            sent["Content-Type"] = "application/json"
         timeouts = dict.fromkeys(("connect", "read", "write", "pool"), self._deadline_s)
         try:
             async with (
@@ -167,7 +201,11 @@ class ImageFetcher:
                     ssl_context=self._tls, network_backend=_CheckedNetwork(self._allowed)
                 ) as pool,
                 pool.stream(
-                    "GET", url, headers=list(sent.items()), extensions={"timeout": timeouts}
+                    method,
+                    url,
+                    headers=list(sent.items()),
+                    content=content,
+                    extensions={"timeout": timeouts},
                 ) as response,
             ):
                 location = _header(response, b"location")
@@ -175,9 +213,7 @@ class ImageFetcher:
                     return location
                 if response.status != 200:
                     hint = _HINTS.get(response.status, "")
-                    raise ApiError(
-                        400, f"{field}: the image's server answered {response.status}{hint}"
-                    )
+                    raise ApiError(400, f"{field}: the server answered {response.status}{hint}")
                 return await self._read(response, field)
         except _ForbiddenAddressError:
             raise ApiError(
@@ -186,9 +222,9 @@ class ImageFetcher:
             ) from None
         # What these say may hold the URL, and so a signature or token.
         except (httpcore.ConnectError, httpcore.ConnectTimeout):
-            raise ApiError(400, f"{field}: the image's server cannot be reached") from None
+            raise ApiError(400, f"{field}: the server cannot be reached") from None
         except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException):
-            raise ApiError(400, f"{field}: the image's server broke off the answer") from None
+            raise ApiError(400, f"{field}: the server broke off the answer") from None
         except (httpcore.UnsupportedProtocol, ssl.SSLError, ValueError, UnicodeError):
             raise ApiError(400, f"{field}: the URL cannot be fetched") from None
 

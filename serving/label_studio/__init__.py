@@ -1,0 +1,1 @@
+"""Label Studio's machine learning backend protocol: pre-annotation and interactive prompts."""

@@ -1,0 +1,195 @@
+"""The routes that Label Studio calls. Guarded by the Basic password, if there is one."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+from typing import Any
+
+from fastapi import APIRouter, Depends, Request
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from ...engine import ConceptPrompt, Instance, ObjectPrompt, Prompt
+from ...engine.validation import MAX_CONCEPTS
+from ..auth import check_basic_auth
+from ..errors import ApiError
+from ..images import DecodedImage
+from ..service import SegmentationService
+from ..worker import run_while_connected
+from .labeling_config import LabelingConfig, parse_labeling_config
+from .regions import instances_to_regions, regions_to_objects
+from .storage import TaskImages
+
+logger = logging.getLogger("infer_segment_anything_3.serving")
+
+router = APIRouter(tags=["Label Studio"], dependencies=[Depends(check_basic_auth)])
+
+MAX_TASKS = 1_000
+CONFIDENCE_THRESHOLD = 0.5
+OWNER = "label-studio"
+"""Whose logits these are, among those of Roboflow's clients."""
+
+
+class _Schema(BaseModel):
+    # What is not named here is dropped: /setup brings a user's token.
+    model_config = ConfigDict(extra="ignore")
+
+
+class Task(_Schema):
+    """A task; its annotations, drafts and predictions are of no concern."""
+
+    id: Any = None
+    data: dict[str, Any] = {}
+
+
+class Parameters(_Schema):
+    """What a user did, if it is an interactive request."""
+
+    context: dict[str, Any] | None = None
+
+
+class PredictRequest(_Schema):
+    """``/predict``."""
+
+    tasks: list[Task] = Field(min_length=1, max_length=MAX_TASKS)
+    label_config: str
+    params: Parameters | None = None
+
+
+class SetupRequest(_Schema):
+    """``/setup``."""
+
+    schema_: str = Field("", alias="schema", description="The labeling configuration")
+
+
+@router.post("/setup")
+async def set_up(request: Request, body: SetupRequest) -> dict[str, str]:
+    """Checks a project's labeling configuration; Label Studio shows what is wrong with it."""
+    if _is_labeled(body.schema_):
+        _parse(body.schema_)
+    return {"model_version": _version(request)}
+
+
+@router.get("/versions")
+@router.post("/versions", include_in_schema=False)
+async def list_versions(request: Request) -> dict[str, list[str]]:
+    """Lists the one version of the model."""
+    return {"versions": [_version(request)]}
+
+
+@router.post("/webhook")
+async def ignore_event(request: Request) -> dict[str, str]:
+    """Takes notice of an event: this model does not learn from annotations."""
+    return {"status": "ignored"}
+
+
+@router.get("/metrics")
+async def list_metrics() -> dict[str, str]:
+    """Label Studio asks for it; there is nothing to tell."""
+    return {}
+
+
+@router.post("/predict")
+async def predict(request: Request, body: PredictRequest) -> Response:
+    """Answers each task with its regions, and one that fails with none and the reason."""
+    service: SegmentationService = request.app.state.service
+    images: TaskImages = request.app.state.task_images
+    version = _version(request)
+    context = body.params.context if body.params else None
+
+    async def predict_all() -> list[dict[str, Any]]:
+        # One place for all tasks, so that a long list is not refused half way.
+        async with service.worker.place():
+            return [
+                await _predict_task(service, images, body.label_config, task, context, version)
+                for task in body.tasks
+            ]
+
+    results = await run_while_connected(request, predict_all())
+    content = await service.in_thread(json.dumps, {"results": results}, separators=(",", ":"))
+    return Response(content, media_type="application/json")
+
+
+async def _predict_task(
+    service: SegmentationService,
+    images: TaskImages,
+    label_config: str,
+    task: Task,
+    context: dict[str, Any] | None,
+    version: str,
+) -> dict[str, Any]:
+    try:
+        config = _parse(label_config)
+        data = await images.read(config.find_image(task.data), task.id)
+        image = await service.decode(data, "image")
+        if context:
+            found, labels = await _segment_objects(service, image, context, config)
+        else:
+            found, labels = await _segment_labels(service, image, config)
+        regions = await service.in_thread(instances_to_regions, found, labels, config)
+    except (ApiError, ValueError) as error:
+        message = str(error.detail) if isinstance(error, ApiError) else str(error)
+        logger.warning("Label Studio's task %.20r: %s", task.id, message)
+        # Another version: Label Studio asks again for tasks that have no answer of this one.
+        return {"model_version": f"{version}-failed", "score": 0.0, "result": [], "error": message}
+    scores = [instance.score for instance in found]
+    return {
+        "model_version": version,
+        "score": sum(scores) / len(scores) if scores else 0.0,
+        "result": regions,
+    }
+
+
+async def _segment_labels(
+    service: SegmentationService, image: DecodedImage, config: LabelingConfig
+) -> tuple[list[Instance], list[str]]:
+    """Every instance of every label, with the label's name."""
+    names, phrases = list(config.labels), list(config.labels.values())
+    starts = range(0, len(names), MAX_CONCEPTS)
+    prompts: list[Prompt] = [
+        ConceptPrompt(
+            tuple(phrases[start : start + MAX_CONCEPTS]), confidence_threshold=CONFIDENCE_THRESHOLD
+        )
+        for start in starts
+    ]
+    results = await service.segment(image, prompts)
+    found: list[Instance] = []
+    labels: list[str] = []
+    for start, result in zip(starts, results, strict=True):
+        found += result.instances
+        labels += [names[start + instance.class_index] for instance in result.instances]
+    return found, labels
+
+
+async def _segment_objects(
+    service: SegmentationService,
+    image: DecodedImage,
+    context: dict[str, Any],
+    config: LabelingConfig,
+) -> tuple[list[Instance], list[str]]:
+    """The objects that a user points at; a further point refines the last mask."""
+    objects = [
+        dataclasses.replace(asked, mask_input=service.logits.find(OWNER, image.digest, asked))
+        for asked in regions_to_objects(context.get("result"), image.hw, config)
+    ]
+    (result,) = await service.segment(image, [ObjectPrompt(tuple(objects))])
+    service.logits.put_all(OWNER, image.digest, objects, result.instances)
+    return list(result.instances), [asked.class_name for asked in objects]
+
+
+def _parse(label_config: str) -> LabelingConfig:
+    try:
+        return parse_labeling_config(label_config)
+    except ValueError as error:
+        raise ApiError(422, str(error)) from None
+
+
+def _is_labeled(label_config: str) -> bool:
+    """Whether somebody has written a configuration yet: a new project's is empty."""
+    return label_config.strip() not in ("", "<View></View>", "<View/>")
+
+
+def _version(request: Request) -> str:
+    return f"{request.app.state.served.version}-{CONFIDENCE_THRESHOLD:g}"

@@ -1,0 +1,1 @@
+"""A page to click on, which calls the same ``/sam3/*`` as everybody else."""

@@ -1,0 +1,84 @@
+"""Labeling configurations: which tag is drawn with, and which are refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from infer_segment_anything_3.serving.label_studio.labeling_config import (
+    LabelingConfigError,
+    parse_labeling_config,
+)
+
+LABELS = '<Label value="red circle"/><Label value="blue square"/>'
+
+
+def config(*controls: str, image: str = '<Image name="image" value="$image"/>') -> str:
+    return f"<View>{image}{''.join(controls)}</View>"
+
+
+def tag(name: str, control: str = "tag", to_name: str = "image", labels: str = LABELS) -> str:
+    return f'<{name} name="{control}" toName="{to_name}">{labels}</{name}>'
+
+
+@pytest.mark.parametrize(
+    ("controls", "kind", "name"),
+    [
+        ([tag("RectangleLabels", "r"), tag("BrushLabels", "b")], "brush", "b"),
+        ([tag("RectangleLabels", "r"), tag("PolygonLabels", "p")], "polygon", "p"),
+        ([tag("KeyPointLabels", "k"), tag("RectangleLabels", "r")], "rectangle", "r"),
+        ([tag("BrushLabels", "other", "page"), tag("PolygonLabels", "p")], "polygon", "p"),
+    ],
+)
+def test_the_most_exact_tag_is_drawn_with(controls: list[str], kind: str, name: str) -> None:
+    parsed = parse_labeling_config(config(*controls))
+    assert (parsed.kind, parsed.control_name, parsed.image_name) == (kind, name, "image")
+    assert parsed.labels == {"red circle": "red circle", "blue square": "blue square"}
+    assert parsed.find_image({"image": "/data/upload/1/a.png"}) == "/data/upload/1/a.png"
+
+
+def test_an_alias_names_the_result_and_the_value_is_asked_for() -> None:
+    labels = '<Label value="red circle" alias="stop"/><View><Label value=" a  car "/></View>'
+    parsed = parse_labeling_config(config(tag("BrushLabels", labels=labels)))
+    assert parsed.labels == {"stop": "red circle", " a  car ": "a car"}
+
+
+def test_a_label_that_comes_twice_is_asked_for_once() -> None:
+    labels = '<Label value="car"/><Label value="Car"/>'
+    assert parse_labeling_config(config(tag("BrushLabels", labels=labels))).labels == {"car": "car"}
+
+
+BILLION_LAUGHS = '<!DOCTYPE l [<!ENTITY a "aa"><!ENTITY b "&a;&a;">]><View>&b;</View>'
+EXTERNAL = '<!DOCTYPE l [<!ENTITY a SYSTEM "file:///etc/passwd">]><View>&a;</View>'
+
+
+@pytest.mark.parametrize(
+    "xml",
+    [
+        "",
+        "<View>",
+        "no xml",
+        "<View/>",
+        config(),
+        config(tag("BrushLabels", labels="")),
+        config(tag("BrushLabels", to_name="other")),
+        config(tag("BrushLabels"), image='<Text name="image" value="$text"/>'),
+        config(tag("KeyPointLabels")),
+        "<a>" * 100_000,
+        "<View>" + " " * 1_000_000 + "</View>",
+        BILLION_LAUGHS,
+        EXTERNAL,
+        "<View>\x00</View>",
+    ],
+)
+def test_what_cannot_be_drawn_with_is_refused(xml: str) -> None:
+    with pytest.raises(LabelingConfigError, match=r"^label_config: expected ") as refused:
+        parse_labeling_config(xml)
+    assert len(str(refused.value)) < 300
+    assert "root:" not in str(refused.value)
+
+
+@pytest.mark.parametrize("data", [{}, {"image": None}, {"image": 5}, {"image": " "}])
+def test_a_task_without_its_image_is_refused(data: dict[str, object]) -> None:
+    parsed = parse_labeling_config(config(tag("BrushLabels")))
+    with pytest.raises(LabelingConfigError, match=r"^data.image: "):
+        parsed.find_image(data)
