@@ -1,1 +1,1 @@
-"""Times, memory and counts, against the ``sam3`` package called directly: ``make bench``."""
+"""Measures time and memory and prints tables; see ``__main__`` for how to add a row."""

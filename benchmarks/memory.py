@@ -1,16 +1,18 @@
-"""Target 5: memory for a 24-megapixel image with 100 instances."""
+"""Peak memory of a run on a 24-megapixel image with 100 instances.
+
+Each is measured in a process of its own: ``memory WHO`` runs once and prints JSON.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from .measuring import PeakMemory, seconds
-from .rows import Row
-from .start import run_python
-from .subjects import Subjects, picture
+from .context import BenchmarkContext, draw_image
+from .table import Row
+from .timing import PeakMemory, run_python, time_call
 
 LARGE_HW = (4000, 6000)
 SMALL_HW = (800, 1200)
@@ -18,46 +20,44 @@ INSTANCES = 100
 GIB = 1024**3
 
 
-def rows(subjects: Subjects) -> Iterator[Row]:
-    """Each in a process of its own, whose peak is its own."""
-    del subjects
-    ours, logits_only, package = (_measured(who) for who in ("engine", "masks", "package"))
-    scale = (LARGE_HW[0] * LARGE_HW[1]) / (SMALL_HW[0] * SMALL_HW[1])
-    note = (
-        f"{ours['instances']} instances, masks handed out {ours['masks'] / GIB:.2f} GiB, "
-        f"{ours['seconds']:.1f} s; package measured at {SMALL_HW[1]}×{SMALL_HW[0]} with "
-        f"{package['instances']} instances and scaled by pixels and instances"
+def measure(context: BenchmarkContext) -> Iterator[Row]:
+    """Yields the rows; on the CPU, with the bundled model."""
+    del context
+    ours, noise, package = (
+        json.loads(run_python(["-m", __name__, who]).splitlines()[-1]) for who in RUNS
     )
-    scaled = package["added"] * scale * INSTANCES / package["instances"]
-    yield Row("5", f"peak above the masks handed out, {LARGE_HW[1]}×{LARGE_HW[0]}, tiny_shapes",
-              ours["added"] / GIB, "GiB", scaled / GIB, "at most", 1.0, note=note)  # fmt: skip
-    yield Row("5", "the same for full-size mask logits (288×288) of noise",
-              logits_only["added"] / GIB, "GiB", None, "at most", 1.0,
-              note=f"masks handed out {logits_only['masks'] / GIB:.2f} GiB, the worst case: "
-              f"none can be cropped; {logits_only['seconds']:.1f} s")  # fmt: skip
+    scale = LARGE_HW[0] * LARGE_HW[1] / (SMALL_HW[0] * SMALL_HW[1])
+    theirs = package["added"] * scale * INSTANCES / package["instances"]
+    yield Row(
+        f"peak above the masks returned, {LARGE_HW[1]}×{LARGE_HW[0]}, {INSTANCES} instances",
+        ours["added"] / GIB, "GiB", theirs / GIB, at_most=1.0,
+        note=f"tiny_shapes; masks {ours['masks'] / GIB:.2f} GiB, {ours['seconds']:.1f} s; sam3 "
+        f"measured at {SMALL_HW[1]}×{SMALL_HW[0]} with {package['instances']} instances, scaled",
+    )  # fmt: skip
+    yield Row(
+        "peak above the masks returned, 288×288 mask logits of noise", noise["added"] / GIB, "GiB",
+        at_most=1.0,
+        note=f"the worst case: no mask can be cropped; masks {noise['masks'] / GIB:.2f} GiB, "
+        f"{noise['seconds']:.1f} s",
+    )  # fmt: skip
 
 
-def _measured(who: str) -> dict[str, Any]:
-    result: dict[str, Any] = json.loads(run_python(["-m", __name__, who]).splitlines()[-1])
-    return result
-
-
-def by_engine() -> dict[str, Any]:
-    """The engine's own route: four concepts of which every query passes."""
+def run_engine() -> dict[str, Any]:
+    """Segments four concepts of which every query passes."""
     from ..engine import ConceptPrompt, Engine
 
     engine = Engine.load("tiny_shapes", None, "cpu", "float32")
-    everything = ConceptPrompt(("circle", "square", "star", "triangle"), confidence_threshold=0.0)
-    engine.segment(picture(0, (100, 100)), everything)
-    image = picture(1, LARGE_HW)
+    prompt = ConceptPrompt(("circle", "square", "star", "triangle"), confidence_threshold=0.0)
+    engine.segment(draw_image(0, (100, 100)), prompt)
+    image = draw_image(1, LARGE_HW)
     kept: list[Any] = []
     peak = PeakMemory()
-    elapsed = seconds(lambda: kept.extend(engine.segment(image, everything).instances))
-    return _found(peak, [i.mask for i in kept], elapsed)
+    seconds = time_call(lambda: kept.extend(engine.segment(image, prompt).instances))
+    return _describe(peak, [i.mask.crop for i in kept], seconds)
 
 
-def by_masks(instances: int = INSTANCES) -> dict[str, Any]:
-    """Mask logits of the real model's size, upsampled and thresholded."""
+def run_upscaling(instances: int = INSTANCES) -> dict[str, Any]:
+    """Upscales and thresholds mask logits of the real model's size."""
     import torch
 
     from ..engine.postprocess.masks import upscaled_probability_masks
@@ -67,44 +67,40 @@ def by_masks(instances: int = INSTANCES) -> dict[str, Any]:
     list(upscaled_probability_masks(logits[:1], (100, 100)))
     peak = PeakMemory()
     with torch.inference_mode():
-        elapsed = seconds(lambda: kept.extend(upscaled_probability_masks(logits, LARGE_HW)))
-    return _found(peak, kept, elapsed)
+        seconds = time_call(lambda: kept.extend(upscaled_probability_masks(logits, LARGE_HW)))
+    return _describe(peak, [mask.crop for mask in kept], seconds)
 
 
-def by_package() -> dict[str, Any]:
-    """``set_text_prompt`` with every query kept, at a size that fits most machines."""
+def run_package() -> dict[str, Any]:
+    """Calls ``set_text_prompt`` with every query kept, at a size that fits most machines."""
     from ..engine import Engine
-    from .subjects import Package
+    from ..tools.sam3_package import Sam3Package
 
-    engine = Engine.load("tiny_shapes", None, "cpu", "float32")
-    package = Package(engine)
-    package.text(package.encoded(picture(0, (100, 100))), "circle", 0.0)
-    image = picture(1, SMALL_HW)
+    package = Sam3Package(Engine.load("tiny_shapes", None, "cpu", "float32"))
+    package.segment_concept(package.encode(draw_image(0, (100, 100))), "circle", 0.0)
+    image = draw_image(1, SMALL_HW)
+    kept: dict[str, Any] = {}
     peak = PeakMemory()
-    state = package.encoded(image)
-    elapsed = seconds(lambda: package.text(state, "circle", 0.0))
-    masks = state["masks"]
+    seconds = time_call(
+        lambda: kept.update(package.segment_concept(package.encode(image), "circle", 0.0))
+    )
+    return _describe(peak, kept["masks"].numpy(), seconds)
+
+
+def _describe(peak: PeakMemory, masks: Sequence[Any], seconds: float) -> dict[str, Any]:
+    returned = sum(mask.nbytes for mask in masks)
     return {
-        "added": peak.bytes - masks.nbytes,
+        "added": peak.bytes - returned,
+        "masks": returned,
         "instances": len(masks),
-        "seconds": elapsed,
+        "seconds": seconds,
     }
 
 
-def _found(peak: PeakMemory, masks: list[Any], elapsed: float) -> dict[str, Any]:
-    handed_out = sum(mask.crop.nbytes for mask in masks)
-    return {
-        "added": peak.bytes - handed_out,
-        "masks": handed_out,
-        "instances": len(masks),
-        "seconds": elapsed,
-    }
-
+RUNS = {"engine": run_engine, "upscaling": run_upscaling, "package": run_package}
 
 if __name__ == "__main__":
     from ..engine.runtime.isolation import import_sam3
 
     import_sam3()
-    print(
-        json.dumps({"engine": by_engine, "masks": by_masks, "package": by_package}[sys.argv[1]]())
-    )
+    print(json.dumps(RUNS[sys.argv[1]]()))

@@ -1,16 +1,19 @@
-"""Target 6: what the plugin adds to its engine and to Ikomia."""
+"""What Ikomia's workflow and the plugin add to the engine, and what importing them takes."""
 
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Iterator
+from typing import Any
 
-from .measuring import Call, seconds, watched
-from .rows import Row
-from .subjects import PHOTO_HW, Subjects
-from .workflows import Asked, new_workflow
+from ..engine import Engine
+from ..examples.ikomia_home import PLUGIN
+from .context import PHOTO, BenchmarkContext, RgbImage, get_click_xy, make_click
+from .table import Row
+from .timing import Call, run_python, time_call, time_interleaved, watch_calls
 
-COUNTS = (1, 10, 100)
+OBJECT_COUNTS = (1, 10, 100)
 
 _TASK_CALLS = (
     "begin_task_run",
@@ -29,61 +32,116 @@ _IO_CALLS = {
     "CInstanceSegmentationIO": ("init", "add_object", "clear_data"),
     "CGraphicsInput": ("get_items",),
 }
+_IMPORT = """
+import tempfile, time
+from pathlib import Path
+from infer_segment_anything_3.examples.ikomia_home import fill_home, set_environment
+with tempfile.TemporaryDirectory() as folder:
+    plugin = fill_home(Path(folder))
+    set_environment(Path(folder))
+    from ikomia.dataprocess.registry import ik_registry
+    started = time.perf_counter()
+    ik_registry.load_python_algorithm(str(plugin))
+    print(time.perf_counter() - started)
+"""
 
 
-def rows(subjects: Subjects) -> Iterator[Row]:
-    """Clicks on an image seen before, one object each."""
-    image = subjects.seen[0]
-    for count in COUNTS:
-        asked = new_workflow(subjects, input_point=_points(count, image.shape[:2]))
-        asked.run(image)
-        run = functools.partial(asked.run, image)
-        parts = [parts_of(asked, run) for _ in range(min(subjects.repeats, 7))]
-        added, ikomia = min(p["added"] for p in parts), min(p["ikomia"] for p in parts)
-        engine = min(p["engine"] for p in parts)
-        yield Row("6", f"Workflow minus engine minus Ikomia, {count} instances, "
-                  f"{PHOTO_HW[1]}×{PHOTO_HW[0]}", added * 1e3, "ms", None, "at most", 5 + count,
-                  ikomia=ikomia * 1e3, note=f"engine {engine * 1e3:.0f} ms")  # fmt: skip
+class TaskRunner:
+    """A workflow of one task, as a user of Ikomia API runs it.
+
+    Attributes:
+        workflow: Ikomia's workflow.
+        task: The plugin's task.
+    """
+
+    def __init__(self, context: BenchmarkContext, **parameters: Any) -> None:
+        """Makes a workflow whose task uses the model that is measured."""
+        from ikomia.dataprocess.workflow import Workflow
+
+        logging.getLogger("ikomia").setLevel(logging.WARNING)
+        self.workflow = Workflow("benchmark")
+        self.task = self.workflow.add_task(name=PLUGIN, auto_connect=True, public_hub=False)
+        values = {
+            "model_name": context.model_name,
+            "model_weight_file": context.weight_file or "",
+            "cuda": context.device == "cuda",
+            "precision": context.precision,
+            **parameters,
+        }
+        self.task.set_parameters({name: str(value) for name, value in values.items()})
+
+    def run(self, image: RgbImage) -> None:
+        """Runs the workflow on an image."""
+        self.workflow.run_on(array=image)
 
 
-def _points(count: int, hw: tuple[int, int]) -> list[list[list[int]]]:
-    columns = -(-count // 10)
-    return [
-        [[(i % columns + 1) * hw[1] // (columns + 1), (i // columns + 1) * hw[0] // 12]]
-        for i in range(count)
-    ]
+def measure(context: BenchmarkContext) -> Iterator[Row]:
+    """Yields the rows."""
+    image, state = context.encoded
+    runner = TaskRunner(context, input_point=[int(value) for value in get_click_xy(image)])
+    runner.run(image)
+    rounds = range(context.repeats)
+    workflow, package, engine = time_interleaved(
+        [lambda: runner.run(image) for _ in rounds],
+        [lambda: context.click_by_package(image, state) for _ in rounds],
+        [lambda: context.engine.segment(image, make_click(image)) for _ in rounds],
+    )
+    yield Row(
+        f"click through the workflow, image encoded before, {PHOTO}", workflow * 1e3, "ms",
+        package * 1e3, "sam3 without Ikomia", excess_at_most=30,
+        note=f"the engine alone {engine * 1e3:.0f} ms",
+    )  # fmt: skip
+    for count in OBJECT_COUNTS:
+        runner = TaskRunner(context, input_point=_spread_points(count, image.shape[:2]))
+        runner.run(image)
+        run = functools.partial(runner.run, image)
+        parts = [split_time(runner, run) for _ in range(min(context.repeats, 7))]
+        plugin, ikomia, engine = (
+            min(p[name] for p in parts) for name in ("plugin", "ikomia", "engine")
+        )
+        yield Row(
+            f"the plugin's own time, {count} objects, {PHOTO}", plugin * 1e3, "ms",
+            at_most=5 + count, note=f"Ikomia {ikomia * 1e3:.0f} ms, engine {engine * 1e3:.0f} ms",
+        )  # fmt: skip
+    imported = min(float(run_python(["-c", _IMPORT]).splitlines()[-1]) for _ in range(3))
+    yield Row("importing the plugin into a running Ikomia", imported, "s", at_most=0.5)
 
 
-def parts_of(asked: Asked, call: Call) -> dict[str, float]:
-    """Seconds that a call of a workflow takes, divided.
+def split_time(runner: TaskRunner, call: Call) -> dict[str, float]:
+    """Splits the seconds that a call of a workflow takes.
 
     Args:
-        asked: The workflow and its task.
+        runner: The workflow and its task.
         call: Runs it.
 
     Returns:
-        ``total``, and what of it the ``engine`` takes, ``ikomia`` (around the task's runs and in
-        the calls they make of it), and what the plugin has ``added``.
+        ``total``, and what of it ``engine``, ``ikomia`` (around the task's runs and in the
+        calls they make of it) and ``plugin`` take.
     """
     from ikomia import dataprocess
 
-    from ..engine import Engine
-
-    task = type(asked.task)
+    task = type(runner.task)
     ikomia_calls = [(task, name) for name in _TASK_CALLS]
     ikomia_calls += [
         (getattr(dataprocess, io), name) for io, names in _IO_CALLS.items() for name in names
     ]
     with (
-        watched((task, "run")) as plugin,
-        watched((Engine, "segment")) as engine,
-        watched(*ikomia_calls) as ikomia,
+        watch_calls((task, "run")) as run,
+        watch_calls((Engine, "segment")) as engine,
+        watch_calls(*ikomia_calls) as ikomia,
     ):
-        total = seconds(call)
-    outside = total - plugin.seconds
+        total = time_call(call)
     return {
         "total": total,
         "engine": engine.seconds,
-        "ikomia": ikomia.seconds + outside,
-        "added": plugin.seconds - engine.seconds - ikomia.seconds,
+        "ikomia": ikomia.seconds + total - run.seconds,
+        "plugin": run.seconds - engine.seconds - ikomia.seconds,
     }
+
+
+def _spread_points(count: int, hw: tuple[int, ...]) -> list[list[list[int]]]:
+    columns = -(-count // 10)
+    return [
+        [[(i % columns + 1) * hw[1] // (columns + 1), (i // columns + 1) * hw[0] // 12]]
+        for i in range(count)
+    ]

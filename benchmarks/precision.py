@@ -1,70 +1,121 @@
-"""Target 4: bfloat16 where the CPU multiplies it, and what that does to the answers."""
+"""bfloat16 against float32: time of an encoding, and how far the instances differ."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from typing import Any
+import dataclasses
+from collections.abc import Iterator, Sequence
 
-from .measuring import seconds, wait_for
-from .quality import agreement
-from .rows import Row
-from .subjects import RgbImage, Subjects, click
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from ..engine import ConceptPrompt, Engine, Instance, ObjectPrompt, Prompt, PromptedObject
+from ..tools.tiny_shapes.heldout.matching import (
+    HELD_OUT_SEED,
+    box_of,
+    held_out_scenes,
+    ious_between,
+)
+from ..tools.tiny_shapes.scenes import Scene
+from .context import BenchmarkContext, make_click
+from .table import Row
+from .timing import time_interleaved
 
 SCENES = 60
+THRESHOLD = 0.5
+SEARCH_THRESHOLD = 0.1
+"""Lower, to find the counterpart of an instance that falls below :data:`THRESHOLD`."""
 
 
-def rows(subjects: Subjects) -> Iterator[Row]:
-    """Encoding in both precisions and by the package in turns, and agreement of the two."""
-    bfloat16, float32 = (subjects.engine_in(p) for p in ("bfloat16", "float32"))
-    auto = subjects.engine_in("auto").precision
-    rounds = range(min(2, subjects.repeats) if subjects.is_full_size else subjects.repeats)
-    times: dict[str, list[float]] = {"bfloat16": [], "float32": [], "package": []}
-    for _ in rounds:
-        times["bfloat16"].append(encoding_seconds(bfloat16, subjects))
-        times["float32"].append(encoding_seconds(float32, subjects))
-        image = subjects.new_picture()
-        times["package"].append(seconds(lambda image=image: _by_package(subjects, image)))  # type: ignore[misc]
-    best = {name: min(each) * 1e3 for name, each in times.items()}
-    is_held = subjects.is_full_size and auto == "bfloat16"
-    yield Row("4", 'encoding, bfloat16 against float32 (as "package")', best["bfloat16"], "ms",
-              best["float32"], "ratio" if is_held else "none", 0.65,
-              note=f"auto is {auto} here")  # fmt: skip
-    own = subjects.engine.precision
-    yield Row("4", f"encoding against set_image, {own}", best[own], "ms", best["package"])
-    yield from quality_rows(subjects.device, SCENES)
+def measure(context: BenchmarkContext) -> Iterator[Row]:
+    """Yields the rows."""
+    engines = [context.load_engine(precision) for precision in ("bfloat16", "float32")]
+    images = [[context.draw_new_image() for _ in range(context.slow_repeats)] for _ in engines]
+    rounded, exact = time_interleaved(
+        *(
+            [lambda e=engine, i=i: e.segment(i, make_click(i)) for i in each]  # type: ignore[misc]
+            for engine, each in zip(engines, images, strict=True)
+        )
+    )
+    auto = context.load_engine("auto").precision
+    is_limited = context.is_full_size and auto == "bfloat16"
+    yield Row("new image, click, bfloat16", rounded * 1e3, "ms", exact * 1e3, "float32",
+              ratio_at_most=0.65 if is_limited else None, note=f"auto is {auto}")  # fmt: skip
+    found = compare_engines(
+        Engine.load("tiny_shapes", device=context.device, precision="float32"),
+        Engine.load("tiny_shapes", device=context.device, precision="bfloat16"),
+        SCENES,
+    )
+    note = f"{len(found.ious)} instances of {SCENES} held-out scenes, tiny_shapes"
+    yield Row("bfloat16 to float32: mean IoU", found.mean_iou, "", at_least=0.97, note=note)
+    yield Row("bfloat16 to float32: 99th percentile of score differences",
+              found.score_difference_p99, "", at_most=0.05)  # fmt: skip
+    yield Row(f"bfloat16 to float32: share of instances that cross {THRESHOLD}",
+              found.crossed / max(1, len(found.ious)), "", at_most=0.01)  # fmt: skip
 
 
-def encoding_seconds(engine: Any, subjects: Subjects) -> float:
-    """How long a new picture takes until it is encoded."""
-    image = subjects.new_picture()
-    steps: dict[str, float] = {}
+@dataclasses.dataclass
+class Agreement:
+    """How far the instances of two engines agree.
 
-    def note(step: str) -> None:
-        wait_for(subjects.device)
-        steps.setdefault(step, time.perf_counter())
+    Attributes:
+        ious: IoU of each pair of masks, of which at least one passes the threshold; 0 where
+            an instance has no counterpart.
+        score_differences: Absolute differences of the same pairs.
+        crossed: Instances that pass the threshold in one engine only.
+    """
 
-    wait_for(subjects.device)
-    started = time.perf_counter()
-    engine.segment(image, click(image), on_step=note)
-    return steps["encode"] - started
+    ious: list[float] = dataclasses.field(default_factory=list)
+    score_differences: list[float] = dataclasses.field(default_factory=list)
+    crossed: int = 0
+
+    @property
+    def mean_iou(self) -> float:
+        """Mean over the pairs."""
+        return float(np.mean(self.ious))
+
+    @property
+    def score_difference_p99(self) -> float:
+        """99th percentile of the score differences."""
+        return float(np.percentile(self.score_differences, 99))
 
 
-def _by_package(subjects: Subjects, image: RgbImage) -> None:
-    subjects.package.encoded(image)
-    wait_for(subjects.device)
+def compare_engines(
+    exact: Engine, rounded: Engine, scenes: int, seed: int = HELD_OUT_SEED
+) -> Agreement:
+    """Compares two engines on concepts, clicks and boxes of held-out scenes."""
+    found = Agreement()
+    for _, scene in held_out_scenes(seed, scenes):
+        for prompt in _make_prompts(scene):
+            one, other = (e.segment(scene.image, prompt).instances for e in (exact, rounded))
+            _add_pairs(found, one, other)
+    return found
 
 
-def quality_rows(device: str, scenes: int) -> Iterator[Row]:
-    """Agreement of the two precisions on the bundled model."""
-    from ..engine import Engine
+def _make_prompts(scene: Scene) -> list[Prompt]:
+    texts = sorted({f"{s.colour} {s.kind}" for s in scene.shapes} | {s.kind for s in scene.shapes})
+    boxes = [box_of(shape) for shape in scene.shapes]
+    centers = [((left + right) / 2, (top + bottom) / 2) for left, top, right, bottom in boxes]
+    return [
+        *(ConceptPrompt((text,), confidence_threshold=SEARCH_THRESHOLD) for text in texts),
+        ObjectPrompt(tuple(PromptedObject(box_xyxy=box) for box in boxes)),
+        ObjectPrompt(tuple(PromptedObject(points_xy=(xy,)) for xy in centers)),
+    ]
 
-    exact, rounded = (Engine.load("tiny_shapes", None, device, p) for p in ("float32", "bfloat16"))
-    found = agreement(exact, rounded, scenes)
-    note = f"{len(found.ious)} instances of {scenes} held-out scenes, tiny_shapes"
-    yield Row("4", "bfloat16 against float32: mean IoU", found.mean_iou, "", None, "at least",
-              0.97, note=note)  # fmt: skip
-    yield Row("4", "bfloat16 against float32: 99th percentile of score differences",
-              found.score_difference_p99, "", None, "at most", 0.05)  # fmt: skip
-    yield Row("4", "bfloat16 against float32: share of instances that cross 0.5",
-              found.crossed_share, "", None, "at most", 0.01)  # fmt: skip
+
+def _add_pairs(found: Agreement, one: Sequence[Instance], other: Sequence[Instance]) -> None:
+    ious = ious_between([a.mask for a in one], [b.mask for b in other])
+    pairs = [
+        (i, j) for i, j in zip(*linear_sum_assignment(-ious), strict=True) if ious[i, j] >= 0.5
+    ]
+    for i, j in pairs:
+        passed = one[i].score > THRESHOLD, other[j].score > THRESHOLD
+        if any(passed):
+            found.ious.append(float(ious[i, j]))
+            found.score_differences.append(abs(one[i].score - other[j].score))
+            found.crossed += passed[0] != passed[1]
+    matched = {i for i, _ in pairs}, {j for _, j in pairs}
+    for instances, known in zip((one, other), matched, strict=True):
+        for index, instance in enumerate(instances):
+            if index not in known and instance.score > THRESHOLD:
+                found.ious.append(0.0)
+                found.crossed += 1

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from infer_segment_anything_3.benchmarks.start import run_python
+from infer_segment_anything_3.benchmarks.timing import run_python
 from infer_segment_anything_3.engine import ConceptPrompt, Engine
 from infer_segment_anything_3.engine.inference import grounding
 from infer_segment_anything_3.tools.tiny_shapes.scenes import Scene
@@ -19,8 +19,8 @@ MEASURE = """
 import json
 from infer_segment_anything_3.engine.runtime.isolation import import_sam3
 import_sam3()
-from infer_segment_anything_3.benchmarks.memory import by_masks
-print(json.dumps(by_masks(12)))
+from infer_segment_anything_3.benchmarks.memory import run_upscaling
+print(json.dumps(run_upscaling(12)))
 """
 
 

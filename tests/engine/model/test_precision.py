@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from infer_segment_anything_3.benchmarks.quality import agreement
+from infer_segment_anything_3.benchmarks.precision import compare_engines
 from infer_segment_anything_3.engine import Engine
 from infer_segment_anything_3.engine.model.precision import resolve_precision
 
@@ -28,7 +28,7 @@ def test_auto_is_bfloat16_where_the_cpu_multiplies_it(
 @pytest.mark.parametrize("scenes", [4, pytest.param(60, marks=pytest.mark.slow)])
 def test_it_agrees_with_float32_on_held_out_scenes(tiny_engine: Engine, scenes: int) -> None:
     rounded = Engine(tiny_engine.model, tiny_engine.image_size, "bfloat16")
-    found = agreement(tiny_engine, rounded, scenes)
+    found = compare_engines(tiny_engine, rounded, scenes)
     assert len(found.ious) >= 8 * scenes
     assert found.mean_iou >= 0.97
     assert found.score_difference_p99 <= 0.05

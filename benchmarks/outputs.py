@@ -1,24 +1,24 @@
-"""What an instance costs in each of the forms in which it is handed out."""
+"""What an instance costs in each form in which it is written. Runs no model."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
 
 from ..engine.results import Instance, Mask, Result
-from .measuring import seconds
-from .rows import Row
-from .subjects import PHOTO_HW, Subjects
+from .context import PHOTO_HW, BenchmarkContext
+from .table import Row
+from .timing import time_call
 
 COUNT = 1000
 RADIUS_RANGE_PX = (10, 60)
 
 
-def rows(subjects: Subjects) -> Iterator[Row]:
-    """A thousand discs as COCO data and as Ikomia's outputs. Runs no model."""
+def measure(context: BenchmarkContext) -> Iterator[Row]:
+    """Yields the rows: a thousand discs as COCO data and as Ikomia's outputs."""
+    del context
     from ikomia import dataprocess
 
     from ..adapter.outputs import ikomia as outputs
@@ -27,24 +27,26 @@ def rows(subjects: Subjects) -> Iterator[Row]:
     from ..adapter.session import RunOutput
     from ..engine.export.coco import to_coco
 
-    result = discs(COUNT)
+    result = draw_discs(COUNT)
     for form in ("rle", "polygon"):
-        taken = min(seconds(lambda f=form: to_coco(result, None, f)) for _ in range(3))  # type: ignore[misc]
-        yield _row(f"COCO terms, masks as {form}", taken)
+        seconds = min(time_call(lambda f=form: to_coco(result, None, f)) for _ in range(3))  # type: ignore[misc]
+        yield _make_row(f"COCO data, masks as {form}", seconds)
     task = dataprocess.C2dImageTask("outputs")
     outputs.add_outputs(task)
     image = np.zeros((*PHOTO_HW, 3), np.uint8)
     task.get_input(0).set_image(image)
     task.begin_task_run()
     run = RunOutput(image, Settings.parse({}), PromptReading(None, "concept"), result)
-    yield _row("filling all outputs", seconds(lambda: outputs.fill_outputs(task, run)))
+    yield _make_row("filling all outputs", time_call(lambda: outputs.fill_outputs(task, run)))
     names = {outputs.CLASS_MAP: "class map", outputs.INSTANCES: "instances", outputs.DATA: "data"}
     for index, name in names.items():
-        yield _row(f"to_json of output {index}, {name}", seconds(_json_of(task.get_output(index))))
+        output = task.get_output(index)
+        seconds = time_call(lambda o=output: o.to_json(["json_format", "compact"]))  # type: ignore[misc]
+        yield _make_row(f"to_json of output {index}, {name}", seconds)
 
 
-def discs(count: int) -> Result:
-    """Discs anywhere on a large picture."""
+def draw_discs(count: int) -> Result:
+    """Draws discs anywhere on a large image."""
     rng = np.random.default_rng(0)
     height, width = PHOTO_HW
     instances = []
@@ -59,9 +61,5 @@ def discs(count: int) -> Result:
     return Result(PHOTO_HW, ("disc",), tuple(instances))
 
 
-def _json_of(output: Any) -> Callable[[], Any]:
-    return lambda: output.to_json(["json_format", "compact"])
-
-
-def _row(what: str, taken: float) -> Row:
-    return Row("answers", f"{what}, of {COUNT:,} instances, each", taken / COUNT * 1e3, "ms")
+def _make_row(what: str, seconds: float) -> Row:
+    return Row(f"{what}, {COUNT:,} instances, each", seconds / COUNT * 1e3, "ms")
