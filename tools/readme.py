@@ -20,6 +20,9 @@ SCORES = {
         "concept_mean_iou": "text: mean IoU of what is matched",
         "absent_found": "text: share of absent concepts that give an instance",
     },
+    "same_kind": {
+        "same_kind_f1": "3 to 8 of a kind: F1",
+    },
     "exemplars": {
         "exemplar_f1": "an exemplar box: F1 at IoU 0.5",
         "negative_exemplar_f1": "text with a box of what is not meant: F1 at IoU 0.5",
@@ -46,8 +49,31 @@ SCORES = {
         "tiles_recall": "tiles, 500 small shapes (a crowd per 100 scenes): recall at IoU 0.5",
         "tiles_repeated": "tiles, 500 small shapes: share found twice",
     },
+    "video_concepts": {
+        "video_hota": "video, text (a clip of 48 frames per 3 scenes): HOTA",
+        "video_idf1": "video, text: IDF1",
+        "video_id_switches": "video, text: identity switches",
+        "video_unlike_hota": "video, text, clips in which no two shapes look the same: HOTA",
+        "video_unlike_idf1": "video, text, clips in which no two shapes look the same: IDF1",
+        "bytetrack_hota": "the same detections associated by ByteTrack: HOTA",
+        "bytetrack_idf1": "the same detections associated by ByteTrack: IDF1",
+        "bytetrack_id_switches": "the same detections associated by ByteTrack: identity switches",
+        "ocsort_hota": "the same detections associated by OC-SORT: HOTA",
+        "ocsort_idf1": "the same detections associated by OC-SORT: IDF1",
+        "ocsort_id_switches": "the same detections associated by OC-SORT: identity switches",
+    },
+    "video_objects": {
+        "video_click_j": "video, a click on the first frame: J",
+        "video_click_f": "video, a click on the first frame: F",
+        "video_box_j": "video, a box on the first frame: J",
+        "video_box_f": "video, a box on the first frame: F",
+        "video_found_again": "video, clicked or boxed shapes found again after 5 to 20 frames",
+    },
 }
-"""What is measured and the names of its scores, in the order in which they are shown."""
+"""What is measured and the names of its scores, in the order in which they are shown.
+
+Those that were not measured of the bundled weights are left out.
+"""
 
 
 def parameter_table() -> str:
@@ -68,10 +94,15 @@ def score_table() -> str:
     rows = ["| held-out score | | scenes |", "|---|---|---|"]
     for measure, scores in SCORES.items():
         rows += [
-            f"| {text} | {held_out[name]:.3f} | {held_out['scenes'][measure]} |"
+            f"| {text} | {_written(name, held_out[name])} | {held_out['scenes'][measure]} |"
             for name, text in scores.items()
+            if name in held_out
         ]
     return "\n".join(rows)
+
+
+def _written(name: str, value: float) -> str:
+    return f"{value:.0f}" if name.endswith("_switches") else f"{value:.3f}"
 
 
 TABLES = {"parameters": parameter_table, "held-out": score_table}

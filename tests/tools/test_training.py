@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -9,15 +10,17 @@ import torch
 
 from infer_segment_anything_3.engine import Engine
 from infer_segment_anything_3.engine.checkpoints.zoo import MODELS
-from infer_segment_anything_3.tools.tiny_shapes import export, train
-
-pytestmark = pytest.mark.slow
+from infer_segment_anything_3.engine.model.config import TINY_SHAPES
+from infer_segment_anything_3.tools.tiny_shapes import export, train, training_model
+from infer_segment_anything_3.tools.tiny_shapes.clip_samples import ClipPool
+from infer_segment_anything_3.tools.tiny_shapes.video_terms import video_terms
 
 
 def training(out: Path, **arguments: object) -> train.Training:
     return train.Training(out, seed=3, device=torch.device("cpu"), speed=1e-4, **arguments)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_and_gives_weights_that_load(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -41,8 +44,46 @@ def test_an_interrupted_run_goes_on_and_gives_weights_that_load(
     assert Engine.load("tiny_shapes", weights, "cpu", "float32").image_size
 
 
-def test_a_run_can_begin_with_trained_weights(tmp_path: Path) -> None:
-    run = training(tmp_path, first_weights=MODELS["tiny_shapes"].bundled_path)
-    assert run.stage_index == len(train.STAGES) - 1
+@pytest.mark.parametrize(
+    ("name", "trained"),
+    [("many alike", train.DETECTOR), ("video, two frames", (train.TRACKER,))],
+)
+def test_a_stage_changes_its_part_of_trained_weights_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, trained: tuple[str, ...]
+) -> None:
+    (stage,) = (stage for stage in train.STAGES if stage.name == name)
+    monkeypatch.setattr(train, "STAGES", (dataclasses.replace(stage, steps=2, batch=2),))
+    path = MODELS["tiny_shapes"].bundled_path
+    run = train.Training(
+        tmp_path, seed=3, device=torch.device("cpu"), first_weights=path, first_stage=name
+    )
+    assert run.weights is not None
+    before = dict(run.weights)
     run.run()
-    assert run.average
+    changed = {
+        key
+        for key, value in before.items()
+        if value.is_floating_point() and not torch.equal(value, run.weights[key])
+    }
+    assert changed
+    assert all(key.startswith(trained) for key in changed)
+
+
+def test_a_loss_of_video_reaches_every_part_of_the_memory() -> None:
+    model = training_model.for_training(TINY_SHAPES, torch.device("cpu"))
+    training_model.initialise(model)
+    tracker = model.inst_interactive_predictor.model
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    tracker.requires_grad_(True)
+    pool = ClipPool(model, seed=5, side=280, mask_side=80, frames=4, capacity=4)
+    terms, _ = video_terms(model, pool, clips=2)
+    torch.stack(list(terms.values())).sum().backward()
+    untouched = [
+        name
+        for name, parameter in model.named_parameters()
+        if training_model.is_memory(name) and (parameter.grad is None or not parameter.grad.any())
+    ]
+    # The package keeps this one and never uses it; those of absent objects need one.
+    unused = ("no_mem_pos_enc", "no_obj_ptr", "no_obj_embed_spatial", "mask_downsample")
+    assert [name for name in untouched if not name.split("model.")[1].startswith(unused)] == []

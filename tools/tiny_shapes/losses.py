@@ -175,7 +175,7 @@ def _mask_loss(
     }
 
 
-def object_loss(logits: Tensor, quality: Tensor, coverage: Tensor) -> tuple[Tensor, Tensor]:
+def object_loss_of_each(logits: Tensor, quality: Tensor, coverage: Tensor) -> tuple[Tensor, Tensor]:
     """Loss of the interactive decoder for its single mask and the best of its three.
 
     Args:
@@ -184,7 +184,7 @@ def object_loss(logits: Tensor, quality: Tensor, coverage: Tensor) -> tuple[Tens
         coverage: (P, 1, M, M).
 
     Returns:
-        The loss, and the IoU of every mask, (P, 4), without gradient.
+        The loss of each, (P,), and the IoU of every mask, (P, 4), without gradient.
     """
     truth = coverage.expand_as(logits)
     cross_entropy = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
@@ -193,5 +193,11 @@ def object_loss(logits: Tensor, quality: Tensor, coverage: Tensor) -> tuple[Tens
     with torch.no_grad():
         found, real = logits > 0, truth > 0.5
         iou = (found & real).sum((2, 3)) / ((found | real).sum((2, 3)) + 1e-6)
-    loss = each[:, 0].mean() + each[:, 1:].min(1).values.mean() + F.l1_loss(quality, iou)
+    loss = each[:, 0] + each[:, 1:].min(1).values + (quality - iou).abs().mean(1)
     return loss, iou
+
+
+def object_loss(logits: Tensor, quality: Tensor, coverage: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean of :func:`object_loss_of_each`, and the IoU of every mask."""
+    loss, iou = object_loss_of_each(logits, quality, coverage)
+    return loss.mean(), iou

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torchvision.transforms import v2
 
+from .crowds import draw_crowd
 from .scenes import Scene, draw_scene, window_of
 
 TRAIN_SIDE_RANGE_PX = (200, 640)
@@ -23,6 +24,13 @@ CROWDED_EXTENT_RANGE = (0.08, 0.24)
 CROWDED_WINDOW = 0.62
 """Side of the tile, as a share of the crowded image's side: its shapes are then as large
 beside the tile as those of any other scene."""
+
+
+LIKE_SHARE = 0.3
+"""Share of scenes with several shapes of one color and kind, unless a stage has its own."""
+
+LIKE_COUNT_RANGE = (3, 25)
+LIKE_EXTENT_RANGE = (0.07, 0.30)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +104,15 @@ def squeeze(scene: Scene, side: int, mask_side: int) -> Sample:
 class SamplePool:
     """Samples drawn as they are needed, each used a few times before it is forgotten."""
 
-    def __init__(self, seed: int, side: int, mask_side: int, capacity: int, fresh: float) -> None:
+    def __init__(
+        self,
+        seed: int,
+        side: int,
+        mask_side: int,
+        capacity: int,
+        fresh: float,
+        like_share: float = LIKE_SHARE,
+    ) -> None:
         """Creates an empty pool.
 
         Args:
@@ -105,10 +121,11 @@ class SamplePool:
             mask_side: M, side of the mask grid in cells.
             capacity: Samples kept.
             fresh: Share of a batch that is newly drawn.
+            like_share: Share of scenes with several shapes of one color and kind.
         """
         self.rng = np.random.default_rng(seed)
         self._side, self._mask_side = side, mask_side
-        self._capacity, self._fresh = capacity, fresh
+        self._capacity, self._fresh, self._like_share = capacity, fresh, like_share
         self._kept: list[Sample] = []
 
     def batch(self, size: int) -> list[Sample]:
@@ -119,9 +136,7 @@ class SamplePool:
         if len(self._kept) < 16 or self.rng.random() < self._fresh:
             # Everything the held-out scenes have, sizes apart: shapes are as large relative
             # to the model's square in a small image as in a large one, and draw faster.
-            crowded = self.rng.random() < CROWDED_SHARE
-            scene = _crowded(self.rng) if crowded else draw_scene(self.rng, TRAIN_SIDE_RANGE_PX)
-            sample = squeeze(scene, self._side, self._mask_side)
+            sample = squeeze(self._new_scene(), self._side, self._mask_side)
             if len(self._kept) < self._capacity:
                 self._kept.append(sample)
             else:
@@ -129,6 +144,15 @@ class SamplePool:
         else:
             sample = self._kept[int(self.rng.integers(len(self._kept)))]
         return sample.mirrored() if self.rng.random() < 0.5 else sample
+
+    def _new_scene(self) -> Scene:
+        if self.rng.random() < self._like_share:
+            most = LIKE_COUNT_RANGE[1] if self.rng.random() < 0.4 else 8
+            count_range = LIKE_COUNT_RANGE[0], most
+            return draw_crowd(self.rng, count_range, TRAIN_SIDE_RANGE_PX, LIKE_EXTENT_RANGE)
+        if self.rng.random() < CROWDED_SHARE:
+            return _crowded(self.rng)
+        return draw_scene(self.rng, TRAIN_SIDE_RANGE_PX)
 
 
 def _crowded(rng: np.random.Generator) -> Scene:

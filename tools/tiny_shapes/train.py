@@ -22,14 +22,27 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...engine.checkpoints.loader import load_model
+from ...engine.checkpoints.layouts import convert_to_model_names
+from ...engine.checkpoints.reader import read_tensors
 from ...engine.model.config import TINY_SHAPES
 from ...engine.model.sam3_imports import Sam3Image
-from .samples import SamplePool, images_tensor
-from .training_model import carried_over, for_training, initialise
+from .clip_samples import ClipPool
+from .samples import LIKE_SHARE, SamplePool, images_tensor
+from .training_model import TRACKER, carried_over, for_training, initialise, is_memory
 from .training_terms import concept_terms, object_terms
+from .video_terms import video_terms
 
 logger = logging.getLogger("tiny_shapes")
+
+
+DETECTOR = (
+    "backbone.language_backbone.",
+    "geometry_encoder.",
+    "transformer.",
+    "segmentation_head.",
+    "dot_prod_scoring.",
+)
+"""Beginnings of the names of the detector's parameters, those of the image encoder apart."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +56,14 @@ class Stage:
         batch: Images a step.
         learning_rate: Peak, reached after ``warmup`` steps.
         last_rate: Share of the peak at the end of the cosine.
-        concepts: Whether the concept route is trained, or the interactive decoder alone.
+        concepts: Whether concepts are asked for.
+        objects: Whether objects are asked for.
+        clips: Clips a step, each with :data:`~.video_terms.OBJECTS_PER_CLIP` shapes to follow.
+        frames: Frames of a clip.
+        trained: Beginnings of the names of what is trained; the rest stays as it is.
+        new_memory: Whether the tracker's memory begins from nothing.
+        known_rate: Share of the learning rate for what is not the tracker's memory.
+        like_share: Share of scenes with several shapes of one color and kind.
         warmup: Steps of linear warm-up.
     """
 
@@ -54,6 +74,13 @@ class Stage:
     learning_rate: float
     last_rate: float
     concepts: bool
+    objects: bool = True
+    clips: int = 0
+    frames: int = 0
+    trained: tuple[str, ...] = ("",)
+    new_memory: bool = False
+    known_rate: float = 1.0
+    like_share: float = LIKE_SHARE
     warmup: int = 200
 
 
@@ -66,10 +93,71 @@ STAGES = (
     Stage("everything, annealed", 224, 3500, 8, 6e-4, 0.01, concepts=True),
     # A finer grid sharpens every mask at once; the rest has to get used to it.
     Stage("sharper", TINY_SHAPES.image_size, 3000, 6, 3.5e-4, 0.01, concepts=True, warmup=100),
+    # The image encoder stays as it is from here on: what was learnt with it stays right.
+    Stage(
+        name="many alike",
+        side=TINY_SHAPES.image_size,
+        steps=1500,
+        batch=6,
+        learning_rate=3e-4,
+        last_rate=0.01,
+        concepts=True,
+        objects=False,
+        trained=DETECTOR,
+        like_share=0.55,
+        warmup=100,
+    ),
+    # Clicks are asked for all along: video alone makes the mask decoder forget them.
+    Stage(
+        name="video, two frames",
+        side=TINY_SHAPES.image_size,
+        steps=350,
+        batch=4,
+        learning_rate=1.5e-3,
+        last_rate=0.6,
+        concepts=False,
+        clips=4,
+        frames=2,
+        trained=(TRACKER,),
+        new_memory=True,
+        known_rate=0.3,
+        warmup=30,
+    ),
+    Stage(
+        name="video, four frames",
+        side=TINY_SHAPES.image_size,
+        steps=250,
+        batch=4,
+        learning_rate=1.2e-3,
+        last_rate=0.5,
+        concepts=False,
+        clips=4,
+        frames=4,
+        trained=(TRACKER,),
+        known_rate=0.3,
+        warmup=20,
+    ),
+    Stage(
+        name="video, eight frames",
+        side=TINY_SHAPES.image_size,
+        steps=500,
+        batch=4,
+        learning_rate=8e-4,
+        last_rate=0.01,
+        concepts=False,
+        clips=2,
+        frames=8,
+        trained=(TRACKER,),
+        known_rate=0.3,
+        warmup=20,
+    ),
 )
 
+CLIPS_KEPT = 250
+"""Clips kept with their features, of 1.1 MB a frame."""
+
 EMA_DECAY = 0.998
-SNAPSHOT_EVERY = 250
+SNAPSHOT_EVERY_S = 240
 
 
 class Training:
@@ -82,6 +170,7 @@ class Training:
         device: torch.device,
         speed: float = 1.0,
         first_weights: Path | None = None,
+        first_stage: str | None = None,
     ) -> None:
         """Starts a run, or goes on with the one in ``out``.
 
@@ -90,8 +179,9 @@ class Training:
             seed: Seed of weights and scenes.
             device: Where to train.
             speed: Multiplies every stage's steps (below 1 for a quick look).
-            first_weights: Weights to begin the last stage with, instead of beginning the
+            first_weights: Weights to begin ``first_stage`` with, instead of beginning the
                 first one with random ones.
+            first_stage: Name of a stage; the last one by default.
         """
         out.mkdir(parents=True, exist_ok=True)
         self.out, self.seed, self.device = out, seed, device
@@ -108,8 +198,10 @@ class Training:
             self.optimiser_state = snapshot["optimiser"]
             logger.info("resuming at stage %d, step %d", self.stage_index, self.step)
         elif first_weights is not None:
-            self.weights = load_model("tiny_shapes", first_weights, "cpu").state_dict()
-            self.stage_index = len(self.stages) - 1
+            stored = convert_to_model_names(read_tensors(first_weights), first_weights)
+            self.weights = {name: tensor.float() for name, tensor in stored.items()}
+            names = [stage.name for stage in self.stages]
+            self.stage_index = names.index(first_stage) if first_stage else len(names) - 1
 
     def run(self) -> None:
         """Trains every stage that is left."""
@@ -125,11 +217,15 @@ class Training:
         model = for_training(architecture, self.device)
         initialise(model)
         if self.weights is not None:
-            model.load_state_dict(carried_over(self.weights), strict=False)
-        trained = [p for p in model.parameters() if p.requires_grad]
-        optimiser = torch.optim.AdamW(
-            trained, lr=stage.learning_rate, weight_decay=1e-4, betas=(0.9, 0.98)
-        )
+            known = carried_over(self.weights)
+            if stage.new_memory and self.step == 0:
+                known = {name: t for name, t in known.items() if not is_memory(name)}
+            model.load_state_dict(known, strict=False)
+        for name, parameter in model.named_parameters():
+            if not name.startswith(stage.trained):
+                parameter.requires_grad_(False)
+        groups = parameter_groups(model, stage)
+        optimiser = torch.optim.AdamW(groups, weight_decay=1e-4, betas=(0.9, 0.98))
         if self.optimiser_state is not None:
             optimiser.load_state_dict(self.optimiser_state)
         pool = SamplePool(
@@ -138,19 +234,28 @@ class Training:
             mask_side=architecture.mask_side,
             capacity=2000,
             fresh=0.3,
+            like_share=stage.like_share,
+        )
+        clip_pool = ClipPool(
+            model,
+            seed=hash((self.seed, self.stage_index, self.step, "clips")) % 2**32,
+            side=stage.side,
+            mask_side=architecture.mask_side,
+            frames=stage.frames,
+            capacity=CLIPS_KEPT,
         )
         logger.info("stage %d: %s", self.stage_index, stage)
         seen: dict[str, list[float]] = defaultdict(list)
-        started = time.monotonic()
+        started = kept = time.monotonic()
         while self.step < stage.steps:
             for group in optimiser.param_groups:
-                group["lr"] = learning_rate(stage, self.step)
-            for name, value in self._train_step(model, optimiser, trained, pool, stage).items():
+                group["lr"] = learning_rate(stage, self.step) * group["share"]
+            for name, value in self._train_step(model, optimiser, pool, clip_pool, stage).items():
                 seen[name].append(value)
             self.step += 1
             self._update_average(model)
             if self.step % 50 == 0:
-                means = {name: round(float(np.mean(v)), 3) for name, v in seen.items()}
+                means = {name: round(float(np.nanmean(v)), 3) for name, v in seen.items()}
                 record = {
                     "stage": self.stage_index,
                     "step": self.step,
@@ -159,33 +264,40 @@ class Training:
                 }
                 logger.info("%s", json.dumps(record))
                 seen.clear()
-            if self.step % SNAPSHOT_EVERY == 0:
+            if time.monotonic() - kept > SNAPSHOT_EVERY_S:
                 self._keep(model, optimiser)
+                kept = time.monotonic()
         self._keep(model, optimiser)
 
     def _train_step(
         self,
         model: Sam3Image,
         optimiser: torch.optim.Optimizer,
-        trained: list[nn.Parameter],
         pool: SamplePool,
+        clip_pool: ClipPool,
         stage: Stage,
     ) -> dict[str, float]:
         samples = pool.batch(stage.batch)
         with torch.autocast(self.device.type, torch.bfloat16):
             features = model.backbone.forward_image(images_tensor(samples).to(self.device))
-            loss, click_iou = object_terms(model, features, samples, pool.rng)
-            terms = {"object": loss}
+            terms: dict[str, Tensor] = {}
+            if stage.objects:
+                terms["object"], _ = object_terms(model, features, samples, pool.rng)
             if stage.concepts:
                 terms |= concept_terms(model, features, samples, pool.rng)
+        report: dict[str, float] = {}
+        if stage.clips:
+            video, report = video_terms(model, clip_pool, stage.clips)
+            terms |= video
         total = torch.stack(list(terms.values())).sum()
         optimiser.zero_grad(set_to_none=True)
         total.backward()
+        trained = [p for group in optimiser.param_groups for p in group["params"]]
         norm = nn.utils.clip_grad_norm_(trained, 1.0)
         if torch.isfinite(norm):
             optimiser.step()
-        report = {name: float(value.detach()) for name, value in terms.items()}
-        return {"iou": click_iou, "norm": float(norm), **report}
+        report |= {name: float(value.detach()) for name, value in terms.items()}
+        return {**report, "norm": float(norm)}
 
     @torch.no_grad()
     def _update_average(self, model: Sam3Image) -> None:
@@ -216,6 +328,19 @@ class Training:
         partial.replace(self.snapshot_path)
 
 
+def parameter_groups(model: Sam3Image, stage: Stage) -> list[dict[str, Any]]:
+    """What a stage trains, as the optimiser takes it, each with its share of the rate."""
+    groups = []
+    for memory, share in ((True, 1.0), (False, stage.known_rate)):
+        parameters = [
+            parameter
+            for name, parameter in model.named_parameters()
+            if parameter.requires_grad and is_memory(name) == memory
+        ]
+        groups.append({"params": parameters, "lr": stage.learning_rate, "share": share})
+    return groups
+
+
 def learning_rate(stage: Stage, step: int) -> float:
     """Linear warm-up, then a cosine down to ``last_rate`` of the peak."""
     warm = min(1.0, (step + 1) / stage.warmup)
@@ -230,12 +355,15 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--speed", type=float, default=1.0, help="multiplies every stage's steps")
-    parser.add_argument("--init", type=Path, help="weights to begin the last stage with")
+    parser.add_argument("--init", type=Path, help="weights to begin --stage with")
+    parser.add_argument("--stage", choices=[s.name for s in STAGES], help="default: the last")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     # Denormals appear late in training and are a hundred times slower on a CPU.
     torch.set_flush_denormal(True)
-    Training(args.out, args.seed, torch.device(args.device), args.speed, args.init).run()
+    Training(
+        args.out, args.seed, torch.device(args.device), args.speed, args.init, args.stage
+    ).run()
 
 
 if __name__ == "__main__":

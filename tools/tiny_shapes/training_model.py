@@ -11,6 +11,24 @@ from ...engine.model.build import build_model
 from ...engine.model.config import Architecture
 from ...engine.model.sam3_imports import Sam3Image
 
+TRACKER = "inst_interactive_predictor.model."
+_MEMORY = (
+    "transformer.",
+    "maskmem",
+    "mask_downsample.",
+    "obj_ptr",
+    "no_obj",
+    "no_mem_pos_enc",
+    "sam_mask_decoder.obj_score_token.",
+    "sam_mask_decoder.pred_obj_score_head.",
+)
+"""What of the tracker only a video uses."""
+
+
+def is_memory(name: str) -> bool:
+    """Whether a parameter is one that only a video uses."""
+    return name.startswith(tuple(TRACKER + part for part in _MEMORY))
+
 
 def initialise(model: Sam3Image) -> None:
     """Sets what the constructors leave uninitialised, and starts hard parts near a solution."""
@@ -42,6 +60,12 @@ def initialise(model: Sam3Image) -> None:
             attention.k_proj.weight.copy_(attention.q_proj.weight)
             attention.q_proj.bias.zero_()
             attention.k_proj.bias.zero_()
+        # The tracker must first believe that shapes are there, and write more than a
+        # millionth of what it sees into its memory.
+        tracker = model.inst_interactive_predictor.model
+        tracker.sam_mask_decoder.pred_obj_score_head.layers[-1].bias.fill_(6.0)
+        for layer in tracker.maskmem_backbone.fuser.layers:
+            layer.gamma.fill_(0.1)
 
 
 def for_training(architecture: Architecture, device: torch.device) -> Sam3Image:

@@ -6,6 +6,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from ....engine import ConceptPrompt, Engine
+from ..crowds import draw_crowd
 from ..scenes import phrases
 from .matching import Measure, Tally, box_of, held_out_scenes, ious_between, truth_of
 
@@ -74,8 +75,21 @@ def overlap(engine: Engine, seed: int, scenes: int) -> dict[str, float]:
     return {"overlap_best_claimed_once": once / max(1, claimed)}
 
 
+def same_kind(engine: Engine, seed: int, scenes: int) -> dict[str, float]:
+    """F1 at IoU 0.5 of color and kind of 3 to 8 shapes that look the same."""
+    tally = Tally()
+    for index in range(scenes):
+        scene = draw_crowd(np.random.default_rng((seed, index)))
+        model = scene.shapes[0]
+        phrase = f"{model.colour} {model.kind}"
+        found = engine.segment(scene.image, ConceptPrompt((phrase,))).instances
+        tally.add(found, scene.matching(phrase))
+    return {"same_kind_f1": tally.f1}
+
+
 MEASURES: tuple[Measure, ...] = (
     concepts,
+    same_kind,
     exemplars,
     overlap,
 )
