@@ -26,6 +26,8 @@ from .engine.images import to_rgb_uint8
 
 NAME = "infer_segment_anything_3"
 VERSION = "2.0.0"
+MAX_NOTES = 3
+"""Notes of a run that the widget shows; output 3 has all of them."""
 
 logger = logging.getLogger("infer_segment_anything_3")
 
@@ -107,7 +109,7 @@ class InferSegmentAnything3(dataprocess.C2dImageTask):
     def get_progress_steps(self) -> int:
         """Counts the steps of a run: load, encode, each concept (or all objects), outputs."""
         settings = self._parse_settings()
-        is_concept = resolve_mode(settings, read_drawing(self.get_input(1))) == "concept"
+        is_concept = resolve_mode(settings) == "concept"
         return 3 + (max(1, len(settings.input_text)) if is_concept else 1)
 
     def init_long_process(self) -> None:
@@ -177,9 +179,10 @@ class InferSegmentAnything3(dataprocess.C2dImageTask):
         self._update_note(run)
 
     def _update_note(self, run: RunOutput) -> None:
-        """Shows in the widget how many of the drawn prompts were used."""
+        """Shows in the widget how many drawn prompts were used, and the notes of the run."""
         used, count = run.reading.drawn_used, run.reading.drawn_count
-        note = f"The last run used {used} of {count} drawn prompts." if count else ""
+        lines = [f"The last run used {used} of {count} drawn prompts."] if count else []
+        note = "\n".join((*lines, *run.notes[:MAX_NOTES]))
         param = self.get_param_object()
         if getattr(param, "last_run_note", note) != note:
             param.last_run_note = note

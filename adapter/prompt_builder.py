@@ -11,12 +11,13 @@ from ..engine.concept_text import find_decimal_commas
 from ..engine.prompts import ConceptPrompt, EverythingPrompt, ObjectPrompt, Prompt, PromptedObject
 from ..engine.results import Result
 from ..engine.validation import BoxXyxy
-from .inputs.graphics import NOTHING_DRAWN, Detection, Drawing, RgbColor
+from .inputs.graphics import Detection, Drawing, RgbColor
 from .object_builder import LabeledPoint, add_previous_masks, build_objects
 from .parameters.settings import Settings
 
 Mode = Literal["object", "concept", "everything"]
 
+_NO_PROMPT = "no prompt: set input_text, input_point or input_box, or draw on the image"
 _NO_DETECTIONS = "no prompt: the earlier task found nothing"
 
 
@@ -65,36 +66,36 @@ def build_prompt(
         ValueError: If the number of labels differs from the number of points or boxes, a point
             or a whole box is outside the image, or all exemplars are negative without a text.
     """
-    mode = resolve_mode(settings, drawing)
+    mode = resolve_mode(settings)
     if mode == "everything":
         reading = _read_everything(settings, drawing)
     elif mode == "concept":
         reading = _read_concepts(settings, drawing, image_hw)
     else:
         reading = _read_objects(settings, drawing, image_hw, previous)
-    infos = _describe_auto_mode(settings, drawing)
-    if reading.prompt is None and drawing.is_from_task:
-        infos += (_NO_DETECTIONS,)
-    return dataclasses.replace(reading, infos=infos, drawn_count=len(drawing))
+    warnings, infos = reading.warnings, _describe_auto_mode(settings, drawing)
+    if drawing.ignored_shapes:
+        shapes = ", ".join(sorted(set(drawing.ignored_shapes)))
+        warnings += (f"drawn items: only points and rectangles are prompts, left out: {shapes}",)
+    if reading.prompt is None:
+        if drawing.is_from_task:
+            infos += (_NO_DETECTIONS,)
+        else:
+            warnings += (_NO_PROMPT,)
+    return dataclasses.replace(reading, warnings=warnings, infos=infos, drawn_count=len(drawing))
 
 
-def resolve_mode(settings: Settings, drawing: Drawing = NOTHING_DRAWN) -> Mode:
-    """Resolves ``prompt_mode``; ``auto`` depends on the text and the drawing.
-
-    With an earlier task connected ``auto`` means objects even where that task found nothing:
-    from one frame to the next a text must not change from a class name to a prompt.
-    """
+def resolve_mode(settings: Settings) -> Mode:
+    """Resolves ``prompt_mode``: ``auto`` is ``concept`` with a text, else ``object``."""
     if settings.prompt_mode != "auto":
         return settings.prompt_mode
-    return "concept" if settings.input_text and not drawing.is_from_task else "object"
+    return "concept" if settings.input_text else "object"
 
 
 def _describe_auto_mode(settings: Settings, drawing: Drawing) -> tuple[str, ...]:
     if settings.prompt_mode != "auto" or not settings.input_text:
         return ()
-    if drawing.is_from_task:
-        return ("prompt_mode auto: boxes of the earlier task are objects, the text is no prompt",)
-    if not (settings.input_point or settings.input_box or len(drawing)):
+    if not (settings.input_point or settings.input_box or drawing.points_xy or drawing.boxes_xyxy):
         return ()
     return ("prompt_mode auto: read as a concept, boxes are exemplars of the text",)
 
@@ -115,7 +116,15 @@ def _read_concepts(
         warnings.append(f"input_point: a concept takes no points, {point_count} left out")
     own = _read_boxes(settings, image_hw, warnings)
     drawn = _read_drawn_boxes(drawing, image_hw, warnings)
-    found = _clip_detections(drawing.detections, image_hw, warnings)
+    if settings.prompt_mode == "auto" and drawing.detections:
+        # Two of these tasks in series: each runs its own text.
+        found = []
+        warnings.append(
+            f"input_text: {len(drawing.detections)} boxes of the earlier task left out, because "
+            "this task has a text of its own; set prompt_mode to object to segment them"
+        )
+    else:
+        found = _clip_detections(drawing.detections, image_hw, warnings)
     exemplars = own + drawn + [(detection.box_xyxy, 1) for detection in found]
     texts = settings.input_text
     warnings += [f"input_text: {line}" for line in find_decimal_commas(texts)]

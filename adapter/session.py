@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("infer_segment_anything_3")
 
-NO_PROMPT = "no prompt: set input_text, input_point or input_box, or draw on the image"
+EXEMPLAR_CLASS_NAME = "exemplar"
 
 
 class _Stopped(Exception):  # noqa: N818 - it is no error
@@ -49,6 +49,11 @@ class RunOutput:
     reading: PromptReading
     result: Result
     source: str = ""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Everything that the run has to say about the prompt and the result."""
+        return (*self.reading.warnings, *result_warnings(self.result), *self.reading.infos)
 
     @property
     def has_candidates(self) -> bool:
@@ -114,8 +119,7 @@ class Session:
             logger.info("%s", line)
         output = RunOutput(image, settings, reading, Result(hw, (), ()), source)
         if reading.prompt is None:
-            if not drawing.is_from_task:
-                self._warnings.warn([NO_PROMPT])
+            self._last = None
         else:
             try:
                 output = self._segment(output, reading.prompt, progress)
@@ -134,7 +138,7 @@ class Session:
         engine = self.models.get(output.settings)
         on_step("load")
         result = engine.segment(output.image, prompt, output.settings.input_size_percent, on_step)
-        output = dataclasses.replace(output, result=result)
+        output = dataclasses.replace(output, result=_name_exemplars(prompt, result))
         self._last = (weakref.ref(engine), output)
         return output
 
@@ -181,6 +185,14 @@ def result_warnings(result: Result) -> list[str]:
     if empty:
         warnings.append(f"the mask of {empty} of {len(result.instances)} instances is empty")
     return warnings
+
+
+def _name_exemplars(prompt: Prompt, result: Result) -> Result:
+    """Names the class of exemplars without a text, which the model calls ``visual``."""
+    if not isinstance(prompt, ConceptPrompt) or prompt.texts:
+        return result
+    truncated = (EXEMPLAR_CLASS_NAME,) if result.truncated else ()
+    return dataclasses.replace(result, class_names=(EXEMPLAR_CLASS_NAME,), truncated=truncated)
 
 
 def _describe_prompt(prompt: Prompt | None) -> str:

@@ -45,6 +45,7 @@ class Drawing:
         detections: Boxes detected by an earlier task.
         is_from_task: Whether the input is connected to an earlier task. The task may have
             detected nothing on this image.
+        ignored_shapes: Kinds of drawn items that are no prompt, for instance ``polygon``.
     """
 
     points_xy: tuple[PointXy, ...] = ()
@@ -53,6 +54,7 @@ class Drawing:
     box_labels: tuple[int, ...] = ()
     detections: tuple[Detection, ...] = ()
     is_from_task: bool = False
+    ignored_shapes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.points_xy) + len(self.boxes_xyxy) + len(self.detections)
@@ -71,7 +73,7 @@ def read_drawing(graphics_input: Any) -> Drawing:
         graphics_input: The task's ``CGraphicsInput``, or None where it has none.
 
     Returns:
-        The points and boxes; texts, polygons and other items are ignored.
+        The points and boxes. Texts are ignored, as detectors add one to each box.
     """
     # Here, because the prompt builder uses the values above without Ikomia.
     from ikomia import core
@@ -83,6 +85,8 @@ def read_drawing(graphics_input: Any) -> Drawing:
     rectangles = [item for item in items if item.get_type() == core.GraphicsItem.RECTANGLE]
     is_from_task = graphics_input.name == _NAME_OF_TASK_GRAPHICS
     drawn = [] if is_from_task else rectangles
+    used_types = (core.GraphicsItem.POINT, core.GraphicsItem.RECTANGLE, core.GraphicsItem.TEXT)
+    ignored = [] if is_from_task else [i for i in items if i.get_type() not in used_types]
     return Drawing(
         points_xy=tuple((float(item.point.x), float(item.point.y)) for item in points),
         point_labels=tuple(_get_label(item) for item in points),
@@ -90,6 +94,7 @@ def read_drawing(graphics_input: Any) -> Drawing:
         box_labels=tuple(_get_label(item) for item in drawn),
         detections=tuple(_get_detection(item) for item in rectangles) if is_from_task else (),
         is_from_task=is_from_task,
+        ignored_shapes=tuple(item.get_type().name.lower() for item in ignored),
     )
 
 

@@ -10,6 +10,25 @@ from ...engine.export.coco import to_coco
 from ..session import RunOutput
 
 
+def make_data(run: RunOutput) -> dict[str, Any]:
+    """Makes the data of a run.
+
+    Args:
+        run: A run.
+
+    Returns:
+        The data of :func:`to_coco`, and in COCO's ``info`` the prompt mode that was used,
+        whether the image was encoded before, and the run's notes.
+    """
+    info = {
+        "prompt_mode": run.reading.mode,
+        "image_was_cached": run.result.image_was_cached,
+        "notes": list(run.notes),
+    }
+    form = run.settings.segmentation_format
+    return {"info": info, **to_coco(run.result, run.reading.prompt, form, run.source)}
+
+
 class CocoDataIO(DataDictIO):
     """The run as plain data, computed when it is first read so that a click does not wait."""
 
@@ -23,7 +42,7 @@ class CocoDataIO(DataDictIO):
         run = self._pending
         if run is None:
             return self._data
-        data = to_coco(run.result, run.reading.prompt, run.settings.segmentation_format, run.source)
+        data = make_data(run)
         # Unless another run ended meanwhile.
         if self._pending is run:
             self.data = data

@@ -36,7 +36,8 @@ _TABLE = (
         help=(
             "object: points and boxes each mean this object. concept: text and boxes mean "
             "everything like this. everything: all there is, without a prompt. "
-            "auto: concept if there is a text, else object."
+            "auto: concept if there is a text, else object. Boxes of an earlier task of the "
+            "workflow are objects; with a text, auto leaves them out."
         ),
         group="prompt",
     ),

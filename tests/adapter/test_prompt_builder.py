@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from infer_segment_anything_3.adapter.inputs.graphics import NOTHING_DRAWN, Detection, Drawing
 from infer_segment_anything_3.adapter.parameters.settings import PARAMETERS, Settings
-from infer_segment_anything_3.adapter.prompt_builder import build_prompt, resolve_mode
+from infer_segment_anything_3.adapter.prompt_builder import build_prompt
 from infer_segment_anything_3.engine import (
     ConceptPrompt,
     EverythingPrompt,
@@ -118,13 +118,13 @@ def test_objects_by_parameters(values, objects):
         ),
         (
             Drawing(detections=(DOG, CAT), is_from_task=True),
-            {"input_text": "animal"},
+            {"input_text": "animal", "prompt_mode": "object"},
             [boxed(LEFT, "dog"), boxed(RIGHT, "cat")],
             2,
         ),
         (
             Drawing(detections=(Detection(LEFT),), is_from_task=True),
-            {"input_text": "animal"},
+            {"input_text": "animal", "prompt_mode": "object"},
             [boxed(LEFT, "animal")],
             1,
         ),
@@ -166,6 +166,11 @@ def test_objects_by_drawing(drawing, values, objects, used):
             {"prompt_mode": "concept"},
             ConceptPrompt(exemplars_xyxy=(LEFT,), exemplar_labels=(1,)),
         ),
+        (
+            Drawing(detections=(DOG,), is_from_task=True),
+            {"prompt_mode": "concept", "input_text": "car"},
+            ConceptPrompt(("car",), exemplars_xyxy=(LEFT,), exemplar_labels=(1,)),
+        ),
     ],
 )
 def test_concepts(drawing, values, prompt):
@@ -190,13 +195,14 @@ def test_everything():
         (NOTHING_DRAWN, {"input_text": "car", "prompt_mode": "object"}, "object"),
         (NOTHING_DRAWN, {"input_box": str(list(LEFT)), "prompt_mode": "concept"}, "concept"),
         (Drawing(boxes_xyxy=(LEFT,), box_labels=(1,)), {"input_text": "car"}, "concept"),
-        (Drawing(detections=(DOG,), is_from_task=True), {"input_text": "car"}, "object"),
-        (Drawing(is_from_task=True), {"input_text": "car"}, "object"),
+        (Drawing(detections=(DOG,), is_from_task=True), {"input_text": "car"}, "concept"),
+        (Drawing(detections=(DOG,), is_from_task=True), {}, "object"),
+        (Drawing(is_from_task=True), {"input_text": "car"}, "concept"),
         (Drawing(is_from_task=True), {"input_text": "car", "prompt_mode": "concept"}, "concept"),
     ],
 )
 def test_mode(drawing, values, mode):
-    assert resolve_mode(Settings.parse(values), drawing) == mode
+    assert read(drawing, **values).mode == mode
 
 
 @pytest.mark.parametrize(
@@ -204,7 +210,6 @@ def test_mode(drawing, values, mode):
     [
         (NOTHING_DRAWN, {"input_text": "car", "input_box": BOTH}, "auto: read as a concept"),
         (Drawing((IN_LEFT,), (1,)), {"input_text": "car"}, "auto: read as a concept"),
-        (Drawing(detections=(DOG,), is_from_task=True), {"input_text": "car"}, "are objects"),
         (Drawing(is_from_task=True), {}, "found nothing"),
     ],
 )
@@ -231,8 +236,17 @@ def test_the_reading_that_was_taken_is_told(drawing, values, info):
             "input_point: 2 inside none of the boxes, left out",
         ),
         (NOTHING_DRAWN, {"input_text": "car:0,4"}, "input_text: car:0,4 is read as two concepts"),
-        (NOTHING_DRAWN, {"input_point_label": "[1]"}, "input_point_label: labels without points"),
-        (NOTHING_DRAWN, {"input_box_label": "[1]"}, "input_box_label: labels without boxes"),
+        (
+            NOTHING_DRAWN,
+            {"input_point_label": "[1]", "input_box": BOTH},
+            "input_point_label: labels without points",
+        ),
+        (
+            NOTHING_DRAWN,
+            {"input_box_label": "[1]", "input_point": "[1, 2]"},
+            "input_box_label: labels without boxes",
+        ),
+        (NOTHING_DRAWN, {}, "no prompt: set input_text, input_point or input_box, or draw"),
         (
             NOTHING_DRAWN,
             {"input_point": "[1, 2]", "input_point_label": "0"},
@@ -247,6 +261,16 @@ def test_the_reading_that_was_taken_is_told(drawing, values, info):
             Drawing(detections=(DOG, Detection((300, 0, 400, 50))), is_from_task=True),
             {},
             "boxes of the earlier task: 1 outside the image, left out",
+        ),
+        (
+            Drawing(detections=(DOG, CAT), is_from_task=True),
+            {"input_text": "car"},
+            "input_text: 2 boxes of the earlier task left out, because this task has a text",
+        ),
+        (
+            Drawing((IN_LEFT,), (1,), ignored_shapes=("polygon", "polygon", "line")),
+            {},
+            "drawn items: only points and rectangles are prompts, left out: line, polygon",
         ),
         (
             NOTHING_DRAWN,
@@ -268,7 +292,7 @@ def test_warnings(drawing, values, warning):
         (NOTHING_DRAWN, {"prompt_mode": "concept"}),
         (NOTHING_DRAWN, {"prompt_mode": "concept", "input_point": "[1, 2]"}),
         (NOTHING_DRAWN, {"input_box": str(list(LEFT)), "input_box_label": "0"}),
-        (Drawing(is_from_task=True), {"input_text": "car"}),
+        (Drawing(is_from_task=True), {}),
     ],
 )
 def test_no_prompt_is_valid(drawing, values):

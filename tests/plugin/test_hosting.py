@@ -197,6 +197,22 @@ def test_a_warning_is_given_once_until_something_changes(make_algo, caplog):
     assert len([r for r in warnings() if "input_point" in r.getMessage()]) == 2
 
 
+def test_a_switch_that_changes_nothing_loads_and_encodes_nothing(make_algo, loads):
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    wf, algo = make_algo(input_point="[5, 5]", precision="auto", cuda=True)
+    wf.run_on(array=IMAGE)
+    resolved = Engine.load("tiny_shapes", None, "cpu", "auto").precision
+    loads.clear()
+    for values in ({"cuda": False}, {"precision": resolved}, {"cuda": True, "precision": "auto"}):
+        algo.set_parameters(values)
+        wf.run_on(array=IMAGE)
+        assert algo.get_output(3).data["info"]["image_was_cached"]
+    assert loads == []
+
+
 def test_without_cuda_the_cpu_and_one_line(make_algo, caplog):
     torch = pytest.importorskip("torch")
     if torch.cuda.is_available():
@@ -209,16 +225,23 @@ def test_without_cuda_the_cpu_and_one_line(make_algo, caplog):
 
 
 def test_refining_starts_from_the_last_mask(make_algo, shown):
+    """What a click gives depends on the mask before it, as long as nothing ended the series."""
     first, second = inside(shown.shapes[0]), box(shown.shapes[0])[:2]
-    wf, algo = make_algo(input_point=first, refine=True)
-    wf.run_on(array=shown.image)
-    algo.set_parameters({"input_point": str([first, second]), "input_point_label": "[1, 0]"})
-    wf.run_on(array=shown.image)
-    refined = objects(algo)[0].mask.copy()
-    [prompted] = algo._last_run.reading.prompt.objects
-    assert prompted.mask_input is not None
-    wf.run_on(array=shown.image)
-    assert (objects(algo)[0].mask == refined).all(), "asked again, the answer is the same"
-    wf.run_on(array=shown.image[::-1].copy())
-    [prompted] = algo._last_run.reading.prompt.objects
-    assert prompted.mask_input is None, "another image starts afresh"
+    both = {"input_point": str([first, second]), "input_point_label": "[1, 0]"}
+    wf, algo = make_algo(refine=True)
+
+    def run(image=shown.image, **values):
+        algo.set_parameters({"input_point": "", "input_point_label": "", **values})
+        wf.run_on(array=image)
+        return [(o.mask.tobytes(), o.confidence) for o in objects(algo)]
+
+    afresh = run(**both)
+    run(input_point=str(first))
+    refined = run(**both)
+    assert refined != afresh
+    assert run(**both) == refined, "asked again, the answer is the same"
+    run(image=shown.image[::-1].copy(), **both)
+    assert run(**both) == afresh, "another image between starts afresh"
+    run(input_point=str(first))
+    assert run() == []
+    assert run(**both) == afresh, "a run without a prompt between starts afresh"

@@ -9,7 +9,7 @@ import pytest
 from ikomia import dataprocess
 from ikomia.dataprocess.workflow import Workflow
 
-from .scenes import box, inside, masks, objects
+from .scenes import box, inside, masks, matched, objects
 
 NAME = "infer_segment_anything_3"
 SEMANTIC_CONSUMER = "ik_semantic_segmentation_filter"
@@ -76,7 +76,7 @@ def test_a_detectors_boxes_are_objects_with_its_names_and_colors(make_algo, show
         ("negative", (200, 10, 30), box(shown.shapes[1])),
     )
     wf.add_task(task=detector, auto_connect=True)
-    _, algo = make_algo(workflow=wf, input_text="whatever")
+    _, algo = make_algo(workflow=wf)
     assert (1, 1) in edges(wf, algo)
     wf.run_on(array=shown.image)
     found = objects(algo)
@@ -89,6 +89,27 @@ def test_a_detectors_boxes_are_objects_with_its_names_and_colors(make_algo, show
     wf.run_on(array=shown.image)
     assert objects(algo) == []
     assert not algo.get_output(1).get_mask().any()
+
+
+@pytest.mark.parametrize("mode", ["auto", "object", "concept"])
+def test_two_of_these_tasks_in_series(make_algo, shown, caplog, mode):
+    first, second = shown.shapes[0].kind, shown.shapes[1].kind
+    assert first != second
+    wf, _ = make_algo(input_text=first)
+    _, algo = make_algo(workflow=wf, input_text=second, prompt_mode=mode)
+    wf.run_on(array=shown.image)
+    found = matched(masks(algo), shown.matching(first if mode == "object" else second))
+    left_out = [
+        note for note in algo.get_output(3).data["info"]["notes"] if "of the earlier task" in note
+    ]
+    if mode == "auto":
+        assert found, "each task runs its own text"
+        assert left_out[0] in caplog.text
+    else:
+        assert not left_out
+    if mode == "object":
+        assert found, "the boxes of the first task are the objects of the second"
+        assert {o.label for o in objects(algo)} == {first}
 
 
 def test_drawn_points_and_boxes_are_prompts(make_algo, shown):
@@ -104,6 +125,28 @@ def test_drawn_points_and_boxes_are_prompts(make_algo, shown):
     wf.run_on(array=shown.image)
     assert len(objects(algo)) == 1
     assert algo.get_param_object().last_run_note.startswith("The last run used 2 of 2")
+
+
+def test_what_the_run_chose_and_left_out_is_said_in_output_3_and_the_widget(make_algo, shown):
+    wf, algo = make_algo(input_text="circle", input_point="[5, 5]")
+    notes = []
+    for _ in range(2):
+        wf.run_on(array=shown.image)
+        info = algo.get_output(3).data["info"]
+        assert info["prompt_mode"] == "concept"
+        assert algo.get_param_object().last_run_note == "\n".join(info["notes"])
+        notes.append(info["notes"])
+    assert info["image_was_cached"]
+    assert notes[0] == notes[1]
+    assert any(note.startswith("input_point: a concept takes no points") for note in notes[0])
+    assert any(note.startswith("prompt_mode auto: read as a concept") for note in notes[0])
+
+
+def test_exemplars_without_a_text_have_a_name_that_users_understand(make_algo, shown):
+    wf, algo = make_algo(input_box=box(shown.shapes[0]), prompt_mode="concept")
+    wf.run_on(array=shown.image)
+    assert {found.label for found in objects(algo)} == {"exemplar"}
+    assert algo.get_output(1).get_class_names() == ["background", "exemplar"]
 
 
 def version_1_file(url, parameters):

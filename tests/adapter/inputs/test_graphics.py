@@ -45,7 +45,11 @@ def rectangle(x, y, width, height, category="Default"):
         ([rectangle(10, 20, 0, 0)], Drawing((), (), ((10, 20, 10, 20),), (1,))),
         (
             [core.CGraphicsText("dog", 1, 2), point(1, 2), core.CGraphicsEllipse(1, 2, 3, 4)],
-            Drawing(((1, 2),), (1,)),
+            Drawing(((1, 2),), (1,), ignored_shapes=("ellipse",)),
+        ),
+        (
+            [core.CGraphicsPolygon([core.CPointF(1, 2), core.CPointF(9, 2), core.CPointF(5, 8)])],
+            Drawing(ignored_shapes=("polygon",)),
         ),
     ],
 )
