@@ -1,7 +1,7 @@
 """SAM 3 on images: text, exemplars, points and boxes in; masks, boxes and scores out.
 
-Runs without Ikomia. Importing this package does not import torch; using
-:class:`Engine` does.
+On videos, :class:`VideoSession` follows them from frame to frame. Runs without Ikomia.
+Importing this package does not import torch; using :class:`Engine` does.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from .results import Instance, Mask, Result
 
 if TYPE_CHECKING:
     from .engine import Engine
+    from .video.session import VideoSession
 
 __all__ = [
     "ConceptPrompt",
@@ -24,16 +25,18 @@ __all__ = [
     "Prompt",
     "PromptedObject",
     "Result",
+    "VideoSession",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "Engine":
+    if name in ("Engine", "VideoSession"):
         from .runtime.isolation import import_sam3
 
         # Before the engine's modules, which import what warns and sets switches.
         import_sam3()
         from .engine import Engine
+        from .video.session import VideoSession
 
-        return Engine
+        return {"Engine": Engine, "VideoSession": VideoSession}[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

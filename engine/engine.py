@@ -176,14 +176,10 @@ class Engine:
         if not isinstance(prompt, Prompt):
             raise TypeError(f"prompt: expected a prompt of this package, got {type(prompt)}")
         prompt = check_against_image(prompt, (image.shape[0], image.shape[1]))
-        usual = Portions(
-            concepts=CONCEPTS_PER_FORWARD.get(self.device.type, 1),
-            mask_bytes=GPU_CHUNK_BYTES if self.device.type == "cuda" else CHUNK_BYTES,
-        )
         with self._running():
             return within_memory(
                 lambda portions: self._answer(image, prompt, input_size_percent, on_step, portions),
-                usual,
+                self._usual_portions(),
                 self._encoder.cache.clear,
             )
 
@@ -281,6 +277,13 @@ class Engine:
                     encoded.groundings.put((text, *exemplars), grounding)
                     known[text] = grounding
             yield from (grounding for grounding in known.values() if grounding is not None)
+
+    def _usual_portions(self) -> Portions:
+        """How much is computed at a time where memory suffices."""
+        return Portions(
+            concepts=CONCEPTS_PER_FORWARD.get(self.device.type, 1),
+            mask_bytes=GPU_CHUNK_BYTES if self.device.type == "cuda" else CHUNK_BYTES,
+        )
 
     @contextlib.contextmanager
     def _running(self) -> Iterator[None]:

@@ -103,6 +103,7 @@ class Instance:
         mask: Its pixels.
         alternatives: With ``multimask``: the second and third candidate, by falling score.
         low_res_logits: Objects only: (1, g, g) float32 mask logits to refine with.
+        track_id: On videos: the same from frame to frame. None on images.
     """
 
     class_index: int
@@ -111,6 +112,7 @@ class Instance:
     mask: Mask
     alternatives: tuple[Instance, ...] = ()
     low_res_logits: npt.NDArray[np.float32] | None = dataclasses.field(default=None, repr=False)
+    track_id: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,10 +123,13 @@ class Result:
         image_hw: Height and width of the image, in pixels.
         class_names: Name of each class.
         instances: Concepts: sorted by class, then falling score. Objects: in prompt order,
-            exactly one for each.
+            exactly one for each. On videos: sorted by class, then track id.
         image_was_cached: Whether the image encoder was spared.
         truncated: Names of the classes that filled every query of the model, so that there
             may be more instances than were returned.
+        frame_index: On videos: index of the frame, from 0. None on images.
+        removed_track_ids: On videos: tracks that proved false starts on this frame; who
+            already used their earlier instances may take them back.
     """
 
     image_hw: tuple[int, int]
@@ -132,3 +137,5 @@ class Result:
     instances: tuple[Instance, ...]
     image_was_cached: bool = False
     truncated: tuple[str, ...] = ()
+    frame_index: int | None = None
+    removed_track_ids: tuple[int, ...] = ()

@@ -93,6 +93,18 @@ def texts_of(prompt: ConceptPrompt) -> tuple[str, ...]:
     return prompt.texts or (VISUAL,)
 
 
+class PromptTokens(NamedTuple):
+    """P encoded prompts: text and exemplars.
+
+    Attributes:
+        prompt: (tokens, P, width).
+        prompt_mask: (P, tokens) bool, True for padding.
+    """
+
+    prompt: Tensor
+    prompt_mask: Tensor
+
+
 class Decoded(NamedTuple):
     """What the detector gives for P prompts, up to its mask head.
 
@@ -143,6 +155,24 @@ def decode(
         What was decoded.
     """
     prompt, prompt_mask, features = model._encode_prompt(features, find, exemplars)
+    return decode_tokens(model, features, find, PromptTokens(prompt, prompt_mask))
+
+
+def decode_tokens(
+    model: Sam3Image, features: dict[str, Any], find: FindStage, tokens: PromptTokens
+) -> Decoded:
+    """Runs :func:`decode` with prompts that were encoded before, perhaps on another image.
+
+    Args:
+        model: The model.
+        features: Of the images.
+        find: P prompts.
+        tokens: Their tokens.
+
+    Returns:
+        What was decoded.
+    """
+    prompt, prompt_mask = tokens
     features, encoded, _ = model._run_encoder(features, find, prompt, prompt_mask)
     memory = encoded["encoder_hidden_states"]
     outputs, queries = model._run_decoder(
@@ -158,7 +188,9 @@ def decode(
     return Decoded(outputs, queries, memory, feature_hw, prompt, prompt_mask, features)
 
 
-def ground(model: Sam3Image, states: list[dict[str, Any]]) -> list[Grounding]:
+def ground(
+    model: Sam3Image, states: list[dict[str, Any]], tokens: PromptTokens | None = None
+) -> list[Grounding]:
     """Runs encoder and decoder for several prompts on one image, in one forward.
 
     Without the mask head, which an absent concept does not need.
@@ -167,6 +199,7 @@ def ground(model: Sam3Image, states: list[dict[str, Any]]) -> list[Grounding]:
         model: The model.
         states: One prompted state for each concept, of the same image and with equally
             many exemplars.
+        tokens: Of those concepts, where they were encoded before; else they are now.
 
     Returns:
         One grounding for each.
@@ -184,7 +217,10 @@ def ground(model: Sam3Image, states: list[dict[str, Any]]) -> list[Grounding]:
         box_mask=torch.cat([p.box_mask for p in prompts], dim=0),
         box_labels=torch.cat([p.box_labels for p in prompts], dim=1),
     )
-    decoded = decode(model, features, find, exemplars)
+    if tokens is None:
+        decoded = decode(model, features, find, exemplars)
+    else:
+        decoded = decode_tokens(model, features, find, tokens)
     out = decoded.outputs
     presence = out["presence_logit_dec"].sigmoid().unsqueeze(1)
     scores = (out["pred_logits"].sigmoid() * presence).float()

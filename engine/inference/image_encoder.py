@@ -100,6 +100,21 @@ class ImageEncoder:
         known = self.cache.get(key)
         if known is not None:
             return known, True
+        encoded = self.encode_anew(image, size_percent)
+        if keep:
+            self.cache.put(key, encoded)
+        return encoded, False
+
+    def encode_anew(self, image: RgbImage, size_percent: float = 100) -> EncodedImage:
+        """Encodes an image without looking for it in the cache, as for frames of a video.
+
+        Args:
+            image: (H, W, 3) uint8, RGB.
+            size_percent: Shrinks the image first; what comes back still has its full size.
+
+        Returns:
+            The encoded image.
+        """
         # The processor reads the size of arrays wrongly unless channels come first.
         tensor = torch.from_numpy(_shrunk(image, size_percent)).permute(2, 0, 1)
         state = self._processor.set_image(tensor)
@@ -107,10 +122,7 @@ class ImageEncoder:
         state["original_height"], state["original_width"] = image.shape[:2]
         for holder in _feature_holders(state):
             holder["vision_pos_enc"] = [self._shared(t) for t in holder["vision_pos_enc"]]
-        encoded = EncodedImage(state)
-        if keep:
-            self.cache.put(key, encoded)
-        return encoded, False
+        return EncodedImage(state)
 
     def _key(self, image: RgbImage, size_percent: float) -> bytes:
         # Most runs are on the image of the run before, and comparing is faster than hashing.

@@ -10,22 +10,24 @@ from torch.overrides import TorchFunctionMode
 
 from .sam3_imports import (
     PositionEmbeddingSine,
+    RoPEAttention,
     SequenceGeometryEncoder,
     TransformerDecoder,
     TransformerEncoderFusion,
 )
 
 
-class _NoPinning(TorchFunctionMode):
-    """Makes ``Tensor.pin_memory`` return its tensor, for this thread, while it is entered.
+class TensorsStayOnDevice(TorchFunctionMode):
+    """Makes ``Tensor.pin_memory`` and ``Tensor.cuda`` return their tensor, while it is entered.
 
-    Pinning only speeds up a copy to the GPU; on a machine with no CUDA it raises.
+    For the calling thread only. Pinning only speeds up a copy to the GPU, and raises on a
+    machine with no CUDA; ``cuda`` would move a CPU model's tensors on a machine that has it.
     """
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        if func is torch.Tensor.pin_memory:
+        if func in (torch.Tensor.pin_memory, torch.Tensor.cuda):
             return args[0]
         return func(*args, **(kwargs or {}))
 
@@ -34,7 +36,7 @@ class GeometryEncoder(SequenceGeometryEncoder):
     """The package's encoder of exemplar boxes, which also runs on a machine without CUDA."""
 
     def _encode_boxes(self, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
-        with _NoPinning():
+        with TensorsStayOnDevice():
             return super()._encode_boxes(*args, **kwargs)
 
 
@@ -71,6 +73,19 @@ class FusionEncoder(TransformerEncoderFusion):
     def _prepare_multilevel_features(self, *args: Any, **kwargs: Any) -> Any:
         with _ConstantTensorCache(self._tables):
             return super()._prepare_multilevel_features(*args, **kwargs)
+
+
+class RotaryAttention(RoPEAttention):
+    """The package's rotary attention, whose tables follow the query to its device.
+
+    The package makes them on the GPU wherever there is one, also for a model on the CPU.
+    """
+
+    def forward(self, q: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """Attends, as the package does."""
+        if self.freqs_cis.device != q.device:
+            self.freqs_cis = self.freqs_cis.to(q.device)
+        return super().forward(q, *args, **kwargs)
 
 
 class QueryDecoder(TransformerDecoder):

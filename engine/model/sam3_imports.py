@@ -33,12 +33,15 @@ from sam3.model.sam1_task_predictor import SAM3InteractiveImagePredictor
 from sam3.model.sam3_image import Sam3Image
 from sam3.model.sam3_image_processor import Sam3Processor
 from sam3.model.sam3_tracker_base import Sam3TrackerBase
+from sam3.model.sam3_tracking_predictor import Sam3TrackerPredictor
+from sam3.model.sam3_video_base import Sam3VideoBase
 from sam3.model.text_encoder_ve import VETextEncoder
 from sam3.model.tokenizer_ve import SimpleTokenizer
 from sam3.model.utils.sam1_utils import SAM2Transforms
 from sam3.model.vitdet import ViT
 from sam3.model.vl_combiner import SAM3VLBackbone
 from sam3.perflib.connected_components import connected_components
+from sam3.perflib.masks_ops import mask_iou
 from sam3.perflib.nms import generic_nms_cpu
 from sam3.sam.mask_decoder import MaskDecoder
 from sam3.sam.transformer import RoPEAttention, TwoWayTransformer
@@ -61,6 +64,8 @@ __all__ = [
     "Sam3Image",
     "Sam3Processor",
     "Sam3TrackerBase",
+    "Sam3TrackerPredictor",
+    "Sam3VideoBase",
     "SequenceGeometryEncoder",
     "SimpleFuser",
     "SimpleMaskDownSampler",
@@ -80,4 +85,5 @@ __all__ = [
     "box_cxcywh_to_xyxy",
     "connected_components",
     "generic_nms_cpu",
+    "mask_iou",
 ]

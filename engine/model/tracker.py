@@ -1,4 +1,4 @@
-"""Builds the tracker of SAM 3, which segments points and boxes on images.
+"""Builds the tracker of SAM 3: points and boxes on images, memory and propagation on videos.
 
 Arguments are those of the package's builder (``sam3.model_builder``), except for sizes.
 """
@@ -9,13 +9,11 @@ from typing import Any
 
 from ..runtime.isolation import without_warnings
 from .config import PATCH_PX, Architecture
-from .patched_modules import build_sine_positions
+from .patched_modules import RotaryAttention, build_sine_positions
 from .sam3_imports import (
     CXBlock,
     MaskDecoder,
-    RoPEAttention,
     SAM3InteractiveImagePredictor,
-    Sam3TrackerBase,
     SimpleFuser,
     SimpleMaskDownSampler,
     SimpleMaskEncoder,
@@ -24,6 +22,7 @@ from .sam3_imports import (
     TransformerWrapper,
     TwoWayTransformer,
 )
+from .video_tracker import VideoTracker
 
 
 def build_interactive_predictor(a: Architecture) -> SAM3InteractiveImagePredictor:
@@ -43,10 +42,8 @@ _STABLE_MASK = {
 }
 
 
-def _build_tracker(a: Architecture) -> Sam3TrackerBase:
-    # The package's ``Sam3TrackerPredictor`` adds video bookkeeping to this class and enters
-    # a CUDA autocast in its constructor that it never leaves; parameters are the same.
-    tracker = Sam3TrackerBase(
+def _build_tracker(a: Architecture) -> VideoTracker:
+    tracker = VideoTracker(
         image_size=a.image_size,
         num_maskmem=7,
         backbone=None,
@@ -60,6 +57,7 @@ def _build_tracker(a: Architecture) -> Sam3TrackerBase:
         multimask_max_pt_num=1,
         max_cond_frames_in_attn=4,
         sam_mask_decoder_extra_args=_STABLE_MASK,
+        use_memory_selection=True,
     )
     # The tracker's constructor fixes the decoder's sizes to those of the full-size model.
     tracker.sam_mask_decoder = MaskDecoder(
@@ -110,8 +108,8 @@ def _build_memory_encoder(a: Architecture) -> SimpleMaskEncoder:
 
 
 def _build_memory_attention(a: Architecture) -> TransformerWrapper:
-    def build_rope(**kwargs: Any) -> RoPEAttention:
-        return RoPEAttention(
+    def build_rope(**kwargs: Any) -> RotaryAttention:
+        return RotaryAttention(
             embedding_dim=a.width,
             num_heads=1,
             downsample_rate=1,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import cv2
 import numpy as np
+import numpy.typing as npt
 import torch
-from skimage.measure import label
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -84,21 +85,41 @@ def with_holes_filled(logits: Tensor, max_area: float, threshold: float = 0.0) -
     """
     if max_area <= 0 or not logits.numel():
         return logits
-    background = (logits <= threshold).flatten(0, 1)
-    if logits.is_cuda:
-        from ..model.sam3_imports import connected_components
-
-        labels, areas = connected_components(background.unsqueeze(1).to(torch.uint8))
-        is_hole = ((labels > 0) & (areas <= max_area)).view_as(logits)
-    else:
-        holes = np.stack([_small_parts(part, max_area) for part in background.numpy()])
-        is_hole = torch.from_numpy(holes).view_as(logits)
+    is_hole = _small_regions(logits <= threshold, max_area)
     return torch.where(is_hole, threshold + 10.0, logits)
 
 
-def _small_parts(mask: np.ndarray, max_area: float) -> np.ndarray:
-    """Pixels of 8-connected parts of at most ``max_area`` pixels, (H, W) bool."""
-    labels = label(mask)
-    small = np.bincount(labels.ravel()) <= max_area
-    small[0] = False
-    return small[labels]
+def clean_track_masks(logits: Tensor, max_area: float) -> Tensor:
+    """Fills small holes and removes small islands as ``fill_holes_in_mask_scores`` does.
+
+    Args:
+        logits: (N, g, g) float32, N may be 0.
+        max_area: Largest hole and island, in cells; an island is at most half of its mask.
+
+    Returns:
+        (N, g, g) float32, filled cells at 0.1, removed ones at -0.1.
+    """
+    if max_area <= 0 or not logits.numel():
+        return logits
+    logits = torch.where(_small_regions(logits <= 0, max_area), 0.1, logits)
+    foreground = logits > 0
+    half = foreground.sum(dim=(-1, -2), keepdim=True) // 2
+    return torch.where(_small_regions(foreground, half.clamp(max=max_area)), -0.1, logits)
+
+
+def _small_regions(mask: Tensor, max_area: float | Tensor) -> Tensor:
+    """Cells of 8-connected regions of at most ``max_area`` cells, (..., g, g) bool."""
+    flat = mask.reshape(-1, 1, *mask.shape[-2:])
+    if mask.is_cuda:
+        from ..model.sam3_imports import connected_components
+
+        areas = connected_components(flat.to(torch.uint8))[1]
+    else:
+        areas = torch.from_numpy(np.stack([_region_areas(part[0].numpy()) for part in flat]))
+    return mask & (areas.view_as(mask) <= max_area)
+
+
+def _region_areas(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.int32]:
+    """Area of the 8-connected region of each pixel, (H, W) int32; undefined outside."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
+    return np.asarray(stats[:, cv2.CC_STAT_AREA][labels], np.int32)

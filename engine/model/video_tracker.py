@@ -1,0 +1,220 @@
+"""The package's video tracker, usable on any device and a frame at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from .patched_modules import TensorsStayOnDevice
+from .sam3_imports import Sam3TrackerBase, Sam3TrackerPredictor
+
+TrackerState = dict[str, Any]
+"""What the package keeps of the objects that started on one frame (``init_state``)."""
+
+ENDLESS = 10**9
+"""Number of frames of a stream: a true or stale one ends the tracking or changes it."""
+
+MAX_POINTS = 16
+"""Points of one prompt that the tracker was trained for: the first and last 8 are used."""
+
+_PRESENT_LOGIT = 1024.0
+"""The package's logit of a pixel that a given mask sets (``NO_OBJ_SCORE`` of the others)."""
+
+
+class TrackerTensors(TensorsStayOnDevice):
+    """What the tracker runs under: tensors keep their device and, as memory, their dtype.
+
+    The package stores memory as bfloat16 whatever precision it runs in.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        if func is torch.Tensor.to and torch.bfloat16 in args[1:]:
+            return args[0]
+        return super().__torch_function__(func, types, args, kwargs)
+
+
+class VideoTracker(Sam3TrackerPredictor):
+    """The package's tracker without what ties it to CUDA, and with prompts in batches.
+
+    It also serves the package's interactive image predictor: the parameters are the same.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        """Creates an untrained tracker.
+
+        Args:
+            kwargs: Arguments of ``Sam3TrackerBase``.
+        """
+        # Not the constructor of Sam3TrackerPredictor: it enters a CUDA autocast for good.
+        Sam3TrackerBase.__init__(self, **kwargs)
+        self.clear_non_cond_mem_around_input = True
+        self.clear_non_cond_mem_for_multi_obj = False
+        self.fill_hole_area = 0
+        self.always_start_from_first_ann_frame = False
+        self.max_point_num_in_prompt_enc = MAX_POINTS
+        self.non_overlap_masks_for_output = False
+        self.iter_use_prev_mask_pred = True
+        self.add_all_frames_to_correct_as_cond = True
+
+    def init_state(self, **kwargs: Any) -> TrackerState:
+        """Creates the state of objects that start on one frame, stored on the tracker's device."""
+        state: TrackerState = super().init_state(**{**kwargs, "offload_state_to_cpu": True})
+        state["offload_state_to_cpu"] = False
+        state["storage_device"] = self.device
+        return state
+
+    def add_masks(
+        self, state: TrackerState, frame_index: int, object_ids: Sequence[int], masks: Tensor
+    ) -> None:
+        """Starts objects at masks, in one decoder call (``add_new_mask`` takes one an object).
+
+        Args:
+            state: A new state.
+            frame_index: Index of the frame whose features the state holds.
+            object_ids: Ids of the N objects.
+            masks: (N, S, S) bool, S = ``input_mask_size``.
+        """
+        out = self._decode_first_frame(state, frame_index, len(masks), mask_inputs=masks[:, None])
+        out["pred_masks"] = self._separate_at_video_size(state, masks)
+        self._store_first_frame(state, frame_index, object_ids, out, "mask_inputs_per_obj")
+
+    def add_points(
+        self,
+        state: TrackerState,
+        frame_index: int,
+        object_ids: Sequence[int],
+        points_xy: Tensor,
+        labels: Tensor,
+        mask_input: Tensor | None = None,
+    ) -> None:
+        """Starts objects at points, in one decoder call.
+
+        Args:
+            state: A new state.
+            frame_index: Index of the frame whose features the state holds.
+            object_ids: Ids of the N objects.
+            points_xy: (N, P, 2) float32, in pixels of the model's input; the corners of a box
+                are its first two points.
+            labels: (N, P) int32: 1 foreground, 0 background, 2 and 3 the corners of a box.
+            mask_input: (N, 1, g, g) logits to refine, or None.
+        """
+        half = MAX_POINTS // 2
+        if points_xy.shape[1] > MAX_POINTS:
+            points_xy = torch.cat([points_xy[:, :half], points_xy[:, -half:]], dim=1)
+            labels = torch.cat([labels[:, :half], labels[:, -half:]], dim=1)
+        prompts = {"point_coords": points_xy, "point_labels": labels}
+        out = self._decode_first_frame(
+            state,
+            frame_index,
+            len(points_xy),
+            point_inputs=prompts,
+            prev_sam_mask_logits=mask_input,
+        )
+        self._store_first_frame(state, frame_index, object_ids, out, "point_inputs_per_obj")
+
+    def _decode_first_frame(
+        self,
+        state: TrackerState,
+        frame_index: int,
+        count: int,
+        point_inputs: dict[str, Tensor] | None = None,
+        mask_inputs: Tensor | None = None,
+        prev_sam_mask_logits: Tensor | None = None,
+    ) -> dict[str, Any]:
+        out, _ = self._run_single_frame_inference(
+            inference_state=state,
+            output_dict={"cond_frame_outputs": {}, "non_cond_frame_outputs": {}},
+            frame_idx=frame_index,
+            batch_size=count,
+            is_init_cond_frame=True,
+            point_inputs=point_inputs,
+            mask_inputs=mask_inputs,
+            reverse=False,
+            run_mem_encoder=False,
+            prev_sam_mask_logits=prev_sam_mask_logits,
+        )
+        return out
+
+    def _separate_at_video_size(self, state: TrackerState, masks: Tensor) -> Tensor:
+        """Low-resolution logits of masks as ``add_new_mask`` leaves them, (N, 1, g, g).
+
+        A later mask takes the pixels that it shares with earlier ones, at the video's size.
+        """
+        size = (state["video_height"], state["video_width"])
+        side = (self.low_res_mask_size, self.low_res_mask_size)
+        taken = torch.zeros((1, 1, *size), dtype=torch.bool, device=masks.device)
+        low_res = []
+        for mask in masks.flip(0):
+            pixels = mask[None, None].float()
+            if pixels.shape[-2:] != size:
+                pixels = F.interpolate(
+                    pixels, size, mode="bilinear", align_corners=False, antialias=True
+                )
+            own = pixels > 0.5
+            logits = torch.where(own & ~taken, _PRESENT_LOGIT, -_PRESENT_LOGIT)
+            taken |= own
+            low_res.append(
+                F.interpolate(logits, side, mode="bilinear", align_corners=False, antialias=True)
+            )
+        return torch.cat(low_res[::-1])
+
+    def _store_first_frame(
+        self,
+        state: TrackerState,
+        frame_index: int,
+        object_ids: Sequence[int],
+        out: dict[str, Any],
+        inputs: str,
+    ) -> None:
+        kept = ("pred_masks", "obj_ptr", "object_score_logits", "iou_score")
+        for row, object_id in enumerate(object_ids):
+            index = self._obj_id_to_idx(state, object_id)
+            own = {name: out[name][row : row + 1] for name in kept}
+            own |= {"maskmem_features": None, "maskmem_pos_enc": None}
+            state["temp_output_dict_per_obj"][index]["cond_frame_outputs"][frame_index] = own
+            # Only that there was an input is read later, not which.
+            state[inputs][index][frame_index] = None
+
+    def frame_filter(
+        self,
+        output_dict: dict[str, Any],
+        track_in_reverse: bool,
+        frame_idx: int,
+        num_frames: int,
+        r: int,
+    ) -> list[int]:
+        """Chooses the frames to remember as the package does, looking only at those there are.
+
+        The package tries every index back to 0, which takes ever longer on a stream.
+        """
+        if frame_idx == 0:
+            return []
+        known = output_dict["non_cond_frame_outputs"]
+        chosen: list[int] = []
+        for t in sorted((t for t in known if 0 < t < frame_idx), reverse=True):
+            score = known[t].get("eff_iou_score")
+            if score is not None and score > self.mf_threshold:
+                chosen.insert(0, t)
+            if len(chosen) >= self.max_obj_ptrs_in_encoder - 1:
+                break
+        return chosen if frame_idx - 1 in chosen else [*chosen, frame_idx - 1]
+
+    def _consolidate_temp_output_across_obj(
+        self, *args: Any, consolidate_at_video_res: bool = False, **kwargs: Any
+    ) -> dict[str, Any]:
+        # At the video's size it only makes masks to show, of every object for every prompt.
+        if consolidate_at_video_res:
+            return {"pred_masks_video_res": None}
+        return super()._consolidate_temp_output_across_obj(*args, **kwargs)
+
+    def _get_orig_video_res_output(
+        self, inference_state: TrackerState, any_res_masks: Tensor | None
+    ) -> tuple[Tensor | None, None]:
+        # The engine brings masks to the video's size itself, those it shows, in chunks.
+        return any_res_masks, None

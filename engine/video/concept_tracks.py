@@ -1,0 +1,280 @@
+"""Tracks of one concept: detections of each frame joined to the tracks by mask overlap.
+
+The association is the package's own (``Sam3VideoBase``), a frame at a time.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..inference.concepts import PromptTokens
+from ..model.sam3_imports import Sam3VideoBase, mask_iou
+from ..model.video_tracker import ENDLESS, TrackerState, VideoTracker
+from ..postprocess.masks import clean_track_masks
+from .frame import Frame, Track, visible
+from .memory_pruning import (
+    prune_metadata,
+    prune_tracker_state,
+    remove_from_metadata,
+    remove_from_states,
+)
+
+BIRTH_THRESHOLD = 0.7
+"""Score from which a detection starts a track beside others (the package's)."""
+
+HOTSTART_FRAMES = 15
+"""Age up to which a track that proves false is removed (the package's)."""
+
+MATCH_IOU = 0.5
+"""Mask IoU from which a detection's score is the track's (the package's ``trk_assoc_iou``)."""
+
+_MAX_HOLE_CELLS = 16
+"""Largest hole that the package fills, in cells of a grid of 288."""
+
+Detections = dict[str, Tensor]
+"""``scores`` (N,), ``mask`` (N, g, g) logits and ``bbox`` (N, 4), above t and after NMS."""
+
+
+@dataclasses.dataclass
+class ConceptMemory:
+    """What is remembered of one concept's tracks.
+
+    Attributes:
+        states: Of the tracker, one for the objects that started on the same frame.
+        metadata: The package's bookkeeping.
+        scores: Latest detection score of each track.
+        prompt_tokens: Of a prompt with exemplars, as encoded on their own frame.
+    """
+
+    states: list[TrackerState] = dataclasses.field(default_factory=list)
+    metadata: dict[str, Any] = dataclasses.field(default_factory=dict)
+    scores: dict[int, float] = dataclasses.field(default_factory=dict)
+    prompt_tokens: PromptTokens | None = None
+
+    @property
+    def track_ids(self) -> list[int]:
+        """Ids of the tracks, in order of birth."""
+        return [int(i) for i in self.metadata.get("obj_ids_all_gpu", ())]
+
+
+class ConceptTracks:
+    """Follows every object of one concept."""
+
+    def __init__(self, tracker: VideoTracker, threshold: float) -> None:
+        """Creates it for a concept.
+
+        Args:
+            tracker: The model's tracker.
+            threshold: Detections at or below it are left out.
+        """
+        self._tracker = tracker
+        self._association = _Association(tracker, threshold)
+
+    def step(
+        self,
+        memory: ConceptMemory,
+        frame: Frame,
+        cache: dict[Any, Any],
+        detections: Detections,
+        last_id: int,
+        room: int,
+    ) -> ConceptStep:
+        """Follows the tracks to the next frame and starts new ones.
+
+        Args:
+            memory: Changed in place.
+            frame: The frame.
+            cache: The session's features of it.
+            detections: The concept's on this frame.
+            last_id: The highest id that was ever given; new ones follow it.
+            room: How many tracks may start.
+
+        Returns:
+            The tracks on this frame.
+        """
+        association = self._association
+        if memory.metadata:
+            memory.metadata["max_obj_id"] = last_id
+        else:
+            memory.metadata = association._initialize_metadata() | {"max_obj_id": last_id}
+        association.room = room
+        height, width = frame.hw
+        logits, _, memory.states, memory.metadata, _, _ = association._det_track_one_frame(
+            frame_idx=frame.index,
+            num_frames=ENDLESS,
+            reverse=False,
+            input_batch=detections,
+            geometric_prompt=None,
+            tracker_states_local=memory.states,
+            tracker_metadata_prev=memory.metadata,
+            feature_cache=cache,
+            orig_vid_height=height,
+            orig_vid_width=width,
+        )
+        ids = memory.track_ids
+        removed = tuple(i for i in logits if i not in ids)
+        object_scores = memory.metadata["obj_id_to_tracker_score_frame_wise"][frame.index]
+        scores = {**memory.scores, **association.scores}
+        memory.scores = {i: scores[i] for i in ids}
+        is_visible = visible(torch.stack([logits[i] for i in ids])) if ids else []
+        tracks = [
+            Track(i, logits[i], memory.scores[i], float(object_scores[i]), seen)
+            for i, seen in zip(ids, is_visible, strict=True)
+        ]
+        for state in memory.states:
+            prune_tracker_state(self._tracker, state, frame.index)
+        prune_metadata(memory.metadata, frame.index, HOTSTART_FRAMES)
+        return ConceptStep(tracks, removed, association.refused)
+
+    def remove(self, memory: ConceptMemory, track_ids: Iterable[int]) -> None:
+        """Forgets tracks.
+
+        Args:
+            memory: Changed in place.
+            track_ids: Which; those of other concepts are ignored.
+        """
+        known = [i for i in track_ids if i in memory.track_ids]
+        if known:
+            remove_from_states(self._tracker, memory.states, known)
+            remove_from_metadata(memory.metadata, known)
+            for i in known:
+                memory.scores.pop(i, None)
+
+
+@dataclasses.dataclass(frozen=True)
+class ConceptStep:
+    """What became of one concept's tracks on one frame.
+
+    Attributes:
+        tracks: Those there are now, in order of birth.
+        removed_ids: Those that proved false starts on this frame.
+        refused: How many objects were not followed because the session was full.
+    """
+
+    tracks: list[Track]
+    removed_ids: tuple[int, ...]
+    refused: int
+
+
+class _Association(Sam3VideoBase):
+    """The package's association with detections that are given instead of computed.
+
+    Attributes:
+        scores: Detection scores of the tracks that were detected on the current frame.
+        room: How many tracks may start on it.
+        refused: How many more would have.
+    """
+
+    def __init__(self, tracker: VideoTracker, threshold: float) -> None:
+        super().__init__(
+            detector=None,
+            tracker=tracker,
+            score_threshold_detection=threshold,
+            # The user who asks for faint detections wants tracks of them.
+            new_det_thresh=threshold if threshold < 0.5 else max(threshold, BIRTH_THRESHOLD),
+            assoc_iou_thresh=0.1,
+            trk_assoc_iou_thresh=MATCH_IOU,
+            det_nms_thresh=0.1,
+            hotstart_delay=HOTSTART_FRAMES,
+            hotstart_unmatch_thresh=8,
+            hotstart_dup_thresh=8,
+            suppress_unmatched_only_within_hotstart=True,
+            min_trk_keep_alive=-1,
+            max_trk_keep_alive=30,
+            init_trk_keep_alive=30,
+            suppress_overlapping_based_on_recent_occlusion_threshold=0.7,
+            fill_hole_area=0,  # done here: the package's fails without an object
+            recondition_every_nth_frame=16,
+        )
+        # The package reads them from the environment, where they belong to the host's own jobs.
+        self.rank, self.world_size = 0, 1
+        self.max_hole_area = round(_MAX_HOLE_CELLS * (tracker.low_res_mask_size / 288) ** 2)
+        self.scores: dict[int, float] = {}
+        self.room = 0
+        self.refused = 0
+
+    def run_backbone_and_detection(self, *, input_batch: Detections, **kwargs: Any) -> Detections:
+        return input_batch
+
+    def _propogate_tracker_one_frame_local_gpu(self, *args: Any, **kwargs: Any) -> Any:
+        ids, logits, scores = super()._propogate_tracker_one_frame_local_gpu(*args, **kwargs)
+        return ids, clean_track_masks(logits, self.max_hole_area), scores
+
+    def _associate_det_trk(
+        self,
+        det_masks: Tensor,
+        det_scores_np: npt.NDArray[np.float32],
+        trk_masks: Tensor,
+        trk_obj_ids: npt.NDArray[np.int64],
+    ) -> Any:
+        new, *others = super()._associate_det_trk(det_masks, det_scores_np, trk_masks, trk_obj_ids)
+        self.refused = max(0, len(new) - self.room)
+        if self.refused:
+            new = self._drop_new_det_with_obj_limit(new, det_scores_np, self.room)
+        self.scores = {}
+        if len(det_scores_np) and len(trk_obj_ids):
+            ious = mask_iou(det_masks > 0, trk_masks > 0).cpu().numpy()
+            best = ious.argmax(axis=0)
+            self.scores = {
+                int(i): float(det_scores_np[best[k]])
+                for k, i in enumerate(trk_obj_ids)
+                if ious[best[k], k] >= MATCH_IOU
+            }
+        return new, *others
+
+    def _tracker_add_new_objects(
+        self,
+        frame_idx: int,
+        num_frames: int,
+        new_obj_ids: npt.NDArray[np.int64],
+        new_obj_masks: Tensor,
+        tracker_states_local: list[TrackerState],
+        orig_vid_height: int,
+        orig_vid_width: int,
+        feature_cache: dict[Any, Any],
+    ) -> list[TrackerState]:
+        state = self.tracker.init_state(
+            cached_features=feature_cache,
+            video_height=orig_vid_height,
+            video_width=orig_vid_width,
+            num_frames=num_frames,
+        )
+        side = self.tracker.input_mask_size
+        masks = F.interpolate(
+            new_obj_masks.unsqueeze(1), (side, side), mode="bilinear", align_corners=False
+        )
+        ids = [int(i) for i in new_obj_ids]
+        self.tracker.add_masks(state, frame_idx, ids, masks.squeeze(1) > 0)
+        self.tracker.propagate_in_video_preflight(state, run_mem_encoder=True)
+        tracker_states_local.append(state)
+        return tracker_states_local
+
+    def build_outputs(
+        self,
+        *,
+        det_out: Detections,
+        tracker_low_res_masks_global: Tensor,
+        tracker_metadata_prev: dict[str, Any],
+        tracker_update_plan: dict[str, Any],
+        **kwargs: Any,
+    ) -> dict[int, Tensor]:
+        """Gives low-resolution logits by id, instead of masks of the video's size."""
+        ids = tracker_metadata_prev["obj_ids_all_gpu"]
+        found = {int(i): m for i, m in zip(ids, tracker_low_res_masks_global, strict=True)}
+        new = torch.from_numpy(tracker_update_plan["new_det_fa_inds"])
+        started = clean_track_masks(det_out["mask"][new], self.max_hole_area)
+        new_scores = det_out["scores"][new].tolist()
+        for i, logits, score in zip(
+            tracker_update_plan["new_det_obj_ids"], started, new_scores, strict=True
+        ):
+            found[int(i)] = logits
+            self.scores[int(i)] = score
+        return found

@@ -1,0 +1,74 @@
+"""What the parts of a video session hand to each other about the current frame."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..model.video_tracker import ENDLESS, TrackerState, VideoTracker
+
+
+@dataclasses.dataclass(frozen=True)
+class Frame:
+    """The features of one frame as the tracker wants them.
+
+    Attributes:
+        index: Index of the frame, from 0.
+        hw: Height and width of the frame, in pixels.
+        features: The interactive features of an encoded image (``sam2_backbone_out``).
+    """
+
+    index: int
+    hw: tuple[int, int]
+    features: dict[str, Any]
+
+    def fill(self, cache: dict[Any, Any]) -> None:
+        """Makes this the only frame of a feature cache, in the package's layout."""
+        levels = self.features["backbone_fpn"]
+        placeholder = torch.zeros(1, 3, 1, 1)  # the tracker only expands the image itself
+        cache.clear()
+        cache[self.index] = (
+            placeholder,
+            {
+                "tracker_backbone_out": {
+                    "vision_features": levels[-1],
+                    "vision_pos_enc": self.features["vision_pos_enc"],
+                    "backbone_fpn": levels,
+                }
+            },
+        )
+
+    def new_state(self, tracker: VideoTracker, cache: dict[Any, Any]) -> TrackerState:
+        """Creates the tracker state of objects that start on this frame."""
+        height, width = self.hw
+        return tracker.init_state(
+            cached_features=cache, video_height=height, video_width=width, num_frames=ENDLESS
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Track:
+    """One object on the current frame.
+
+    Attributes:
+        track_id: Its id.
+        logits: (g, g) float32 mask logits.
+        score: Concept: its latest detection score; object: its object score. 0..1.
+        object_score: How sure the tracker is that it is visible, 0..1.
+        is_visible: Whether its mask has a pixel.
+    """
+
+    track_id: int
+    logits: Tensor
+    score: float
+    object_score: float
+    is_visible: bool
+
+
+def visible(logits: Tensor) -> list[bool]:
+    """Tells which masks have a cell above 0, of (N, g, g) logits."""
+    found: list[bool] = (logits > 0).flatten(1).any(1).tolist()
+    return found

@@ -1,0 +1,157 @@
+"""Instances of the image's size made from the tracks of one frame."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Sequence
+
+import numpy as np
+import torch
+
+from ..postprocess.filters import selected
+from ..postprocess.masks import upscaled_logit_masks
+from ..prompts import ConceptPrompt, PromptedObject
+from ..results import BoxXyxy, Instance, Mask, Result
+from .frame import Track
+
+
+@dataclasses.dataclass(frozen=True)
+class FrameTracks:
+    """All tracks of one frame, before masks are brought to its size.
+
+    Attributes:
+        frame_index: Index of the frame.
+        image_hw: Height and width of the frame, in pixels.
+        concepts: Tracks of each concept, in the order of the classes.
+        objects: Tracks of the objects that were pointed at.
+        class_names: Of the concepts, then of the objects.
+        class_index: Class of each object's track.
+        removed_ids: Tracks that proved false starts on this frame.
+        truncated: Concepts that filled every query of the model.
+        prompted: The prompt of each object that was prompted on this frame.
+        alternatives: Further candidates of those objects, where they were asked for.
+    """
+
+    frame_index: int
+    image_hw: tuple[int, int]
+    concepts: tuple[tuple[Track, ...], ...] = ()
+    objects: tuple[Track, ...] = ()
+    class_names: tuple[str, ...] = ()
+    class_index: dict[int, int] = dataclasses.field(default_factory=dict)
+    removed_ids: tuple[int, ...] = ()
+    truncated: tuple[str, ...] = ()
+    prompted: dict[int, PromptedObject] = dataclasses.field(default_factory=dict)
+    alternatives: dict[int, tuple[Instance, ...]] = dataclasses.field(default_factory=dict)
+
+
+def make_result(
+    tracks: FrameTracks, prompt: ConceptPrompt | None, hidden: Collection[int], chunk_bytes: int
+) -> Result:
+    """Makes the result of a frame.
+
+    Args:
+        tracks: Of the frame.
+        prompt: Whose filters apply to the concepts' instances.
+        hidden: Ids not to show.
+        chunk_bytes: Bound on the float32 masks in memory at a time.
+
+    Returns:
+        The visible tracks, and the objects prompted on this frame whether visible or not.
+    """
+    hw = tracks.image_hw
+    instances: list[Instance] = []
+    for class_index, found in enumerate(tracks.concepts):
+        shown = [t for t in found if t.is_visible and t.track_id not in hidden]
+        masks = share_pixels(_masks(shown, hw, chunk_bytes), [t.object_score for t in shown])
+        instances += [
+            _instance(track, mask, class_index)
+            for track, mask in zip(shown, masks, strict=True)
+            if mask.area
+        ]
+    if prompt is not None:
+        instances = list(selected(Result(hw, (), tuple(instances)), prompt).instances)
+    shown = [
+        t
+        for t in tracks.objects
+        if t.track_id not in hidden and (t.is_visible or t.track_id in tracks.prompted)
+    ]
+    for track, mask in zip(shown, _masks(shown, hw, chunk_bytes), strict=True):
+        prompted = tracks.prompted.get(track.track_id)
+        if mask.area or prompted:
+            instance = _instance(track, mask, tracks.class_index[track.track_id])
+            box = instance.box_xyxy if mask.area or not prompted else _prompted_box(prompted)
+            instances.append(
+                dataclasses.replace(
+                    instance,
+                    box_xyxy=box,
+                    low_res_logits=track.logits[None].cpu().numpy(),
+                    alternatives=tracks.alternatives.get(track.track_id, ()),
+                )
+            )
+    return Result(
+        hw,
+        tracks.class_names,
+        tuple(sorted(instances, key=lambda i: (i.class_index, i.track_id or 0))),
+        truncated=tracks.truncated,
+        frame_index=tracks.frame_index,
+        removed_track_ids=tracks.removed_ids,
+    )
+
+
+def share_pixels(masks: Sequence[Mask], scores: Sequence[float]) -> list[Mask]:
+    """Gives each pixel that several masks claim to the one with the highest score.
+
+    As the package does with the tracks of one concept, but only where boxes overlap. Of
+    equal scores the first wins.
+
+    Args:
+        masks: N masks of one image.
+        scores: N scores.
+
+    Returns:
+        N masks, some with fewer pixels.
+    """
+    order = sorted(range(len(masks)), key=lambda k: (scores[k], -k))
+    result = list(masks)
+    for rank, k in enumerate(order):
+        mask = result[k]
+        for winner in order[rank + 1 :]:
+            mask = _subtract(mask, masks[winner])
+        result[k] = mask
+    return result
+
+
+def _subtract(mask: Mask, other: Mask) -> Mask:
+    left, top = (max(a, b) for a, b in zip(mask.xyxy[:2], other.xyxy[:2], strict=True))
+    right, bottom = (min(a, b) for a, b in zip(mask.xyxy[2:], other.xyxy[2:], strict=True))
+    if left >= right or top >= bottom:
+        return mask
+    (x, y), (other_x, other_y) = mask.origin_xy, other.origin_xy
+    shared = other.crop[top - other_y : bottom - other_y, left - other_x : right - other_x]
+    own = mask.crop[top - y : bottom - y, left - x : right - x]
+    if not (own & shared).any():
+        return mask
+    full = np.zeros(mask.image_hw, bool)
+    full[y : y + mask.crop.shape[0], x : x + mask.crop.shape[1]] = mask.crop
+    full[top:bottom, left:right] &= ~shared
+    return Mask.from_full(full)
+
+
+def _masks(tracks: Sequence[Track], hw: tuple[int, int], chunk_bytes: int) -> list[Mask]:
+    if not tracks:
+        return []
+    logits = torch.stack([track.logits for track in tracks])
+    return list(upscaled_logit_masks(logits, hw, chunk_bytes=chunk_bytes))
+
+
+def _instance(track: Track, mask: Mask, class_index: int) -> Instance:
+    left, top, right, bottom = mask.xyxy
+    box = float(left), float(top), float(right), float(bottom)
+    return Instance(class_index, track.score, box, mask, track_id=track.track_id)
+
+
+def _prompted_box(prompted: PromptedObject) -> BoxXyxy:
+    if prompted.box_xyxy is not None:
+        return prompted.box_xyxy
+    x, y = prompted.points_xy[0]
+    return x, y, x, y

@@ -1,0 +1,333 @@
+"""Follows what a prompt names through a video, a frame at a time."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+
+from ..inference.image_encoder import RgbImage, check_rgb
+from ..model.video_tracker import VideoTracker
+from ..prompts import ConceptPrompt, ObjectPrompt, PromptedObject, check_against_image
+from ..results import Result
+from ..runtime.memory import Portions, within_memory
+from .frame import Frame
+from .memory_pruning import copy_containers
+from .outputs import FrameTracks, make_result
+from .tracking import SessionMemory, SessionTracks
+
+if TYPE_CHECKING:
+    from ..engine import Engine
+
+T = TypeVar("T")
+
+
+class VideoSession:
+    """One video, or one live stream, with a prompt to follow through it.
+
+    Give it the frames one after the other; each :meth:`step` returns the instances of that
+    frame, and an object has the same ``track_id`` on all of them. Concepts pick up what
+    enters later; objects that were pointed at do not. Frames are not kept, and memory grows
+    with the objects in view, not with the frames.
+
+    Several sessions may share one engine, with one another and with images, from several
+    threads. A call that raises leaves the session as it was before: the next frame goes on.
+
+    Attributes:
+        forget_after: Frames after which an object that is not seen is forgotten.
+        max_objects: Most objects followed at a time.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        prompt: ConceptPrompt | ObjectPrompt,
+        *,
+        forget_after: int = 300,
+        max_objects: int = 64,
+        input_size_percent: float = 100,
+    ) -> None:
+        """Starts a session.
+
+        Args:
+            engine: An engine whose weights hold the tracker.
+            prompt: What to follow. Exemplars, points and boxes are in pixels of the first frame.
+            forget_after: Frames after which an object that is not seen is forgotten; its id
+                is never given again.
+            max_objects: Most objects followed at a time; more of a concept are left out with
+                a warning.
+            input_size_percent: Shrinks each frame before it is encoded (1 to 100).
+
+        Raises:
+            TypeError: If the prompt is none.
+            ValueError: If the weights hold no tracker, or the prompt cannot be followed.
+        """
+        self._engine = engine
+        self._tracker = _tracker_of(engine)
+        self.forget_after = forget_after
+        self.max_objects = max_objects
+        self._size_percent = input_size_percent
+        self._set_prompt(prompt)
+
+    @property
+    def prompt(self) -> ConceptPrompt | ObjectPrompt:
+        """What the session follows from its first frame on."""
+        return self._prompt
+
+    @property
+    def frame_index(self) -> int:
+        """Index of the current frame; -1 before the first."""
+        return -1 if self._frame is None else self._frame.index
+
+    @property
+    def track_ids(self) -> tuple[int, ...]:
+        """Ids of the objects that are followed now, visible or not."""
+        return tuple(i for i in self._memory.track_ids if i not in self._memory.hidden)
+
+    def reset(self, prompt: ConceptPrompt | ObjectPrompt | None = None) -> None:
+        """Starts anew: the next frame is the first, of any size, and ids begin at 0.
+
+        Args:
+            prompt: What to follow from now on; the same as before by default.
+
+        Raises:
+            TypeError: If the prompt is none.
+            ValueError: If it cannot be followed.
+        """
+        with self._engine._running():
+            self._set_prompt(self._prompt if prompt is None else prompt)
+
+    def step(self, image: RgbImage) -> Result:
+        """Follows everything to the next frame.
+
+        Args:
+            image: (H, W, 3) uint8, RGB, of the size of the frames before. Not kept.
+
+        Returns:
+            The instances of this frame, each with its ``track_id``.
+
+        Raises:
+            TypeError: If ``image`` is not such an array.
+            ValueError: If it has another size, or the prompt does not fit the first frame.
+            GpuMemoryError: If the GPU has no room for the step even in small portions.
+        """
+        check_rgb(image)
+        with self._engine._running():
+            return self._changed(partial(self._advance, image), self._show)
+
+    def track(self, images: Iterable[RgbImage], delay_frames: int = 0) -> Iterator[Result]:
+        """Follows everything through the frames of a video.
+
+        Args:
+            images: The frames, as :meth:`step` takes them.
+            delay_frames: 0 gives each frame's result at once. 15 holds results back for so
+                many frames and leaves out of them what proved a false start meanwhile, as
+                Meta's own demo does; the last ones come when the frames end.
+
+        Yields:
+            The results, in the order of the frames.
+        """
+        waiting: deque[FrameTracks] = deque()
+        removed: set[int] = set()
+        for image in images:
+            if delay_frames <= 1:
+                yield self.step(image)
+                continue
+            check_rgb(image)
+            with self._engine._running():
+                tracks = self._changed(
+                    partial(self._advance, image), lambda memory, _: _now(memory)
+                )
+            removed.update(tracks.removed_ids)
+            waiting.append(tracks)
+            if len(waiting) >= delay_frames:
+                yield self._show_delayed(waiting.popleft(), removed)
+        while waiting:
+            yield self._show_delayed(waiting.popleft(), removed)
+
+    def add_objects(self, prompt: ObjectPrompt) -> Result:
+        """Starts to follow further objects, pointed at on the current frame.
+
+        Args:
+            prompt: The objects, in pixels of the current frame.
+
+        Returns:
+            The current frame's instances with the new objects among them.
+
+        Raises:
+            ValueError: If there is no current frame, there would be too many objects, or the
+                prompt does not fit the frame.
+        """
+        with self._engine._running():
+            frame = self._current_frame("add_objects")
+            fitted = _fitted(prompt, frame)
+            count = len(self._memory.track_ids) + len(fitted.objects)
+            _check_count(count, self.max_objects)
+            return self._changed(
+                lambda memory, portions: self._tracks.add_objects(memory, frame, fitted, portions),
+                self._show,
+            )
+
+    def correct(self, track_id: int, prompted: PromptedObject) -> Result:
+        """Corrects an object on the current frame; the frames to come follow the correction.
+
+        Args:
+            track_id: The object, of a concept or not.
+            prompted: All of its points and its box on this frame. They refine the mask that
+                it has.
+
+        Returns:
+            The current frame's instances with the corrected mask.
+
+        Raises:
+            ValueError: If there is no such object, or the prompt does not fit the frame.
+        """
+        with self._engine._running():
+            frame = self._current_frame("correct")
+            self._check_known(track_id)
+            (fitted,) = _fitted(ObjectPrompt((prompted,)), frame).objects
+            return self._changed(
+                lambda memory, _: self._tracks.correct(memory, frame, track_id, fitted),
+                self._show,
+            )
+
+    def remove(self, track_id: int) -> Result:
+        """Takes an object out of this frame and all that follow.
+
+        A track of a concept is still followed, unseen: its next detection would start the
+        object anew under another id.
+
+        Args:
+            track_id: The object.
+
+        Returns:
+            The current frame's instances without it.
+
+        Raises:
+            ValueError: If there is no such object.
+        """
+        with self._engine._running():
+            self._current_frame("remove")
+            self._check_known(track_id)
+            return self._changed(
+                lambda memory, _: self._tracks.remove(memory, track_id), self._show
+            )
+
+    def _set_prompt(self, prompt: ConceptPrompt | ObjectPrompt) -> None:
+        _check_prompt(prompt, self.max_objects)
+        self._prompt = prompt
+        self._tracks = SessionTracks(
+            self._engine, self._tracker, prompt, self.forget_after, self.max_objects
+        )
+        self._memory = self._tracks.new_memory()
+        self._frame: Frame | None = None
+
+    def _advance(self, image: RgbImage, memory: SessionMemory, portions: Portions) -> Frame:
+        hw = (image.shape[0], image.shape[1])
+        prompt = self._prompt
+        if self._frame is None:
+            prompt = check_against_image(prompt, hw)
+        elif hw != self._frame.hw:
+            height, width = self._frame.hw
+            raise ValueError(
+                f"image: expected {width}x{height} pixels as the frames before, got "
+                f"{hw[1]}x{hw[0]}; call reset() before another video"
+            )
+        encoded = self._engine._encoder.encode_anew(image, self._size_percent)
+        features = encoded.state["backbone_out"]["sam2_backbone_out"]
+        frame = Frame(self.frame_index + 1, hw, features)
+        self._tracks.advance(memory, frame, encoded.state, prompt, portions)
+        return frame
+
+    def _changed(
+        self,
+        change: Callable[[SessionMemory, Portions], Frame | None],
+        read: Callable[[SessionMemory, Portions], T],
+    ) -> T:
+        """Changes a copy of the memory, reads it, and keeps it when all has gone well.
+
+        Args:
+            change: Changes the memory, and returns the frame if it is another one.
+            read: Makes what is returned.
+
+        Returns:
+            What was read.
+        """
+
+        def attempt(portions: Portions) -> T:
+            memory = copy_containers(self._memory)
+            frame = change(memory, portions)
+            result = read(memory, portions)
+            self._memory = memory
+            self._frame = frame or self._frame
+            return result
+
+        return within_memory(
+            attempt, self._engine._usual_portions(), self._engine._encoder.cache.clear
+        )
+
+    def _show(self, memory: SessionMemory, portions: Portions) -> Result:
+        return self._make_result(_now(memory), memory.hidden, portions)
+
+    def _show_delayed(self, tracks: FrameTracks, removed: set[int]) -> Result:
+        hidden = removed | self._memory.hidden
+        with self._engine._running():
+            return within_memory(
+                lambda portions: self._make_result(tracks, hidden, portions),
+                self._engine._usual_portions(),
+                self._engine._encoder.cache.clear,
+            )
+
+    def _make_result(self, tracks: FrameTracks, hidden: set[int], portions: Portions) -> Result:
+        prompt = self._prompt if isinstance(self._prompt, ConceptPrompt) else None
+        return make_result(tracks, prompt, hidden, portions.mask_bytes)
+
+    def _current_frame(self, method: str) -> Frame:
+        if self._frame is None:
+            raise ValueError(f"{method}: expected a current frame, got none yet; call step() first")
+        return self._frame
+
+    def _check_known(self, track_id: int) -> None:
+        if track_id not in self.track_ids:
+            shown = ", ".join(map(str, self.track_ids[:10])) or "none"
+            raise ValueError(f"track_id: expected one that is followed ({shown}), got {track_id!r}")
+
+
+def _now(memory: SessionMemory) -> FrameTracks:
+    assert memory.current is not None, "a frame was tracked"
+    return memory.current
+
+
+def _tracker_of(engine: Engine) -> VideoTracker:
+    predictor = engine.model.inst_interactive_predictor
+    if predictor is None:
+        raise ValueError(
+            "tracking: these weights hold no tracker, so they know images but not videos; use "
+            "sam3.pt of facebook/sam3"
+        )
+    tracker: VideoTracker = predictor.model
+    return tracker
+
+
+def _check_prompt(prompt: ConceptPrompt | ObjectPrompt, max_objects: int) -> None:
+    if isinstance(prompt, ConceptPrompt):
+        if prompt.tiles != 1:
+            raise ValueError(f"tiles: expected 1 (off) while tracking, got {prompt.tiles}")
+    elif isinstance(prompt, ObjectPrompt):
+        _check_count(len(prompt.objects), max_objects)
+    else:
+        raise TypeError(
+            f"prompt: expected a ConceptPrompt or an ObjectPrompt, got {type(prompt).__name__}"
+        )
+
+
+def _check_count(count: int, max_objects: int) -> None:
+    if count > max_objects:
+        raise ValueError(f"objects: expected at most {max_objects} (max_objects), got {count}")
+
+
+def _fitted(prompt: ObjectPrompt, frame: Frame) -> ObjectPrompt:
+    fitted = check_against_image(prompt, frame.hw)
+    assert isinstance(fitted, ObjectPrompt)
+    return fitted

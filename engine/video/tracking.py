@@ -1,0 +1,301 @@
+"""Everything that one session follows: the tracks of its concepts and of its objects."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from ..inference.interactive import segment_objects
+from ..model.video_tracker import TrackerTensors, VideoTracker
+from ..prompts import ConceptPrompt, ObjectPrompt, PromptedObject
+from ..results import Instance
+from ..runtime.isolation import unchanged_attention_flags
+from ..runtime.memory import Portions
+from .concept_tracks import ConceptMemory, ConceptTracks
+from .detections import ConceptDetector
+from .frame import Frame, Track
+from .object_tracks import ObjectMemory, ObjectTracks
+from .outputs import FrameTracks
+
+if TYPE_CHECKING:
+    from ..engine import Engine
+
+logger = logging.getLogger("infer_segment_anything_3")
+
+
+@dataclasses.dataclass
+class SessionMemory:
+    """All that a session remembers from frame to frame.
+
+    Attributes:
+        concepts: Of each concept.
+        objects: Of the objects that were pointed at.
+        current: The tracks on the current frame.
+        last_id: The highest id that was given.
+        last_seen: Index of the last frame on which each track was visible.
+        hidden: Tracks that were removed by the user and are followed unseen.
+    """
+
+    concepts: list[ConceptMemory]
+    objects: ObjectMemory = dataclasses.field(default_factory=ObjectMemory)
+    current: FrameTracks | None = None
+    last_id: int = -1
+    last_seen: dict[int, int] = dataclasses.field(default_factory=dict)
+    hidden: set[int] = dataclasses.field(default_factory=set)
+
+    @property
+    def track_ids(self) -> list[int]:
+        """Ids of all tracks, hidden ones among them, in order of birth."""
+        concepts = [i for concept in self.concepts for i in concept.track_ids]
+        return sorted([*concepts, *self.objects.class_names])
+
+
+class SessionTracks:
+    """Follows the concepts and objects of one session; what it remembers is given to it."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        tracker: VideoTracker,
+        prompt: ConceptPrompt | ObjectPrompt,
+        forget_after: int,
+        max_objects: int,
+    ) -> None:
+        """Creates it for a prompt.
+
+        Args:
+            engine: The engine.
+            tracker: Its model's tracker.
+            prompt: What to follow.
+            forget_after: Frames after which a track that is not seen is forgotten.
+            max_objects: Most tracks at a time.
+        """
+        self._engine = engine
+        self._forget_after = forget_after
+        self._max_objects = max_objects
+        self._objects = ObjectTracks(tracker)
+        self._detector: ConceptDetector | None = None
+        self._concepts: list[ConceptTracks] = []
+        if isinstance(prompt, ConceptPrompt):
+            self._detector = ConceptDetector(engine.model, engine._processor, prompt)
+            self._concepts = [ConceptTracks(tracker, t) for t in self._detector.thresholds]
+        self._cache: dict[Any, Any] = {}
+        self._has_warned = False
+
+    def new_memory(self) -> SessionMemory:
+        """What there is to remember before the first frame."""
+        return SessionMemory([ConceptMemory() for _ in self._concepts])
+
+    @contextlib.contextmanager
+    def on_frame(self, frame: Frame) -> Iterator[None]:
+        """Makes a frame's features the ones that the tracker reads, for one operation."""
+        frame.fill(self._cache)
+        with TrackerTensors(), unchanged_attention_flags():
+            yield
+
+    def advance(
+        self,
+        memory: SessionMemory,
+        frame: Frame,
+        state: dict[str, Any],
+        prompt: ConceptPrompt | ObjectPrompt,
+        portions: Portions,
+    ) -> None:
+        """Follows everything to the next frame.
+
+        Args:
+            memory: Changed in place.
+            frame: The frame.
+            state: The encoded frame.
+            prompt: The session's, as it fits the frame.
+            portions: How much is computed at a time.
+        """
+        with self.on_frame(frame):
+            concepts, removed, truncated = self._advance_concepts(
+                memory, frame, state, prompt, portions
+            )
+            objects = self._objects.step(memory.objects.states, frame)
+        memory.current = FrameTracks(
+            frame.index,
+            frame.hw,
+            tuple(concepts),
+            tuple(objects),
+            self._class_names(memory),
+            self._class_indices(memory),
+            removed,
+            truncated,
+        )
+        if frame.index == 0 and isinstance(prompt, ObjectPrompt) and prompt.objects:
+            self.add_objects(memory, frame, prompt, portions)
+        self._forget(memory, frame, removed)
+
+    def _advance_concepts(
+        self,
+        memory: SessionMemory,
+        frame: Frame,
+        state: dict[str, Any],
+        prompt: ConceptPrompt | ObjectPrompt,
+        portions: Portions,
+    ) -> tuple[list[tuple[Track, ...]], tuple[int, ...], tuple[str, ...]]:
+        if self._detector is None or not isinstance(prompt, ConceptPrompt):
+            return [], (), ()
+        tokens = [concept.prompt_tokens for concept in memory.concepts]
+        detections, tokens = self._detector.detect(state, tokens, prompt, portions.concepts)
+        queries = self._engine.model.transformer.decoder.num_queries
+        found: list[tuple[Track, ...]] = []
+        removed: list[int] = []
+        truncated = []
+        refused = 0
+        for index, concept in enumerate(memory.concepts):
+            concept.prompt_tokens = tokens[index]
+            step = self._concepts[index].step(
+                concept,
+                frame,
+                self._cache,
+                detections[index],
+                memory.last_id,
+                self._max_objects - len(memory.track_ids),
+            )
+            memory.last_id = max([memory.last_id, *concept.track_ids, *step.removed_ids])
+            found.append(tuple(step.tracks))
+            removed += step.removed_ids
+            refused += step.refused
+            if len(detections[index]["scores"]) == queries:
+                truncated.append(self._detector.texts[index])
+        self._warn_of_limit(refused)
+        return found, tuple(removed), tuple(truncated)
+
+    def add_objects(
+        self, memory: SessionMemory, frame: Frame, prompt: ObjectPrompt, portions: Portions
+    ) -> None:
+        """Starts objects on the current frame.
+
+        Args:
+            memory: Changed in place.
+            frame: The current frame, which was tracked.
+            prompt: The objects, as they fit the frame.
+            portions: How much is computed at a time.
+        """
+        current = memory.current
+        assert current is not None, "a frame was tracked"
+        first_id = memory.last_id + 1
+        with self.on_frame(frame):
+            added = self._objects.add(memory.objects, frame, self._cache, prompt.objects, first_id)
+        memory.last_id += len(added)
+        ids = [track.track_id for track in added]
+        memory.last_seen.update(dict.fromkeys(ids, frame.index))
+        memory.current = dataclasses.replace(
+            current,
+            objects=(*current.objects, *added),
+            class_names=self._class_names(memory),
+            class_index=self._class_indices(memory),
+            prompted={**current.prompted, **dict(zip(ids, prompt.objects, strict=True))},
+            alternatives={
+                **current.alternatives,
+                **dict(zip(ids, self._alternatives(frame, prompt, portions), strict=True)),
+            },
+        )
+
+    def correct(
+        self, memory: SessionMemory, frame: Frame, track_id: int, prompted: PromptedObject
+    ) -> None:
+        """Corrects a track on the current frame.
+
+        Args:
+            memory: Changed in place.
+            frame: The current frame, which was tracked.
+            track_id: The track, of a concept or an object.
+            prompted: All of its points and its box on this frame.
+        """
+        current = memory.current
+        assert current is not None, "a frame was tracked"
+        states = [state for concept in memory.concepts for state in concept.states]
+        with self.on_frame(frame):
+            new = self._objects.correct(
+                [*states, *memory.objects.states], frame, track_id, prompted
+            )
+
+        def corrected(tracks: tuple[Track, ...], keep_score: bool) -> tuple[Track, ...]:
+            return tuple(
+                dataclasses.replace(new, score=t.score if keep_score else new.score)
+                if t.track_id == track_id
+                else t
+                for t in tracks
+            )
+
+        if new.is_visible:
+            memory.last_seen[track_id] = frame.index
+        memory.current = dataclasses.replace(
+            current,
+            concepts=tuple(corrected(tracks, True) for tracks in current.concepts),
+            objects=corrected(current.objects, False),
+        )
+
+    def remove(self, memory: SessionMemory, track_id: int) -> None:
+        """Forgets an object, or hides a track of a concept from now on.
+
+        Args:
+            memory: Changed in place.
+            track_id: The track.
+        """
+        if track_id not in memory.objects.class_names:
+            memory.hidden.add(track_id)
+            return
+        self._objects.remove(memory.objects, [track_id])
+        if memory.current is not None:
+            left = tuple(t for t in memory.current.objects if t.track_id != track_id)
+            memory.current = dataclasses.replace(memory.current, objects=left)
+
+    def _forget(self, memory: SessionMemory, frame: Frame, removed: tuple[int, ...]) -> None:
+        """Notes which tracks were seen and forgets those that were not for too long."""
+        assert memory.current is not None
+        tracks = [t for tracks in memory.current.concepts for t in tracks]
+        tracks += memory.current.objects
+        for track in tracks:
+            if track.is_visible or track.track_id not in memory.last_seen:
+                memory.last_seen[track.track_id] = frame.index
+        seen = memory.last_seen
+        lost = [i for i, t in seen.items() if frame.index - t >= self._forget_after]
+        for concept, own in zip(self._concepts, memory.concepts, strict=True):
+            concept.remove(own, lost)
+        self._objects.remove(memory.objects, lost)
+        for i in (*lost, *removed):
+            seen.pop(i, None)
+            memory.hidden.discard(i)
+
+    def _alternatives(
+        self, frame: Frame, prompt: ObjectPrompt, portions: Portions
+    ) -> list[tuple[Instance, ...]]:
+        """Further candidates of each object on its first frame, none unless asked for."""
+        if not prompt.multimask:
+            return [()] * len(prompt.objects)
+        height, width = frame.hw
+        state = {
+            "original_height": height,
+            "original_width": width,
+            "backbone_out": {"sam2_backbone_out": frame.features},
+        }
+        decoder = self._engine._object_decoder()
+        return [i.alternatives for i in segment_objects(decoder, state, prompt, portions)]
+
+    def _class_names(self, memory: SessionMemory) -> tuple[str, ...]:
+        texts = self._detector.texts if self._detector else ()
+        return (*texts, *dict.fromkeys(memory.objects.class_names.values()))
+
+    def _class_indices(self, memory: SessionMemory) -> dict[int, int]:
+        first = len(self._concepts)
+        names = list(dict.fromkeys(memory.objects.class_names.values()))
+        return {i: first + names.index(name) for i, name in memory.objects.class_names.items()}
+
+    def _warn_of_limit(self, refused: int) -> None:
+        if refused and not self._has_warned:
+            self._has_warned = True
+            logger.warning(
+                "max_objects: %d more objects were found and are not followed, because %d are "
+                "followed already; this is said once a video",
+                refused,
+                self._max_objects,
+            )
