@@ -81,6 +81,8 @@ class RotaryAttention(RoPEAttention):
     The package makes them on the GPU wherever there is one, also for a model on the CPU.
     """
 
+    freqs_cis: Tensor
+
     def forward(self, q: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """Attends, as the package does."""
         if self.freqs_cis.device != q.device:

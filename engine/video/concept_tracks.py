@@ -21,6 +21,7 @@ from ..model.video_tracker import ENDLESS, TrackerState, VideoTracker
 from ..postprocess.masks import clean_track_masks
 from .frame import Frame, Track, visible
 from .memory_pruning import (
+    copy_containers,
     prune_metadata,
     prune_tracker_state,
     remove_from_metadata,
@@ -63,6 +64,11 @@ class ConceptMemory:
     def track_ids(self) -> list[int]:
         """Ids of the tracks, in order of birth."""
         return [int(i) for i in self.metadata.get("obj_ids_all_gpu", ())]
+
+    def copy(self) -> ConceptMemory:
+        """A memory that may be changed without changing this one."""
+        states, metadata = copy_containers(self.states), copy_containers(self.metadata)
+        return ConceptMemory(states, metadata, dict(self.scores), self.prompt_tokens)
 
 
 class ConceptTracks:

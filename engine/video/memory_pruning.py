@@ -8,7 +8,6 @@ among the last 16 frames. Dropping all others changes no result.
 
 from __future__ import annotations
 
-import dataclasses
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable
 from typing import Any
@@ -115,9 +114,6 @@ def copy_containers(value: Any) -> Any:
             (k, v if k == "cached_features" else copy_containers(v)) for k, v in value.items()
         )
         return OrderedDict(copied) if isinstance(value, OrderedDict) else dict(copied)
-    if dataclasses.is_dataclass(value) and not type(value).__dataclass_params__.frozen:
-        fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
-        return dataclasses.replace(value, **copy_containers(fields))
     if isinstance(value, list):
         return [copy_containers(v) for v in value]
     return set(value) if isinstance(value, set) else value

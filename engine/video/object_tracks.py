@@ -14,7 +14,7 @@ from ..inference.interactive import labels_of
 from ..model.video_tracker import TrackerState, VideoTracker
 from ..prompts import PromptedObject
 from .frame import Frame, Track, visible
-from .memory_pruning import prune_tracker_state, remove_from_states
+from .memory_pruning import copy_containers, prune_tracker_state, remove_from_states
 
 _BOX_LABELS = (2, 3)
 """The tracker's labels of a box's top left and bottom right corner."""
@@ -31,6 +31,10 @@ class ObjectMemory:
 
     states: list[TrackerState] = dataclasses.field(default_factory=list)
     class_names: dict[int, str] = dataclasses.field(default_factory=dict)
+
+    def copy(self) -> ObjectMemory:
+        """A memory that may be changed without changing this one."""
+        return ObjectMemory(copy_containers(self.states), dict(self.class_names))
 
 
 class ObjectTracks:

@@ -8,12 +8,11 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from ..inference.image_encoder import RgbImage, check_rgb
-from ..model.video_tracker import VideoTracker
-from ..prompts import ConceptPrompt, ObjectPrompt, PromptedObject, check_against_image
+from ..prompts import ConceptPrompt, ObjectPrompt, PromptedObject
 from ..results import Result
 from ..runtime.memory import Portions, within_memory
+from .checks import check_count, check_prompt, find_tracker, fit_to_image
 from .frame import Frame
-from .memory_pruning import copy_containers
 from .outputs import FrameTracks, make_result
 from .tracking import SessionMemory, SessionTracks
 
@@ -64,7 +63,7 @@ class VideoSession:
             ValueError: If the weights hold no tracker, or the prompt cannot be followed.
         """
         self._engine = engine
-        self._tracker = _tracker_of(engine)
+        self._tracker = find_tracker(engine)
         self.forget_after = forget_after
         self.max_objects = max_objects
         self._size_percent = input_size_percent
@@ -161,9 +160,9 @@ class VideoSession:
         """
         with self._engine._running():
             frame = self._current_frame("add_objects")
-            fitted = _fitted(prompt, frame)
+            fitted = fit_to_image(prompt, frame.hw)
             count = len(self._memory.track_ids) + len(fitted.objects)
-            _check_count(count, self.max_objects)
+            check_count(count, self.max_objects)
             return self._changed(
                 lambda memory, portions: self._tracks.add_objects(memory, frame, fitted, portions),
                 self._show,
@@ -186,7 +185,7 @@ class VideoSession:
         with self._engine._running():
             frame = self._current_frame("correct")
             self._check_known(track_id)
-            (fitted,) = _fitted(ObjectPrompt((prompted,)), frame).objects
+            (fitted,) = fit_to_image(ObjectPrompt((prompted,)), frame.hw).objects
             return self._changed(
                 lambda memory, _: self._tracks.correct(memory, frame, track_id, fitted),
                 self._show,
@@ -215,7 +214,7 @@ class VideoSession:
             )
 
     def _set_prompt(self, prompt: ConceptPrompt | ObjectPrompt) -> None:
-        _check_prompt(prompt, self.max_objects)
+        check_prompt(prompt, self.max_objects)
         self._prompt = prompt
         self._tracks = SessionTracks(
             self._engine, self._tracker, prompt, self.forget_after, self.max_objects
@@ -225,9 +224,9 @@ class VideoSession:
 
     def _advance(self, image: RgbImage, memory: SessionMemory, portions: Portions) -> Frame:
         hw = (image.shape[0], image.shape[1])
-        prompt = self._prompt
+        prompt: ConceptPrompt | ObjectPrompt = self._prompt
         if self._frame is None:
-            prompt = check_against_image(prompt, hw)
+            prompt = fit_to_image(prompt, hw)
         elif hw != self._frame.hw:
             height, width = self._frame.hw
             raise ValueError(
@@ -256,7 +255,7 @@ class VideoSession:
         """
 
         def attempt(portions: Portions) -> T:
-            memory = copy_containers(self._memory)
+            memory = self._memory.copy()
             frame = change(memory, portions)
             result = read(memory, portions)
             self._memory = memory
@@ -297,37 +296,3 @@ class VideoSession:
 def _now(memory: SessionMemory) -> FrameTracks:
     assert memory.current is not None, "a frame was tracked"
     return memory.current
-
-
-def _tracker_of(engine: Engine) -> VideoTracker:
-    predictor = engine.model.inst_interactive_predictor
-    if predictor is None:
-        raise ValueError(
-            "tracking: these weights hold no tracker, so they know images but not videos; use "
-            "sam3.pt of facebook/sam3"
-        )
-    tracker: VideoTracker = predictor.model
-    return tracker
-
-
-def _check_prompt(prompt: ConceptPrompt | ObjectPrompt, max_objects: int) -> None:
-    if isinstance(prompt, ConceptPrompt):
-        if prompt.tiles != 1:
-            raise ValueError(f"tiles: expected 1 (off) while tracking, got {prompt.tiles}")
-    elif isinstance(prompt, ObjectPrompt):
-        _check_count(len(prompt.objects), max_objects)
-    else:
-        raise TypeError(
-            f"prompt: expected a ConceptPrompt or an ObjectPrompt, got {type(prompt).__name__}"
-        )
-
-
-def _check_count(count: int, max_objects: int) -> None:
-    if count > max_objects:
-        raise ValueError(f"objects: expected at most {max_objects} (max_objects), got {count}")
-
-
-def _fitted(prompt: ObjectPrompt, frame: Frame) -> ObjectPrompt:
-    fitted = check_against_image(prompt, frame.hw)
-    assert isinstance(fitted, ObjectPrompt)
-    return fitted

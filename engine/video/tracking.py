@@ -52,6 +52,16 @@ class SessionMemory:
         concepts = [i for concept in self.concepts for i in concept.track_ids]
         return sorted([*concepts, *self.objects.class_names])
 
+    def copy(self) -> SessionMemory:
+        """A memory that may be changed without changing this one."""
+        return dataclasses.replace(
+            self,
+            concepts=[concept.copy() for concept in self.concepts],
+            objects=self.objects.copy(),
+            last_seen=dict(self.last_seen),
+            hidden=set(self.hidden),
+        )
+
 
 class SessionTracks:
     """Follows the concepts and objects of one session; what it remembers is given to it."""

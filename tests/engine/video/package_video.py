@@ -116,6 +116,7 @@ class PackageVideo:
         frames: Frames,
         threshold: float = 0.5,
         birth: float = 0.7,
+        max_objects: int = -1,
     ) -> None:
         model = engine.model
         detector = Sam3ImageOnVideoMultiGPU(
@@ -150,6 +151,7 @@ class PackageVideo:
             # 16 cells of the full-size model's grid of 288.
             fill_hole_area=round(16 * (tracker.low_res_mask_size / 288) ** 2),
             recondition_every_nth_frame=16,
+            max_num_objects=max_objects,
             masklet_confirmation_enable=False,
             decrease_trk_keep_alive_for_empty_masklets=False,
             image_size=engine.image_size,

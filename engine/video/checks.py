@@ -1,0 +1,68 @@
+"""What can be followed through a video, and what is refused."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from ..model.video_tracker import VideoTracker
+from ..prompts import ConceptPrompt, ObjectPrompt, check_against_image
+
+if TYPE_CHECKING:
+    from ..engine import Engine
+
+P = TypeVar("P", bound=ConceptPrompt | ObjectPrompt)
+
+
+def find_tracker(engine: Engine) -> VideoTracker:
+    """Finds the tracker of an engine's model.
+
+    Raises:
+        ValueError: If its weights hold none.
+    """
+    predictor = engine.model.inst_interactive_predictor
+    if predictor is None:
+        raise ValueError(
+            "tracking: these weights hold no tracker, so they know images but not videos; use "
+            "sam3.pt of facebook/sam3"
+        )
+    tracker: VideoTracker = predictor.model
+    return tracker
+
+
+def check_prompt(prompt: ConceptPrompt | ObjectPrompt, max_objects: int) -> None:
+    """Checks that a prompt can be followed.
+
+    Raises:
+        TypeError: If it is none.
+        ValueError: If it asks for tiles or too many objects.
+    """
+    if isinstance(prompt, ConceptPrompt):
+        if prompt.tiles != 1:
+            raise ValueError(f"tiles: expected 1 (off) while tracking, got {prompt.tiles}")
+    elif isinstance(prompt, ObjectPrompt):
+        check_count(len(prompt.objects), max_objects)
+    else:
+        raise TypeError(
+            f"prompt: expected a ConceptPrompt or an ObjectPrompt, got {type(prompt).__name__}"
+        )
+
+
+def check_count(count: int, max_objects: int) -> None:
+    """Checks that so many objects may be followed.
+
+    Raises:
+        ValueError: If they are too many.
+    """
+    if count > max_objects:
+        raise ValueError(f"objects: expected at most {max_objects} (max_objects), got {count}")
+
+
+def fit_to_image(prompt: P, image_hw: tuple[int, int]) -> P:
+    """Checks a prompt against an image, and clips its boxes to it.
+
+    Raises:
+        ValueError: If a point is outside the image, or a box wholly so.
+    """
+    fitted = check_against_image(prompt, image_hw)
+    assert isinstance(fitted, type(prompt))
+    return fitted

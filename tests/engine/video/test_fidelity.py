@@ -1,0 +1,220 @@
+"""A streamed session gives what the package's own offline classes give of the whole video."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from infer_segment_anything_3.engine import (
+    ConceptPrompt,
+    Engine,
+    ObjectPrompt,
+    PromptedObject,
+    Result,
+    VideoSession,
+)
+from infer_segment_anything_3.engine.postprocess import masks
+
+from .clips import THREE_BALLS, draw_clip
+from .package_video import PackageVideo, package_runs, package_tracker
+
+FRAMES = draw_clip(THREE_BALLS, 30)
+LOGIT_TOLERANCE = 1e-3
+SCORE_TOLERANCE = 1e-4
+MAX_OBJECTS = 6
+"""Bounds the time: whatever the weights, there are no more tracks on either side."""
+
+PROMPT = ConceptPrompt(texts=("red circle",))
+
+
+class LogitRecorder:
+    """Low-resolution logits that a session brought to the frame's size, one list a frame."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        from infer_segment_anything_3.engine.video import outputs
+
+        self.logits: list[torch.Tensor] = []
+
+        def record(logits: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+            self.logits.append(logits.clone())
+            return masks.upscaled_logit_masks(logits, *args, **kwargs)
+
+        monkeypatch.setattr(outputs, "upscaled_logit_masks", record)
+
+    def take(self) -> list[torch.Tensor]:
+        """The logits since the last call, one after the other."""
+        taken, self.logits = self.logits, []
+        return [mask for chunk in taken for mask in chunk]
+
+
+@pytest.fixture(scope="module")
+def offline(tiny_engine: Engine) -> tuple[PackageVideo, list[dict[str, Any]]]:
+    video = PackageVideo(tiny_engine, FRAMES, max_objects=MAX_OBJECTS)
+    return video, video.run("red circle")
+
+
+def test_a_stream_is_the_whole_video_offline(
+    tiny_engine: Engine,
+    offline: tuple[PackageVideo, list[dict[str, Any]]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    video, theirs = offline
+    recorder = LogitRecorder(monkeypatch)
+    session = VideoSession(tiny_engine, PROMPT, max_objects=MAX_OBJECTS)
+    births: dict[int, float] = {}
+    false_starts = set()
+    for t, frame in enumerate(FRAMES):
+        ours = session.step(frame)
+        false_starts |= set(ours.removed_track_ids)
+        logits = dict(zip([i.track_id for i in ours.instances], recorder.take(), strict=True))
+        later_removed = set(logits) - set(_visible_ids(theirs[t]))
+        assert set(_visible_ids(theirs[t])) <= set(logits)
+        for instance in ours.instances:
+            births.setdefault(instance.track_id, instance.score)
+            reference = video.logits[t][instance.track_id]
+            assert torch.allclose(
+                logits[instance.track_id], reference, rtol=0, atol=LOGIT_TOLERANCE
+            )
+            _assert_one_of(instance.score, video.detections[: t + 1])
+            if not later_removed:
+                _assert_same_mask(instance.mask.full(), theirs[t], instance.track_id, reference)
+    assert len(births) >= 3
+    for out in theirs:
+        for i, score in zip(out["out_obj_ids"], out["out_probs"], strict=True):
+            assert births[int(i)] == pytest.approx(float(score), abs=SCORE_TOLERANCE)
+
+
+def test_delayed_results_are_the_packages_own(
+    tiny_engine: Engine, offline: tuple[PackageVideo, list[dict[str, Any]]]
+) -> None:
+    _, theirs = offline
+    session = VideoSession(tiny_engine, PROMPT, max_objects=MAX_OBJECTS)
+    ours = list(session.track(FRAMES, delay_frames=15))
+    assert [result.frame_index for result in ours] == list(range(len(FRAMES)))
+    for result, out in zip(ours, theirs, strict=True):
+        assert [i.track_id for i in result.instances] == _visible_ids(out)
+        for instance in result.instances:
+            row = list(out["out_obj_ids"]).index(instance.track_id)
+            assert (instance.mask.full() != out["out_binary_masks"][row]).sum() <= 2
+
+
+def _visible_ids(out: dict[str, Any]) -> list[int]:
+    seen = out["out_binary_masks"].any(axis=(1, 2)) if len(out["out_obj_ids"]) else []
+    return [int(i) for i, is_seen in zip(out["out_obj_ids"], seen, strict=True) if is_seen]
+
+
+def _assert_one_of(score: float, detections: list[list[float]]) -> None:
+    known = np.array([s for frame in detections for s in frame])
+    assert np.abs(known - score).min() <= SCORE_TOLERANCE
+
+
+def _assert_same_mask(
+    mask: np.ndarray, out: dict[str, Any], track_id: int, reference: torch.Tensor
+) -> None:
+    """Masks differ at most where the package's upscaled logit is at the threshold."""
+    row = list(out["out_obj_ids"]).index(track_id)
+    differing = mask != out["out_binary_masks"][row]
+    if differing.any():
+        upscaled = torch.nn.functional.interpolate(
+            reference[None, None], mask.shape, mode="bilinear", align_corners=False
+        )[0, 0]
+        assert float(upscaled.abs()[torch.from_numpy(differing)].max()) <= LOGIT_TOLERANCE
+
+
+CLICKED = ObjectPrompt(
+    (
+        PromptedObject(points_xy=((60, 70),)),
+        PromptedObject(box_xyxy=(234, 124, 286, 176)),
+        PromptedObject(points_xy=((255, 150), (150, 60)), point_labels=(1, 0)),
+    )
+)
+CORRECTED_AT = 6
+CORRECTION = PromptedObject(points_xy=((84, 82), (30, 200)), point_labels=(1, 0))
+
+
+def test_objects_are_followed_as_the_packages_predictor_does(
+    tiny_engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = _package_objects(tiny_engine)
+    recorder = LogitRecorder(monkeypatch)
+    session = VideoSession(tiny_engine, CLICKED)
+    seen = 0
+    for t, frame in enumerate(FRAMES):
+        ours = session.step(frame)
+        _assert_same_objects(ours, recorder.take(), *theirs[t])
+        seen += len(ours.instances)
+        if t == CORRECTED_AT:
+            ours = session.correct(0, CORRECTION)
+            _assert_same_objects(ours, recorder.take(), *theirs[-1])
+    assert seen >= len(CLICKED.objects)
+
+
+def _assert_same_objects(
+    ours: Result, logits: list[torch.Tensor], reference: torch.Tensor, scores: torch.Tensor
+) -> None:
+    shown = [i.track_id for i in ours.instances]
+    visible = (reference > 0).flatten(1).any(1)
+    assert [i for i in range(len(visible)) if visible[i]] == [
+        i for i in shown if i is not None and visible[i]
+    ]
+    for instance, own in zip(ours.instances, logits, strict=True):
+        i = instance.track_id
+        assert torch.allclose(own, reference[i], rtol=0, atol=LOGIT_TOLERANCE)
+        assert instance.score == pytest.approx(float(scores[i]), abs=SCORE_TOLERANCE)
+
+
+def _package_objects(engine: Engine) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Logits and object scores of each frame by ``Sam3TrackerPredictor``; last, corrected ones."""
+    tracker = package_tracker(engine)
+    height, width = FRAMES[0].shape[:2]
+    cache: dict[int, Any] = {}
+    found = []
+
+    def relative(points: Any) -> list[list[float]]:
+        return [[x / width, y / height] for x, y in points]
+
+    with package_runs():
+        state = tracker.init_state(
+            cached_features=cache, video_height=height, video_width=width, num_frames=None
+        )
+        for t, frame in enumerate(FRAMES):
+            features = engine._encoder.encode_anew(frame).state["backbone_out"]["sam2_backbone_out"]
+            cache[t] = (
+                torch.zeros(1, 3, 1, 1),
+                {"tracker_backbone_out": {**features, "vision_features": None}},
+            )
+            if t == 0:
+                for i, prompted in enumerate(CLICKED.objects):
+                    box = prompted.box_xyxy
+                    tracker.add_new_points_or_box(
+                        state,
+                        0,
+                        i,
+                        points=relative(prompted.points_xy) or None,
+                        labels=list(prompted.point_labels or (1,) * len(prompted.points_xy))
+                        or None,
+                        box=None if box is None else torch.tensor(relative([box[:2], box[2:]])),
+                    )
+                tracker.propagate_in_video_preflight(state)
+            ((_, _, logits, _, scores),) = tracker.propagate_in_video(
+                state, t, 0, False, tqdm_disable=True
+            )
+            found.append((logits[:, 0].clone(), scores.sigmoid().flatten()))
+            if t == CORRECTED_AT:
+                tracker.add_new_points_or_box(
+                    state,
+                    t,
+                    0,
+                    points=relative(CORRECTION.points_xy),
+                    labels=list(CORRECTION.point_labels),
+                )
+                tracker.propagate_in_video_preflight(state)
+                out = state["output_dict"]["cond_frame_outputs"][t]
+                corrected = (
+                    out["pred_masks"][:, 0].clone(),
+                    out["object_score_logits"].sigmoid().flatten(),
+                )
+    return [*found, corrected]
