@@ -5,14 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from infer_segment_anything_3.tools.tiny_shapes.clips import CLIP_FRAMES, Clip, draw_clip
+from infer_segment_anything_3.tools.tiny_shapes.clips import CLIP_FRAMES, Clip
+from infer_segment_anything_3.tools.tiny_shapes.random_clips import draw_clip
 
 
 def small_clip(seed: int, **arguments: float) -> Clip:
     return draw_clip(np.random.default_rng(seed), side_range_px=(320, 360), **arguments)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_the_truth_is_what_is_drawn(seed: int) -> None:
     clip = small_clip(seed)
     for time in (0, 17, 40):
@@ -39,13 +40,13 @@ def test_a_frame_is_the_same_at_every_call_and_others_differ() -> None:
 
 def test_of_lookalikes_at_most_one_is_away_at_a_time() -> None:
     met = 0
-    for seed in range(8):
+    for seed in range(4):
         clip = small_clip(seed, like_share=1.0)
         assert 2 <= len(clip.shapes) <= 6
         looks = [shape.look for shape in clip.shapes]
         alike = [i for i, look in enumerate(looks) if looks.count(look) > 1]
         assert len(alike) >= 2
-        for time in range(0, CLIP_FRAMES, 3):
+        for time in range(0, CLIP_FRAMES, 5):
             frame = clip.frame_at(time)
             assert sum(frame.visible_px(i) == 0 for i in alike) <= 1
             grown = [np.roll(frame.mask(i), (2, 2), (0, 1)) for i in alike]
@@ -59,14 +60,14 @@ def test_of_lookalikes_at_most_one_is_away_at_a_time() -> None:
 
 
 def test_about_two_thirds_of_the_clips_have_lookalikes_and_shapes_leave_and_return() -> None:
-    clips = [small_clip(seed) for seed in range(40)]
+    clips = [small_clip(seed) for seed in range(30)]
     assert 0.5 <= np.mean([clip.has_lookalikes() for clip in clips]) <= 0.8
     returned = 0
-    for clip in clips[:12]:
+    for clip in clips[:5]:
         counts = np.array(
             [
                 [frame.counts(i) for i in range(len(clip.shapes))]
-                for frame in (clip.frame_at(time) for time in range(CLIP_FRAMES))
+                for frame in (clip.frame_at(time) for time in range(0, CLIP_FRAMES, 2))
             ]
         )
         returned += int((np.diff(counts.astype(int), axis=0) == 1).sum())
@@ -74,7 +75,7 @@ def test_about_two_thirds_of_the_clips_have_lookalikes_and_shapes_leave_and_retu
 
 
 def test_the_share_in_sight_counts_what_is_outside() -> None:
-    for seed in range(20):
+    for seed in range(4):
         clip = small_clip(seed)
         for time in range(0, CLIP_FRAMES, 6):
             frame = clip.frame_at(time)

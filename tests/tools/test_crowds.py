@@ -9,7 +9,7 @@ from infer_segment_anything_3.tools.tiny_shapes.crowds import draw_crowd
 from infer_segment_anything_3.tools.tiny_shapes.scenes import EXTENT_RANGE
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(6))
 def test_a_crowd_has_three_to_eight_shapes_that_look_like_its_first(seed: int) -> None:
     scene = draw_crowd(np.random.default_rng(seed), side_range_px=(240, 480))
     first = scene.shapes[0]
@@ -25,11 +25,11 @@ def test_a_crowd_has_three_to_eight_shapes_that_look_like_its_first(seed: int) -
 
 def test_some_crowds_stand_in_rows() -> None:
     in_rows = 0
-    for seed in range(20):
+    for seed in range(12):
         scene = draw_crowd(np.random.default_rng(seed), (9, 9), (240, 480), (0.07, 0.3))
         first = scene.shapes[0]
         alike = scene.matching(f"{first.colour} {first.kind}")
         middles = np.array([(s.xyxy[1] + s.xyxy[3]) / 2 for s in alike])
         gaps = np.diff(np.sort(middles))
         in_rows += bool(np.count_nonzero(gaps < 0.02 * scene.image.shape[0]) >= 5)
-    assert 3 <= in_rows < 20
+    assert 2 <= in_rows < 12

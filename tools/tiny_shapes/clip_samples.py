@@ -12,7 +12,8 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from ...engine.model.sam3_imports import Sam3Image
-from .clips import CLIP_FRAMES, Frame, draw_clip
+from .clips import CLIP_FRAMES, Frame
+from .random_clips import draw_clip
 
 TRAIN_SIDE_RANGE_PX = (320, 480)
 TRAIN_LIKE_SHARE = 0.8

@@ -1,9 +1,6 @@
-"""Draws clips: the shapes of the scenes, moving.
+"""Clips: the shapes of the scenes, moving.
 
-Two to six shapes move, turn, change their size, cross each other, hide behind each other,
-leave and come back; in most clips two or three of them look the same. The camera may shake
-and blur what moves. A clip is a function of time, so frames are drawn when they are asked
-for and none is kept.
+A clip is a function of time: a frame is drawn when it is asked for, and none is kept.
 """
 
 from __future__ import annotations
@@ -13,45 +10,9 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
-from .scenes import (
-    COLOURS,
-    KINDS,
-    MAX_ROTATION_DEG,
-    NOISE_RANGE,
-    NOISY_SHARE,
-    Pixels,
-    blend,
-    cover,
-    draw_background,
-    jittered,
-    outline_px,
-    random_hw,
-    rasterise,
-)
+from .painting import Pixels, blend, cover, outline_px, rasterise
 
 CLIP_FRAMES = 48
-SIDE_RANGE_PX = (320, 1280)
-COUNT_RANGE = (2, 6)
-LIKE_SHARE = 0.65
-"""Share of clips in which two or three shapes look the same."""
-
-EXTENT_RANGE = (0.13, 0.28)
-"""Longer side of a shape's box, as a fraction of the image's short side."""
-
-SCREEN_EXTENT_RANGE = (0.36, 0.46)
-"""The same of a shape that others pass behind."""
-
-SCREEN_SHARE = 0.4
-SPEED_RANGE = (0.004, 0.035)
-"""Way in a frame, as a fraction of the short side."""
-
-ABSENCE_RANGE = (5, 20)
-"""Frames that a shape which leaves is away."""
-
-LEAVER_SHARE = 0.4
-STILL_SHARE = 0.15
-BLURRED_SHARE = 0.5
-SHAKEN_SHARE = 0.5
 MAX_SHAKE = 0.015
 """Greatest way of a shaking camera in each direction, as a fraction of the short side."""
 
@@ -198,7 +159,7 @@ class Clip:
         """
         height, width = self.image_hw
         shift = self._shift_px(time)
-        top, left = (_margin_px(self.image_hw) - shift[::-1]).tolist()
+        top, left = (margin_px(self.image_hw) - shift[::-1]).tolist()
         image = self.background[top : top + height, left : left + width].copy()
         seen: list[Pixels | None] = []
         whole = []
@@ -213,7 +174,7 @@ class Clip:
                 if below is not None and middle is not None:
                     cover(below, middle)
             outline = shape.motion.outline_at(shape.kind, time, min(self.image_hw))
-            whole.append(_polygon_area(outline))
+            whole.append(polygon_area(outline))
             seen.append(middle)
         share = [
             0.0 if p is None else np.count_nonzero(p.inside) / area
@@ -239,164 +200,9 @@ class Clip:
         return np.round((amplitude * np.sin(frequency * time)).sum(axis=0)).astype(np.int64)
 
 
-def draw_clip(
-    rng: np.random.Generator,
-    side_range_px: tuple[int, int] = SIDE_RANGE_PX,
-    like_share: float = LIKE_SHARE,
-) -> Clip:
-    """Draws a random clip.
-
-    Of shapes that look the same at most one at a time is hidden or outside, within the
-    first :data:`CLIP_FRAMES` frames: nobody could say which of two it is that comes back.
-
-    Args:
-        rng: Source of every random choice.
-        side_range_px: Least short side and greatest long side, in pixels.
-        like_share: Share of clips in which several shapes look the same.
-
-    Returns:
-        The clip.
-    """
-    while True:
-        image_hw = random_hw(rng, side_range_px, max_aspect=2.0)
-        short_px = min(image_hw)
-        aspect_xy = np.array(image_hw[::-1]) / short_px
-        looks = _random_looks(rng, like_share)
-        motions = _random_motions(rng, looks, aspect_xy)
-        shapes = tuple(
-            MovingShape(colour, kind, jittered(rng, COLOURS[colour]), motion)
-            for (colour, kind), motion in zip(looks, motions, strict=True)
-        )
-        if not _is_fair(shapes, aspect_xy):
-            continue
-        margin = _margin_px(image_hw)
-        height, width = image_hw
-        shake = np.zeros((2, 2, 2))
-        if rng.random() < SHAKEN_SHARE:
-            shake[:, 0] = rng.uniform(0, MAX_SHAKE / 2, (2, 2)) * short_px
-            shake[:, 1] = rng.uniform(0.2, 2.5, (2, 2))
-        return Clip(
-            image_hw=image_hw,
-            shapes=shapes,
-            seed=int(rng.integers(2**31)),
-            background=draw_background(rng, height + 2 * margin, width + 2 * margin),
-            shake=shake,
-            blurred=bool(rng.random() < BLURRED_SHARE),
-            noise=float(rng.uniform(*NOISE_RANGE)) if rng.random() < NOISY_SHARE else 0.0,
-        )
-
-
-def _margin_px(image_hw: tuple[int, int]) -> int:
+def margin_px(image_hw: tuple[int, int]) -> int:
+    """By how much a background is larger than the image on each side, in pixels."""
     return int(np.ceil(MAX_SHAKE * min(image_hw))) + 1
-
-
-def _random_looks(rng: np.random.Generator, like_share: float) -> list[tuple[str, str]]:
-    """Color and kind of each shape, in random order."""
-
-    def look() -> tuple[str, str]:
-        return str(rng.choice(list(COLOURS))), str(rng.choice(KINDS))
-
-    count = int(rng.integers(COUNT_RANGE[0], COUNT_RANGE[1] + 1))
-    looks: list[tuple[str, str]] = []
-    if rng.random() < like_share:
-        looks = [look()] * (3 if count > 2 and rng.random() < 0.25 else 2)
-    while len(looks) < count:
-        other = look()
-        if other not in looks:
-            looks.append(other)
-    return [looks[i] for i in rng.permutation(count)]
-
-
-def _random_motions(
-    rng: np.random.Generator, looks: list[tuple[str, str]], aspect_xy: npt.NDArray[np.float64]
-) -> list[Motion]:
-    """A motion for each shape: lookalikes meet, the last one may be a screen for another."""
-    motions = [_random_motion(rng, aspect_xy) for _ in looks]
-    alike = [i for i, look in enumerate(looks) if looks.count(look) > 1]
-    if len(alike) > 1 and rng.random() < 0.75:
-        first, second = rng.choice(alike, 2, replace=False).tolist()
-        _make_meet(rng, motions, first, second, aspect_xy)
-    elif rng.random() < 0.5:
-        first, second = rng.choice(len(looks), 2, replace=False).tolist()
-        _make_meet(rng, motions, first, second, aspect_xy)
-    last = len(looks) - 1
-    if last > 1 and looks.count(looks[last]) == 1 and rng.random() < SCREEN_SHARE:
-        extent = rng.uniform(*SCREEN_EXTENT_RANGE)
-        motions[last] = dataclasses.replace(
-            _random_motion(rng, aspect_xy, extent), velocity_xy=rng.normal(0, 0.001, 2), growth=0.0
-        )
-        _make_meet(rng, motions, int(rng.integers(last)), last, aspect_xy)
-    return motions
-
-
-def _random_motion(
-    rng: np.random.Generator, aspect_xy: npt.NDArray[np.float64], extent: float | None = None
-) -> Motion:
-    extent = rng.uniform(*EXTENT_RANGE) if extent is None else extent
-    speed = 0.0 if rng.random() < STILL_SHARE else np.exp(rng.uniform(*np.log(SPEED_RANGE)))
-    heading_rad = rng.uniform(0, 2 * np.pi)
-    velocity = speed * np.array([np.cos(heading_rad), np.sin(heading_rad)])
-    bounds = np.stack([np.full(2, extent * 0.55), aspect_xy - extent * 0.55])
-    start = rng.uniform(*bounds)
-    if rng.random() < LEAVER_SHARE and speed > 0.012:
-        # Beyond the border it turns back after half of its absence.
-        axis = int(np.abs(velocity).argmax())
-        away = np.abs(velocity[axis]) * rng.uniform(*ABSENCE_RANGE) / 2 + extent / 2
-        bounds[:, axis] = -away, aspect_xy[axis] + away
-    return Motion(
-        start_xy=start,
-        velocity_xy=velocity,
-        bounds_xy=bounds,
-        extent=float(extent),
-        growth=float(rng.uniform(0, 0.25)),
-        sway_deg=float(rng.uniform(-MAX_ROTATION_DEG, MAX_ROTATION_DEG)),
-        period=float(rng.uniform(16, 60)),
-        phase_rad=float(rng.uniform(0, 2 * np.pi)),
-    )
-
-
-def _make_meet(
-    rng: np.random.Generator,
-    motions: list[Motion],
-    first: int,
-    second: int,
-    aspect_xy: npt.NDArray[np.float64],
-) -> None:
-    """Sends two shapes through about the same place at about the same time."""
-    time = rng.uniform(6, CLIP_FRAMES - 8)
-    place = rng.uniform(0.3, 0.7, 2) * aspect_xy
-    for index in (first, second):
-        motion = motions[index]
-        # A start far outside of the bounds is folded back like any other way.
-        miss = rng.normal(0, 0.25 * motion.extent, 2)
-        start = place + miss - motion.velocity_xy * time
-        motions[index] = dataclasses.replace(motion, start_xy=start)
-
-
-def _is_fair(shapes: tuple[MovingShape, ...], aspect_xy: npt.NDArray[np.float64]) -> bool:
-    """Whether every shape is seen, and of lookalikes at most one is away at a time."""
-    small_hw = tuple(int(v) for v in np.round(aspect_xy[::-1] * 64))
-    absent = np.zeros((CLIP_FRAMES, len(shapes)), bool)
-    for time in range(CLIP_FRAMES):
-        seen: list[Pixels | None] = []
-        for shape in shapes:
-            outline = shape.motion.outline_at(shape.kind, time, 64)
-            pixels = rasterise(outline, (small_hw[0], small_hw[1]))
-            for below in seen:
-                if below is not None and pixels is not None:
-                    cover(below, pixels)
-            seen.append(pixels)
-        absent[time] = [
-            p is None
-            or np.count_nonzero(p.inside)
-            < 0.1 * _polygon_area(s.motion.outline_at(s.kind, time, 64))
-            for p, s in zip(seen, shapes, strict=True)
-        ]
-    for look in {shape.look for shape in shapes}:
-        alike = [i for i, shape in enumerate(shapes) if shape.look == look]
-        if (absent[:, alike].sum(axis=1) > 1).any():
-            return False
-    return bool((absent.mean(axis=0) < 0.5).all() and not absent[0].all())
 
 
 def _blend_blurred(
@@ -420,6 +226,7 @@ def _blend_blurred(
     blend(image[rows, columns], alpha, rgb)
 
 
-def _polygon_area(corners_xy: npt.NDArray[np.float64]) -> float:
+def polygon_area(corners_xy: npt.NDArray[np.float64]) -> float:
+    """Area inside a polygon of (N, 2) corners."""
     x, y = corners_xy.T
     return float(abs(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1))) / 2)

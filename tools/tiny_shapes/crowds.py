@@ -4,17 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .scenes import (
-    COLOURS,
-    EXTENT_RANGE,
-    KINDS,
-    MAX_ROTATION_DEG,
-    Canvas,
-    Scene,
-    outline_px,
-    random_hw,
-    rasterise,
-)
+from .painting import outline_px, random_hw, rasterise
+from .scenes import COLOURS, EXTENT_RANGE, KINDS, MAX_ROTATION_DEG, Canvas, Scene
 
 SIDE_RANGE_PX = (200, 2000)
 CROWD_EXTENT_RANGE = (EXTENT_RANGE[0], 0.30)

@@ -97,7 +97,7 @@ STAGES = (
     Stage(
         name="many alike",
         side=TINY_SHAPES.image_size,
-        steps=1500,
+        steps=1300,
         batch=6,
         learning_rate=3e-4,
         last_rate=0.01,
