@@ -11,7 +11,8 @@ UV_LOCK = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 \
 PLUGINS := $(HOME)/Ikomia/Plugins/Python
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo serve test test-slow test-gpu test-network lint check format install package \
+.PHONY: help venv demo serve test test-slow test-gpu test-browser test-network \
+	lint check format install package \
 	bench heldout readme pictures train audit lock clean
 
 help: ## this list
@@ -36,6 +37,9 @@ test-slow: venv ## the tests that take minutes: full-size model, long runs
 
 test-gpu: venv ## the tests that need a CUDA device
 	$(PY) -m pytest -m gpu $(ARGS)
+
+test-browser: venv ## the server's page in a real browser (Debian, Ubuntu: apt install chromium)
+	$(PY) -m pytest -m browser $(ARGS)
 
 test-network: venv ## the tests that ask a package registry
 	$(PY) -m pytest -m network $(ARGS)

@@ -16,6 +16,7 @@ _FOLDER = Path(__file__).parent
 _MEDIA_TYPES = {
     ".css": "text/css",
     ".html": "text/html",
+    ".jpg": "image/jpeg",
     ".js": "text/javascript",
     ".png": "image/png",
     ".svg": "image/svg+xml",

@@ -1,0 +1,352 @@
+// Ties the page together: prompts, runs, the list of what was found.
+import { Api } from "./api.js";
+import { Mask, toCoco } from "./masks.js";
+import { Stage } from "./stage.js";
+
+const LOWEST_THRESHOLD = 0.05; // asked for once; the slider only hides and shows
+const EVERYTHING_POINTS_PER_SIDE = 16;
+const COLORS = [
+  [47, 111, 222], [230, 126, 34], [39, 174, 96], [192, 57, 121], [142, 68, 173],
+  [22, 160, 168], [211, 84, 0], [127, 140, 20], [231, 76, 60], [93, 109, 126],
+];
+const HELP = {
+  object: "Click it, or drag a box around it. Right click, or Alt and click: not this. Keys on the image: arrows, Enter, B for a corner of a box.",
+  example: "Drag a box around an example. With Alt or the right button: not like this. Examples narrow the text, where there is one.",
+};
+
+const $ = (id) => document.getElementById(id);
+const api = new Api();
+const stage = new Stage($("stage"), { onPrompt: addPrompt, onHover: hoverAt });
+
+let image = null; // {name, width, height}
+let session = emptySession(); // the prompts as they are now
+let settled = session; // the last of them that was answered
+let history = [];
+let highlighted = null;
+let running = null;
+
+function emptySession() {
+  // objects: [{points: [{xy, negative}], box}]; examples: [{xyxy, negative}]
+  return { texts: [], examples: [], objects: [], isOpen: false, found: { concepts: [], objects: [], everything: [] } };
+}
+
+/** Changes the prompts and asks again; undo brings back the last answer before. */
+async function change(edit, run) {
+  const next = structuredClone({ ...session, found: undefined });
+  next.found = { ...settled.found };
+  edit(next);
+  session = next;
+  try {
+    await runJob(() => run(next));
+    history.push(settled);
+    settled = next;
+  } catch (error) {
+    if (session === next) session = settled; // unless a newer change replaced it
+    if (error.name !== "AbortError") showError(error.message);
+  }
+  render();
+}
+
+async function runJob(job) {
+  running?.abort();
+  const own = (running = new AbortController());
+  showError("");
+  stage.busy.hidden = false;
+  const started = performance.now();
+  try {
+    await job();
+    own.signal.throwIfAborted();
+    showStatus(`Answered in ${Math.round(performance.now() - started)} ms.`);
+  } finally {
+    if (running === own) stage.busy.hidden = true;
+  }
+}
+
+async function runConcepts(target) {
+  const boxes = target.examples.map(({ xyxy: [x0, y0, x1, y1] }) => ({ x0, y0, x1, y1 }));
+  const box_labels = target.examples.map((example) => (example.negative ? 0 : 1));
+  const names = target.texts.length ? target.texts : boxes.length ? [null] : [];
+  const prompts = names.map((text) => {
+    const type = boxes.length ? "visual" : "text";
+    return { type, ...(text && { text }), ...(boxes.length && { boxes, box_labels }) };
+  });
+  if (!prompts.length) {
+    target.found.concepts = [];
+    return;
+  }
+  const results = await api.segmentConcepts(prompts, LOWEST_THRESHOLD, running.signal);
+  target.found.concepts = results.flatMap((result, index) =>
+    result.predictions.map((prediction) => ({
+      name: names[index] ?? "like the example",
+      color: COLORS[index % COLORS.length],
+      score: prediction.confidence,
+      mask: new Mask(prediction.masks),
+    })),
+  );
+}
+
+async function runObjects(target) {
+  const prompts = target.objects.map((object) => ({
+    points: object.points.map(({ xy: [x, y], negative }) => ({ x, y, positive: !negative })),
+    ...(object.box && { box: centered(object.box) }),
+  }));
+  const predictions = await api.segmentObjects(prompts, running.signal);
+  target.found.objects = predictions.map((prediction, index) => ({
+    name: `object ${index + 1}`,
+    color: COLORS[(index + 3) % COLORS.length],
+    score: prediction.confidence,
+    mask: new Mask(prediction.masks),
+    isExplicit: true,
+  }));
+}
+
+async function runEverything(target) {
+  const predictions = await api.segmentEverything(EVERYTHING_POINTS_PER_SIDE, running.signal);
+  target.found.everything = predictions.map((prediction, index) => ({
+    name: "thing",
+    color: COLORS[index % COLORS.length],
+    score: prediction.confidence,
+    mask: new Mask(prediction.masks),
+  }));
+}
+
+function addPrompt(prompt, isAlternate) {
+  if (!image) return;
+  const negative = isAlternate || $("negative").getAttribute("aria-pressed") === "true";
+  if (tool() === "example") {
+    if (!prompt.box) return showStatus("Drag a box around an example.");
+    if (negative && !session.texts.length && !session.examples.some((example) => !example.negative)) {
+      return showError("Add a text or a positive example first: nothing says yet what to look for.");
+    }
+    return change((target) => target.examples.push({ xyxy: prompt.box, negative }), runConcepts);
+  }
+  if (negative && !session.isOpen) {
+    return showError("Click on an object first, then on what does not belong to it.");
+  }
+  return change((target) => {
+    if (prompt.box) target.objects.push({ points: [], box: prompt.box });
+    else {
+      if (!target.isOpen) target.objects.push({ points: [], box: null });
+      target.objects.at(-1).points.push({ xy: prompt.point, negative });
+    }
+    target.isOpen = true;
+  }, runObjects);
+}
+
+function centered([left, top, right, bottom]) {
+  return { x: (left + right) / 2, y: (top + bottom) / 2, width: right - left, height: bottom - top };
+}
+
+function tool() {
+  return document.querySelector("input[name=tool]:checked").value;
+}
+
+function visibleInstances() {
+  const threshold = Number($("threshold").value);
+  const { concepts, objects, everything } = settled.found;
+  const isShown = (instance) => instance.mask.area && (instance.isExplicit || instance.score > threshold);
+  return [...everything, ...concepts, ...objects].filter(isShown);
+}
+
+function render() {
+  const instances = visibleInstances();
+  if (!instances.includes(highlighted)) highlighted = null;
+  const objectPoints = session.objects.flatMap((object) => object.points);
+  const objectBoxes = session.objects.filter((object) => object.box).map((object) => ({ xyxy: object.box }));
+  stage.draw(instances, highlighted, { points: objectPoints, boxes: [...objectBoxes, ...session.examples] });
+  $("count").textContent = instances.length;
+  $("threshold-value").textContent = Number($("threshold").value).toFixed(2);
+  $("undo").disabled = !history.length;
+  $("clear").disabled = !history.length;
+  $("next").disabled = !session.isOpen;
+  $("save-png").disabled = $("save-json").disabled = !instances.length;
+  $("instances").replaceChildren(...instances.map(listItem));
+}
+
+function listItem(instance) {
+  const item = document.createElement("li");
+  const swatch = document.createElement("span");
+  swatch.className = "swatch";
+  swatch.style.backgroundColor = `rgb(${instance.color})`;
+  const name = document.createElement("span");
+  name.className = "name";
+  name.textContent = instance.name;
+  const score = document.createElement("span");
+  score.className = "score";
+  score.textContent = instance.score.toFixed(2);
+  item.append(swatch, name, score);
+  item.tabIndex = 0;
+  item.classList.toggle("on", instance === highlighted);
+  for (const event of ["mouseenter", "focus"]) item.addEventListener(event, () => highlight(instance));
+  for (const event of ["mouseleave", "blur"]) item.addEventListener(event, () => highlight(null));
+  return item;
+}
+
+function highlight(instance) {
+  if (instance === highlighted) return;
+  highlighted = instance;
+  const instances = visibleInstances();
+  [...$("instances").children].forEach((item, index) => item.classList.toggle("on", instances[index] === instance));
+  stage.draw(instances, highlighted, stage.scene);
+}
+
+function hoverAt(xy) {
+  const under = xy ? visibleInstances().filter((instance) => instance.mask.contains(...xy)) : [];
+  highlight(under.reduce((best, next) => (!best || next.mask.area < best.mask.area ? next : best), null));
+}
+
+async function openImage(blob, name) {
+  let bitmap;
+  try {
+    bitmap = await createImageBitmap(blob, { imageOrientation: "from-image" });
+  } catch {
+    return showError(`${name}: this browser cannot read it as an image.`);
+  }
+  image = { name, width: bitmap.width, height: bitmap.height };
+  session = settled = emptySession();
+  history = [];
+  stage.show(bitmap);
+  $("drop").hidden = true;
+  $("stage").hidden = $("help").hidden = false;
+  for (const id of ["text", "find", "tools", "results"]) $(id).disabled = false;
+  render();
+  showStatus("Sending the image…");
+  try {
+    const dataUri = await readDataUri(blob);
+    await runJob(() => api.embed(dataUri, running.signal));
+    showStatus(`${name}, ${image.width} × ${image.height}: ready.`);
+  } catch (error) {
+    if (error.name !== "AbortError") showError(error.message);
+  }
+}
+
+function readDataUri(blob) {
+  return new Promise((resolve, reject) => {
+    const reader = new FileReader();
+    reader.onload = () => resolve(reader.result);
+    reader.onerror = () => reject(new Error("The file cannot be read."));
+    reader.readAsDataURL(blob);
+  });
+}
+
+async function openScene() {
+  const response = await fetch("/playground/scene.jpg");
+  await openImage(await response.blob(), "scene.jpg");
+  $("text").value = "circle, star";
+}
+
+function save(blob, name) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}
+
+function stem() {
+  return image.name.replace(/\.[^.]*$/, "") || "image";
+}
+
+function showStatus(text) {
+  $("status").textContent = text;
+}
+
+function showError(text) {
+  $("error").textContent = text;
+  $("error").hidden = !text;
+  if (text) showStatus("");
+}
+
+function undo() {
+  if (!history.length) return;
+  running?.abort();
+  session = settled = history.pop();
+  showError("");
+  showStatus("Undone.");
+  render();
+}
+
+function listen() {
+  $("pick").onclick = $("other").onclick = () => $("file").click();
+  $("file").onchange = () => {
+    const [file] = $("file").files;
+    $("file").value = "";
+    if (file) openImage(file, file.name);
+  };
+  $("scene").onclick = openScene;
+  $("text-form").onsubmit = (event) => {
+    event.preventDefault();
+    const texts = [...new Set($("text").value.split(",").map((text) => text.trim()).filter(Boolean))];
+    if (!texts.length) return showError("Write what to look for, for instance: red circle, star");
+    change((target) => (target.texts = texts), runConcepts);
+  };
+  $("key-form").onsubmit = (event) => event.preventDefault();
+  $("key").oninput = () => (api.key = $("key").value.trim());
+  $("everything").onclick = () => change(() => {}, runEverything);
+  $("negative").onclick = () => {
+    const isOn = $("negative").getAttribute("aria-pressed") === "true";
+    $("negative").setAttribute("aria-pressed", String(!isOn));
+  };
+  $("next").onclick = () => {
+    session.isOpen = false;
+    $("negative").setAttribute("aria-pressed", "false");
+    showStatus("Click on the next object.");
+    render();
+  };
+  $("threshold").oninput = render;
+  $("undo").onclick = undo;
+  $("clear").onclick = () => {
+    running?.abort();
+    history.push(settled);
+    session = settled = emptySession();
+    showStatus("Cleared.");
+    render();
+  };
+  $("save-png").onclick = async () => save(await stage.toPng(), `${stem()}-masks.png`);
+  $("save-json").onclick = () => {
+    const coco = toCoco(visibleInstances(), image.name, image.width, image.height);
+    save(new Blob([JSON.stringify(coco)], { type: "application/json" }), `${stem()}-coco.json`);
+  };
+  for (const radio of document.querySelectorAll("input[name=tool]")) {
+    radio.onchange = () => ($("help").textContent = HELP[tool()]);
+  }
+  $("help").textContent = HELP.object;
+  document.addEventListener("keydown", (event) => {
+    const isTyping = event.target.matches("input[type=text], input[type=password]");
+    if (isTyping) return;
+    if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z") {
+      event.preventDefault();
+      undo();
+    } else if (event.key.toLowerCase() === "n" && !event.ctrlKey && !event.metaKey) {
+      if (!$("next").disabled) $("next").click();
+    }
+  });
+  document.addEventListener("paste", (event) => {
+    const file = [...event.clipboardData.files].find((item) => item.type.startsWith("image/"));
+    if (file) openImage(file, file.name || "pasted.png");
+  });
+  for (const name of ["dragover", "drop"]) {
+    document.addEventListener(name, (event) => {
+      event.preventDefault();
+      $("work").classList.toggle("over", name === "dragover");
+      const [file] = event.dataTransfer.files;
+      if (name === "drop" && file) openImage(file, file.name);
+    });
+  }
+  document.addEventListener("dragleave", () => $("work").classList.remove("over"));
+}
+
+async function introduce() {
+  try {
+    const info = await api.describeServer();
+    $("model").textContent = `${info.model} on ${info.device}, ${info.precision}`;
+    $("notice").hidden = info.model !== "tiny_shapes";
+    $("key-form").hidden = !info.needs_api_key;
+  } catch (error) {
+    $("model").textContent = "";
+    showError(error.message);
+  }
+}
+
+listen();
+introduce();

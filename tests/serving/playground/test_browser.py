@@ -1,0 +1,307 @@
+"""The page in a real browser: prompts, slider, undo, downloads, errors.
+
+Needs Debian's ``chromium`` (or ``google-chrome``) on the PATH. Pictures of the page are
+written to the folder that ``SCREENSHOTS`` names, if it is set.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools import mask as mask_api
+
+from infer_segment_anything_3.serving.model import ServedModel
+from infer_segment_anything_3.serving.settings import Settings
+from infer_segment_anything_3.tools.tiny_shapes.scenes import Scene, Shape
+
+from ..live_server import run_server
+
+pytestmark = pytest.mark.browser
+
+GOOD_IOU = 0.8
+PHONE = {"width": 390, "height": 844}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    if path is None:
+        pytest.fail("no browser on the PATH: apt-get install chromium")
+    with sync_playwright() as playwright:
+        options = ["--no-sandbox", "--disable-dev-shm-usage"]
+        browser = playwright.chromium.launch(executable_path=path, args=options)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def address(served: ServedModel) -> Iterator[str]:
+    with run_server(served, Settings()) as address:
+        yield address
+
+
+@pytest.fixture
+def page(browser: Any, address: str) -> Iterator[Any]:
+    """The page, opened; a test fails if the page wrote an error to the console."""
+    context = browser.new_context(viewport={"width": 1280, "height": 860})
+    page = context.new_page()
+    page.set_default_timeout(20_000)
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
+    page.goto(address + "/playground")
+    yield page
+    context.close()
+    # A refusal by the server is an error of the network, which the page shows its user.
+    assert not [error for error in errors if "status of 4" not in error]
+
+
+@pytest.fixture
+def scene_file(shapes_scene: Scene, tmp_path: Path) -> Path:
+    path = tmp_path / "scene.png"
+    Image.fromarray(shapes_scene.image).save(path)
+    return path
+
+
+@pytest.fixture
+def opened(page: Any, scene_file: Path) -> Any:
+    """The page with the scene."""
+    page.set_input_files("#file", scene_file)
+    wait_for_status(page, "ready")
+    return page
+
+
+def place(page: Any, xy: tuple[float, float]) -> dict[str, float]:
+    """Where a pixel of the image is on the overlay."""
+    size = page.evaluate(
+        "[overlay.clientWidth / overlay.width, overlay.clientHeight / overlay.height]"
+    )
+    return {"x": xy[0] * size[0], "y": xy[1] * size[1]}
+
+
+def center(shape: Shape) -> tuple[float, float]:
+    left, top, right, bottom = shape.xyxy
+    return (left + right) / 2, (top + bottom) / 2
+
+
+def drag(page: Any, shape: Shape, button: str = "left") -> None:
+    frame = page.locator("#overlay").bounding_box()
+    left, top, right, bottom = shape.xyxy
+    start, end = place(page, (left, top)), place(page, (right, bottom))
+    page.mouse.move(frame["x"] + start["x"], frame["y"] + start["y"])
+    page.mouse.down(button=button)
+    page.mouse.move(frame["x"] + end["x"], frame["y"] + end["y"], steps=4)
+    page.mouse.up(button=button)
+
+
+def wait_for_status(page: Any, text: str) -> None:
+    # Not ``wait_for_function``: the page's policy forbids what that evaluates.
+    page.locator("#status", has_text=text).wait_for(state="attached")
+
+
+def wait_for_answer(page: Any) -> None:
+    wait_for_status(page, "Answered")
+    page.evaluate("document.querySelector('#status').textContent = ''")
+
+
+def count(page: Any) -> int:
+    return int(page.inner_text("#count"))
+
+
+def download_coco(page: Any) -> dict[str, Any]:
+    with page.expect_download() as download:
+        page.click("#save-json")
+    data: dict[str, Any] = json.loads(Path(download.value.path()).read_text())
+    return data
+
+
+def masks(page: Any) -> list[np.ndarray]:
+    annotations = download_coco(page)["annotations"]
+    return [mask_api.decode(annotation["segmentation"]).astype(bool) for annotation in annotations]
+
+
+def best_iou(found: list[np.ndarray], shape: Shape) -> float:
+    truth = shape.mask
+    return max(np.count_nonzero(m & truth) / np.count_nonzero(m | truth) for m in found)
+
+
+def test_text_slider_and_undo(opened: Any, shapes_scene: Scene) -> None:
+    opened.fill("#text", "red circle, blue square")
+    opened.press("#text", "Enter")
+    wait_for_answer(opened)
+    shown = count(opened)
+    assert shown == sum(len(shapes_scene.matching(t)) for t in ("red circle", "blue square"))
+    assert "red circle" in opened.inner_text("#instances")
+    requests: list[str] = []
+    opened.on("request", lambda request: requests.append(request.url))
+    opened.evaluate("threshold.value = 0.05; threshold.dispatchEvent(new Event('input'))")
+    assert count(opened) >= shown
+    opened.evaluate("threshold.value = 0.99; threshold.dispatchEvent(new Event('input'))")
+    assert count(opened) <= shown
+    assert not requests, "the slider asks for nothing"
+    opened.click("#undo")
+    assert count(opened) == 0
+    assert opened.is_disabled("#undo")
+
+
+def test_a_click_and_a_negative_click(opened: Any, shapes_scene: Scene) -> None:
+    circle, square = (shapes_scene.matching(t)[0] for t in ("red circle", "blue square"))
+    opened.click("#overlay", position=place(opened, center(circle)))
+    wait_for_answer(opened)
+    assert count(opened) == 1
+    assert best_iou(masks(opened), circle) > GOOD_IOU
+    opened.click("#overlay", position=place(opened, center(square)), button="right")
+    wait_for_answer(opened)
+    assert count(opened) == 1, "it refines the object"
+    assert best_iou(masks(opened), circle) > GOOD_IOU
+    opened.press("body", "n")
+    opened.click("#overlay", position=place(opened, center(square)))
+    wait_for_answer(opened)
+    assert count(opened) == 2
+    assert best_iou(masks(opened), square) > GOOD_IOU
+    opened.press("body", "Control+z")
+    assert count(opened) == 1
+
+
+def test_a_box_and_its_download(opened: Any, shapes_scene: Scene, scene_file: Path) -> None:
+    circle = shapes_scene.matching("red circle")[0]
+    drag(opened, circle)
+    wait_for_answer(opened)
+    coco = download_coco(opened)
+    (annotation,) = coco["annotations"]
+    height, width = circle.image_hw
+    assert coco["images"] == [{"id": 1, "file_name": "scene.png", "width": width, "height": height}]
+    mask = mask_api.decode(annotation["segmentation"]).astype(bool)
+    assert best_iou([mask], circle) > GOOD_IOU
+    assert annotation["area"] == np.count_nonzero(mask)
+    assert annotation["bbox"] == mask_api.toBbox(annotation["segmentation"]).tolist()
+    with opened.expect_download() as download:
+        opened.click("#save-png")
+    overlay = np.asarray(Image.open(download.value.path()).convert("RGB"))
+    plain = np.asarray(Image.open(scene_file))
+    changed = (overlay.astype(int) != plain).any(axis=2)
+    assert np.count_nonzero(changed & mask) > 0.9 * np.count_nonzero(mask)
+    assert not (changed & ~mask).any()
+
+
+def test_examples_and_everything(opened: Any, shapes_scene: Scene) -> None:
+    circle = shapes_scene.matching("red circle")[0]
+    opened.check("input[value=example]")
+    drag(opened, circle)
+    wait_for_answer(opened)
+    assert best_iou(masks(opened), circle) > GOOD_IOU
+    opened.click("#clear")
+    opened.click("#everything")
+    wait_for_answer(opened)
+    found = masks(opened)
+    for text in ("red circle", "blue square"):
+        assert best_iou(found, shapes_scene.matching(text)[0]) > GOOD_IOU
+
+
+def test_the_keyboard_alone(opened: Any, shapes_scene: Scene) -> None:
+    opened.focus("#overlay")
+    opened.press("#overlay", "ArrowRight")
+    opened.press("#overlay", "Enter")
+    wait_for_answer(opened)
+    assert int(opened.evaluate("document.querySelectorAll('#instances li').length")) <= 1
+    opened.press("#overlay", "b")
+    for key in ["ArrowLeft"] * 8 + ["ArrowUp"] * 8:
+        opened.press("#overlay", key)
+    opened.press("#overlay", "b")
+    wait_for_answer(opened)
+
+
+def test_hovering_marks_the_instance_in_the_list(opened: Any, shapes_scene: Scene) -> None:
+    circle = shapes_scene.matching("red circle")[0]
+    opened.click("#overlay", position=place(opened, center(circle)))
+    wait_for_answer(opened)
+    opened.mouse.move(0, 0)
+    assert not opened.query_selector("#instances li.on")
+    opened.hover("#overlay", position=place(opened, center(circle)))
+    assert opened.query_selector("#instances li.on")
+
+
+def test_errors_are_shown_and_the_page_goes_on(opened: Any, shapes_scene: Scene) -> None:
+    opened.fill("#text", "x" * 300)
+    opened.click("#find")
+    opened.wait_for_selector("#error:not([hidden])")
+    assert "prompts[0].text" in opened.inner_text("#error")
+    opened.fill("#text", "red circle")
+    opened.click("#find")
+    wait_for_answer(opened)
+    assert not opened.is_visible("#error")
+    assert count(opened) >= 1
+
+
+def test_a_file_that_is_no_image(page: Any, tmp_path: Path) -> None:
+    path = tmp_path / "notes.png"
+    path.write_text("not an image")
+    page.set_input_files("#file", path)
+    page.wait_for_selector("#error:not([hidden])")
+    assert "notes.png" in page.inner_text("#error")
+
+
+def test_the_drawn_scene_fills_the_page(page: Any) -> None:
+    page.click("#scene")
+    wait_for_status(page, "ready")
+    page.click("#find")
+    wait_for_answer(page)
+    assert count(page) >= 3
+
+
+def test_the_key_is_asked_for(browser: Any, served: ServedModel, scene_file: Path) -> None:
+    settings = dataclasses.replace(Settings(), api_key="secret")
+    with run_server(served, settings) as address:
+        page = browser.new_page()
+        page.goto(address + "/playground")
+        page.wait_for_selector("#key-form:not([hidden])")
+        page.set_input_files("#file", scene_file)
+        page.wait_for_selector("#error:not([hidden])")
+        assert "api_key" in page.inner_text("#error")
+        page.fill("#key", "secret")
+        page.fill("#text", "red circle")
+        page.click("#find")
+        wait_for_answer(page)
+        assert count(page) >= 1
+        page.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "scheme", "viewport"),
+    [
+        ("playground-light", "light", {"width": 1280, "height": 760}),
+        ("playground-dark", "dark", {"width": 1280, "height": 760}),
+        ("playground-phone", "light", PHONE),
+    ],
+)
+def test_it_fits_the_screen(
+    browser: Any, address: str, tmp_path: Path, name: str, scheme: str, viewport: dict[str, int]
+) -> None:
+    context = browser.new_context(viewport=viewport, color_scheme=scheme)
+    page = context.new_page()
+    page.goto(address + "/playground")
+    page.click("#scene")
+    wait_for_status(page, "ready")
+    page.click("#find")
+    wait_for_answer(page)
+    wide = page.evaluate("document.documentElement.scrollWidth")
+    assert wide <= viewport["width"], "nothing sticks out sideways"
+    heights = page.evaluate("[...document.querySelectorAll('button')].map(b => b.offsetHeight)")
+    assert all(height >= 38 for height in heights if height), (
+        "every button can be hit with a finger"
+    )
+    folder = Path(os.environ.get("SCREENSHOTS", tmp_path))
+    folder.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=folder / f"{name}.png", full_page=viewport == PHONE)
+    context.close()
