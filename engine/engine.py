@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 import torch
 
-from .checkpoints.loader import load_model, supports_objects
-from .checkpoints.zoo import find_weights, get_file_identity, get_model_spec
+from .checkpoints.loader import load_model, supports_concepts, supports_objects
+from .checkpoints.zoo import find_weight_files, get_model_spec
 from .inference.automatic_masks import CLASS_NAME, segment_everything
 from .inference.concepts import (
     PromptProcessor,
@@ -94,7 +94,8 @@ class Engine:
 
         Args:
             model_name: ``sam3`` (Meta's gated weights) or ``tiny_shapes`` (bundled).
-            weight_file: A local checkpoint; wins over the download.
+            weight_file: A local checkpoint; wins over the download. ``base.pt + folder``
+                merges a LoRA adapter into it.
             device: For instance ``cpu`` or ``cuda``; the GPU where there is one by default.
             precision: ``auto``, ``float32`` or ``bfloat16``.
 
@@ -110,15 +111,15 @@ class Engine:
         where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         resolved = resolve_precision(precision, where)
         with _loading:
-            path = find_weights(model_name, weight_file)
-            key = (model_name, get_file_identity(path), str(where), resolved)
+            files = find_weight_files(model_name, weight_file)
+            key = (model_name, files.identity, str(where), resolved)
             engine = _engines.get(key)
             if engine is None:
                 started = time.perf_counter()
-                logger.info("loading %s from %s on %s", model_name, path, where)
+                logger.info("loading %s from %s on %s", model_name, files, where)
                 size = known.architecture.image_size
                 engine = within_memory(
-                    lambda _: cls(load_model(model_name, path, where), size, resolved),
+                    lambda _: cls(load_model(model_name, files, where), size, resolved),
                     Portions(),
                     release_memory,
                 )
@@ -219,6 +220,12 @@ class Engine:
         on_step: StepCallback,
         portions: Portions,
     ) -> Result:
+        if not supports_concepts(self.model):
+            raise ValueError(
+                "prompt_mode: these weights hold no detector, so they know objects (points, "
+                "boxes) but not concepts (text, exemplars)"
+            )
+
         def look(pixels: RgbImage, asked: ConceptPrompt, keep: bool, step: StepCallback) -> View:
             encoded, cached = self._encoder.encode(pixels, size_percent, keep)
             step("encode")

@@ -46,6 +46,10 @@ class WrongShapesError(WeightFileError):
     """Tensors in the file have other shapes than the model's."""
 
 
+class AdapterError(WeightFileError):
+    """The folder holds no adapter, or one that does not fit the weights."""
+
+
 class DownloadError(WeightsError):
     """The weights could not be downloaded from the Hugging Face Hub."""
 

@@ -7,6 +7,7 @@ its shape, and every other tensor of the file must be known to be unused on imag
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -16,24 +17,50 @@ import torch
 from torch import Tensor
 
 from ..model.build import build_model_without_weights, finish_assignment
+from .adapters import merge_adapter
 from .errors import MissingKeysError, UnexpectedKeysError, WrongShapesError
-from .layouts import PREDICTOR, convert_to_model_names, is_derived
+from .layouts import (
+    PREDICTOR,
+    TRACKER,
+    convert_to_model_names,
+    is_derived,
+    recognize_layout,
+)
 from .reader import read_tensors
-from .zoo import get_model_spec
+from .zoo import WeightFiles, get_model_spec
 
 if TYPE_CHECKING:
     from ..model.sam3_imports import Sam3Image
 
 logger = logging.getLogger("infer_segment_anything_3")
 
-_INTERACTIVE_NECK = "backbone.vision_backbone.sam2_convs."
 _UNUSED_ON_IMAGES = (PREDICTOR + "model.backbone.", "transformer.decoder.instance_")
 """Tensors of some checkpoints that the image model does not use."""
+
+_OPTIONAL = ("backbone.language_backbone.encoder.text_projection", "geometry_encoder.points_")
+"""Tensors that no route of this engine uses; some files leave them out."""
+
+_CONCEPT_NECK = "backbone.vision_backbone.convs."
+_INTERACTIVE_NECK = "backbone.vision_backbone.sam2_convs."
+_MASK_DECODER = TRACKER + "sam_mask_decoder."
+_MEMORY_ENCODER = TRACKER + "maskmem_backbone."
+_MEMORY_PARTS = (
+    "transformer",
+    "maskmem_backbone",
+    "mask_downsample",
+    "maskmem_tpos_enc",
+    "no_mem_pos_enc",
+    "no_obj_ptr",
+    "no_obj_embed_spatial",
+    "obj_ptr_proj",
+    "obj_ptr_tpos_proj",
+)
+"""Parts of the tracker that only videos need."""
 
 _PAGE_BYTES = 4096
 
 
-def load_model(model_name: str, path: Path, device: torch.device | str) -> Sam3Image:
+def load_model(model_name: str, files: WeightFiles | Path, device: torch.device | str) -> Sam3Image:
     """Builds a model and loads the weights of a file into it.
 
     The file is memory-mapped and its tensors become the model's parameters without a copy:
@@ -42,25 +69,41 @@ def load_model(model_name: str, path: Path, device: torch.device | str) -> Sam3I
 
     Args:
         model_name: A key of :data:`~.zoo.MODELS`.
-        path: A checkpoint in Meta's layout (``detector.*``, ``tracker.*``) or a fine-tuned
-            one: wrapped in ``{"model": …}``, with a ``module.`` prefix, without
-            ``detector.``. Half precision is converted to float32.
+        files: A checkpoint in one of the layouts of :mod:`.layouts`, or a fine-tuned one:
+            wrapped in ``{"model": …}``, with a ``module.`` prefix, without ``detector.``.
+            Half precision is converted to float32. With an adapter, it is merged.
         device: Where the model is to run.
 
     Returns:
-        The model in eval mode, its parameters frozen. A file without the interactive part
-        gives a model without it, see :func:`supports_objects`.
+        The model in eval mode, its parameters frozen. A file that lacks a whole part gives a
+        model without it, see :func:`supports_concepts`, :func:`supports_objects` and
+        :func:`supports_video`.
 
     Raises:
         WeightFileError: If the file cannot be used; the subclass tells the reason.
     """
     device = torch.device(device)
-    state = convert_to_model_names(read_tensors(path), path)
-    model = build_model_without_weights(get_model_spec(model_name).architecture)
-    assign_weights(model, state, path)
+    if isinstance(files, Path):
+        files = WeightFiles(files)
+    tensors = read_tensors(files.base)
+    layout = recognize_layout(tensors, files.base)
+    logger.info("the layout of %s is %s", files.base, layout.name)
+    architecture = dataclasses.replace(
+        get_model_spec(model_name).architecture, **layout.architecture_changes
+    )
+    model = build_model_without_weights(architecture)
+    state = convert_to_model_names(tensors, layout)
+    if files.adapter is not None:
+        state = merge_adapter(state, files.adapter)
+    assign_weights(model, state, f"{files.base} (layout: {layout.name})")
     if device.type == "cpu":
         prefault(model.state_dict().values())
     return model.requires_grad_(False).eval().to(device)
+
+
+def supports_concepts(model: Sam3Image) -> bool:
+    """Tells whether the model has the detector that texts and exemplars need."""
+    return model.transformer is not None
 
 
 def supports_objects(model: Sam3Image) -> bool:
@@ -68,31 +111,39 @@ def supports_objects(model: Sam3Image) -> bool:
     return model.inst_interactive_predictor is not None
 
 
-def assign_weights(model: Sam3Image, state: Mapping[str, Tensor], path: Path) -> None:
+def supports_video(model: Sam3Image) -> bool:
+    """Tells whether the model has the memory that tracking on videos needs."""
+    predictor = model.inst_interactive_predictor
+    return predictor is not None and predictor.model.maskmem_backbone is not None
+
+
+def assign_weights(model: Sam3Image, state: Mapping[str, Tensor], source: str) -> None:
     """Makes the tensors of ``state`` the model's parameters, without copying them.
 
-    If ``state`` lacks the interactive part, it is removed from the model, with a warning.
+    If ``state`` lacks a whole part (the detector, the interactive part or the memory of
+    videos), that part is removed from the model, and a message is logged.
 
     Args:
         model: From :func:`~..model.build.build_model_without_weights`.
         state: Tensors by the names of ``model.state_dict()``.
-        path: The file, for messages.
+        source: Where they are from, for messages.
 
     Raises:
         MissingKeysError: If a tensor of the model is not in the file.
         WrongShapesError: If one has another shape than the model's.
         UnexpectedKeysError: If the file holds a tensor that is not known to be unused.
     """
-    unused: tuple[str, ...] = _UNUSED_ON_IMAGES
-    if not any(name.startswith(PREDICTOR) for name in state):
-        logger.warning("%s has no interactive part (tracker): concepts work, objects do not.", path)
-        model.inst_interactive_predictor = None
-        model.backbone.vision_backbone.sam2_convs = None
-        unused = (*unused, _INTERACTIVE_NECK)
+    unused = (*_UNUSED_ON_IMAGES, *_remove_missing_parts(model, state, source))
     needed = model.state_dict()
-    _check_nothing_missing(needed, state, path)
-    _check_shapes(needed, state, path)
-    _check_nothing_unexpected([name for name in state if name not in needed], unused, path)
+    optional = {
+        name: torch.zeros(own.shape)
+        for name, own in needed.items()
+        if name not in state and name.startswith(_OPTIONAL)
+    }
+    state = {**state, **optional}
+    _check_nothing_missing(needed, state, source)
+    _check_shapes(needed, state, source)
+    _check_nothing_unexpected([name for name in state if name not in needed], unused, source)
     taken = {
         name: _to_float32(state[name])
         for name, own in needed.items()
@@ -100,6 +151,38 @@ def assign_weights(model: Sam3Image, state: Mapping[str, Tensor], path: Path) ->
     }
     model.load_state_dict(taken, strict=False, assign=True)
     finish_assignment(model)
+
+
+def _remove_missing_parts(
+    model: Sam3Image, state: Mapping[str, Tensor], source: str
+) -> tuple[str, ...]:
+    """Removes what a file lacks as a whole; returns the prefixes that are unused then."""
+    has_concepts, has_objects, has_memory = (
+        any(name.startswith(prefix) for name in state)
+        for prefix in ("transformer.", _MASK_DECODER, _MEMORY_ENCODER)
+    )
+    if not has_objects:
+        if has_concepts:
+            logger.warning(
+                "%s has no interactive part (tracker): concepts work, objects do not.", source
+            )
+        model.inst_interactive_predictor = None
+        model.backbone.vision_backbone.sam2_convs = None
+        return (_INTERACTIVE_NECK,)
+    if not has_memory:
+        logger.info("%s has no memory for videos: images work, tracking does not.", source)
+        for part in _MEMORY_PARTS:
+            setattr(model.inst_interactive_predictor.model, part, None)
+    if has_concepts:
+        return ()
+    logger.warning("%s has no detector: objects work, concepts do not.", source)
+    model.transformer = None
+    model.geometry_encoder = None
+    model.segmentation_head = None
+    model.dot_prod_scoring = None
+    model.backbone.language_backbone = None
+    model.backbone.vision_backbone.convs = None
+    return (_CONCEPT_NECK,)
 
 
 def prefault(tensors: Iterable[Tensor]) -> None:
@@ -119,18 +202,18 @@ def _to_float32(tensor: Tensor) -> Tensor:
 
 
 def _check_nothing_missing(
-    needed: Mapping[str, Tensor], state: Mapping[str, Tensor], path: Path
+    needed: Mapping[str, Tensor], state: Mapping[str, Tensor], source: str
 ) -> None:
     missing = [name for name in needed if name not in state and not is_derived(name)]
     if missing:
         raise MissingKeysError(
-            f"{path} lacks {len(missing)} of the {len(needed)} tensors that the model needs: "
+            f"{source} lacks {len(missing)} of the {len(needed)} tensors that the model needs: "
             f"{_list_some(missing)}. It is not a complete checkpoint of this model, or model_name "
             "is not the one it was made for."
         )
 
 
-def _check_shapes(needed: Mapping[str, Tensor], state: Mapping[str, Tensor], path: Path) -> None:
+def _check_shapes(needed: Mapping[str, Tensor], state: Mapping[str, Tensor], source: str) -> None:
     wrong = [
         f"{name} is {tuple(state[name].shape)} and should be {tuple(own.shape)}"
         for name, own in needed.items()
@@ -138,16 +221,16 @@ def _check_shapes(needed: Mapping[str, Tensor], state: Mapping[str, Tensor], pat
     ]
     if wrong:
         raise WrongShapesError(
-            f"{path} holds {len(wrong)} tensors of other shapes than the model's: "
+            f"{source} holds {len(wrong)} tensors of other shapes than the model's: "
             f"{_list_some(wrong)}. model_name is probably not the one the file was made for."
         )
 
 
-def _check_nothing_unexpected(names: Iterable[str], unused: tuple[str, ...], path: Path) -> None:
+def _check_nothing_unexpected(names: Iterable[str], unused: tuple[str, ...], source: str) -> None:
     unexpected = [name for name in names if not name.startswith(unused) and not is_derived(name)]
     if unexpected:
         raise UnexpectedKeysError(
-            f"{path} holds {len(unexpected)} tensors that the model has no place for: "
+            f"{source} holds {len(unexpected)} tensors that the model has no place for: "
             f"{_list_some(unexpected)}. It was made for another architecture than model_name's."
         )
 

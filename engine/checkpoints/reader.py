@@ -23,6 +23,9 @@ from .errors import (
 if TYPE_CHECKING:
     from torch import Tensor
 
+INDEX_FILE = "model.safetensors.index.json"
+"""Name of the index of a sharded checkpoint, as ``transformers`` writes it."""
+
 _WRAPPERS = ("model", "state_dict", "model_state_dict", "ema", "weights")
 _WRAPPER_PREFIXES = ("module.", "_orig_mod.")
 _LARGEST_HEADER = 100_000_000
@@ -32,7 +35,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """Reads the tensors of a ``.pt`` or ``.safetensors`` file; the content tells which it is.
 
     Args:
-        path: The file.
+        path: The file, or the index of a sharded checkpoint.
 
     Returns:
         Tensors by their names in the file, on the CPU, memory-mapped where the format
@@ -45,11 +48,45 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         NotACheckpointError: If it holds no weights.
         UnsafeCheckpointError: If reading it would run code.
     """
+    shards = list_shards(path)
+    if shards:
+        return {name: tensor for shard in shards for name, tensor in read_tensors(shard).items()}
     tensors = _unwrap(path, _read(path))
     for prefix in _WRAPPER_PREFIXES:
         if all(name.startswith(prefix) for name in tensors):
             tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
     return tensors
+
+
+def list_shards(path: Path) -> list[Path]:
+    """Lists the files that the index of a sharded checkpoint names.
+
+    Args:
+        path: The index, named ``….index.json``; any other file has no shards.
+
+    Returns:
+        The files, which lie beside the index.
+
+    Raises:
+        NotACheckpointError: If it has that name and is no index.
+        WeightFileNotFoundError: If a file that it names is missing.
+    """
+    if not path.name.endswith(".index.json"):
+        return []
+    try:
+        names = sorted(set(json.loads(path.read_text(encoding="utf-8"))["weight_map"].values()))
+        shards = [path.parent / Path(name).name for name in names]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise NotACheckpointError(
+            f"{path} is not the index of a sharded checkpoint: it holds no weight_map."
+        ) from error
+    missing = [shard for shard in shards if not shard.is_file()]
+    if missing or not shards:
+        raise WeightFileNotFoundError(
+            f"{path} names {len(shards)} files, of which {len(missing)} are missing, first: "
+            f"{missing[0].name if missing else 'none'}. Copy all of them into the index's folder."
+        )
+    return shards
 
 
 def _read(path: Path) -> Any:

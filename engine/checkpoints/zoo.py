@@ -7,10 +7,15 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from pathlib import Path
 
 from ..model.config import SAM3, TINY_SHAPES, Architecture
 from .errors import WeightFileNotFoundError
+from .reader import INDEX_FILE, list_shards
+
+_FILES_IN_FOLDER = (INDEX_FILE, "model.safetensors", "sam3.pt")
+_WITH_ADAPTER = re.compile(r"(?:(.*\S)\s+)?\+\s+(.+)")
 
 CHECKPOINT_VARIABLE = "SAM3_CHECKPOINT"
 """Environment variable with the path of a ``sam3`` checkpoint."""
@@ -25,6 +30,8 @@ class ModelSpec:
         architecture: Its sizes.
         repo_id: Its repository on the Hugging Face Hub, if it is downloaded from there.
         filename: Name of the weights file in that repository, or of the bundled one.
+        other_filenames: Files of the repository that hold the same weights in another layout.
+            They are used if they are in the Hugging Face cache, and never downloaded.
         bundled_path: The weights file that comes with this package, if one does.
         license: License of the weights, in a few words.
     """
@@ -33,6 +40,7 @@ class ModelSpec:
     architecture: Architecture
     repo_id: str | None
     filename: str
+    other_filenames: tuple[str, ...]
     bundled_path: Path | None
     license: str
 
@@ -45,6 +53,7 @@ MODELS: dict[str, ModelSpec] = {
             architecture=SAM3,
             repo_id="facebook/sam3",
             filename="sam3.pt",
+            other_filenames=("model.safetensors", INDEX_FILE),
             bundled_path=None,
             license="SAM License (Meta), gated",
         ),
@@ -53,6 +62,7 @@ MODELS: dict[str, ModelSpec] = {
             architecture=TINY_SHAPES,
             repo_id=None,
             filename="tiny_shapes.safetensors",
+            other_filenames=(),
             bundled_path=Path(__file__).parents[1] / "weights" / "tiny_shapes.safetensors",
             license="Apache-2.0",
         ),
@@ -82,7 +92,8 @@ def find_weights(model_name: str, weight_file: str | os.PathLike[str] | None = N
 
     Args:
         model_name: One of :data:`MODELS`.
-        weight_file: A local file, ``~`` allowed. Empty or None: not given.
+        weight_file: A local file, the index of a sharded one or the folder that holds it;
+            ``~`` allowed. Empty or None: not given.
 
     Returns:
         The file. One in the Hugging Face cache is used where it lies.
@@ -102,8 +113,67 @@ def find_weights(model_name: str, weight_file: str | os.PathLike[str] | None = N
     from . import hub
 
     assert model.repo_id is not None, "a model is either bundled or on the Hub"
-    cached = hub.find_cached_file(model.repo_id, model.filename)
-    return cached or hub.download(model.repo_id, model.filename)
+    for filename in (model.filename, *model.other_filenames):
+        cached = hub.find_cached_file(model.repo_id, filename)
+        if cached is not None:
+            return cached
+    return hub.download(model.repo_id, model.filename)
+
+
+@dataclasses.dataclass(frozen=True)
+class WeightFiles:
+    """The files that a model is loaded from.
+
+    Attributes:
+        base: The checkpoint, or the index of a sharded one.
+        adapter: The folder of a LoRA adapter to merge into it, if one was given.
+    """
+
+    base: Path
+    adapter: Path | None = None
+
+    def __str__(self) -> str:
+        """Returns what was asked for, as in ``model_weight_file``."""
+        return str(self.base) if self.adapter is None else f"{self.base} + {self.adapter}"
+
+    @property
+    def identity(self) -> tuple[tuple[str, int, int], ...]:
+        """The identity of every file, see :func:`get_file_identity`."""
+        files = [self.base]
+        if self.adapter is not None:
+            files += sorted(file for file in self.adapter.iterdir() if file.is_file())
+        return tuple(get_file_identity(file) for file in files)
+
+
+def find_weight_files(
+    model_name: str, weight_file: str | os.PathLike[str] | None = None
+) -> WeightFiles:
+    """Finds the weights of a model, and the adapter that is to be merged into them.
+
+    Args:
+        model_name: One of :data:`MODELS`.
+        weight_file: As in :func:`find_weights`; or ``base.pt + adapter_folder``, where the
+            base may be left out.
+
+    Returns:
+        The files.
+
+    Raises:
+        ValueError: If the model's name is unknown.
+        WeightFileNotFoundError: If there is nothing at a given path.
+        DownloadError: If the download failed; the subclass tells the reason.
+    """
+    split = _WITH_ADAPTER.fullmatch(os.fspath(weight_file or "").strip())
+    if split is None:
+        return WeightFiles(find_weights(model_name, weight_file))
+    base, named = split.groups()
+    adapter = Path(named).expanduser()
+    if not adapter.is_dir():
+        raise WeightFileNotFoundError(
+            f"No adapter at {named[:200]!r}, given by model_weight_file: after ' + ' a folder "
+            "with adapter_config.json and adapter_model.safetensors is expected."
+        )
+    return WeightFiles(find_weights(model_name, base), adapter)
 
 
 def _check_named_file(named: str | os.PathLike[str], source: str) -> Path:
@@ -113,7 +183,10 @@ def _check_named_file(named: str | os.PathLike[str], source: str) -> Path:
         if path.is_file():
             return path
         if path.is_dir():
-            reason = "it is a folder, not a file"
+            inside = [path / name for name in _FILES_IN_FOLDER if (path / name).is_file()]
+            if inside:
+                return inside[0]
+            reason = f"the folder holds none of {', '.join(_FILES_IN_FOLDER)}"
     except (OSError, ValueError, RuntimeError):  # too long, a NUL byte, an unknown ~user
         reason = "it is not a usable path"
     shown = str(named)
@@ -127,8 +200,12 @@ def _check_named_file(named: str | os.PathLike[str], source: str) -> Path:
 def get_file_identity(path: Path) -> tuple[str, int, int]:
     """Returns resolved path, size in bytes and modification time in ns of a weights file.
 
-    Two files, or two versions of one file, have different identities.
+    Of a sharded one, the sum of the sizes and the latest time. Two files, or two versions of
+    one file, have different identities.
     """
-    resolved = path.resolve()
-    status = resolved.stat()
-    return str(resolved), status.st_size, status.st_mtime_ns
+    files = [file.stat() for file in (path, *list_shards(path))]
+    return (
+        str(path.resolve()),
+        sum(file.st_size for file in files),
+        max(file.st_mtime_ns for file in files),
+    )

@@ -31,7 +31,10 @@ def build_model(architecture: Architecture) -> Sam3Image:
     a = architecture
     model = Sam3Image(
         backbone=SAM3VLBackbone(
-            visual=detector.build_image_encoder(a), text=detector.build_text_encoder(a), scalp=1
+            visual=detector.build_image_encoder(a),
+            text=detector.build_text_encoder(a),
+            # The fourth feature map is not used.
+            scalp=len(a.neck_scales) - 3,
         ),
         transformer=TransformerWrapper(
             encoder=detector.build_fusion_encoder(a),
@@ -96,8 +99,9 @@ def finish_assignment(model: Sam3Image) -> None:
     Raises:
         RuntimeError: If a parameter or buffer is still on the meta device.
     """
-    text = model.backbone.language_backbone.encoder
-    text.attn_mask = text.build_causal_mask()
+    if model.backbone.language_backbone is not None:
+        text = model.backbone.language_backbone.encoder
+        text.attn_mask = text.build_causal_mask()
     tensors = [*model.named_parameters(), *model.named_buffers()]
     unset = [name for name, tensor in tensors if tensor.is_meta]
     if unset:

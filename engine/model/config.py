@@ -42,6 +42,9 @@ class Architecture:
         iou_head_width: Hidden channels of the mask quality head.
         dropout: Dropout probability, only active in training mode.
         drop_path: Stochastic depth of the image encoder, only active in training mode.
+        neck_scales: Scales of the image encoder's feature maps, relative to the patches;
+            the last of four is computed and not used.
+        iou_uses_sigmoid: Whether the predicted mask quality goes through a sigmoid.
     """
 
     image_size: int
@@ -70,6 +73,8 @@ class Architecture:
     iou_head_width: int
     dropout: float
     drop_path: float
+    neck_scales: tuple[float, ...] = (4.0, 2.0, 1.0, 0.5)
+    iou_uses_sigmoid: bool = True
 
     @property
     def patches_per_side(self) -> int:

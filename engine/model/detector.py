@@ -8,13 +8,18 @@ from __future__ import annotations
 from torch import nn
 
 from .config import PATCH_PX, Architecture
-from .patched_modules import FusionEncoder, GeometryEncoder, QueryDecoder, build_sine_positions
+from .patched_modules import (
+    FusionEncoder,
+    GeometryEncoder,
+    QueryDecoder,
+    VisionNeck,
+    build_sine_positions,
+)
 from .sam3_imports import (
     MLP,
     DotProductScoring,
     MultiheadAttentionWrapper,
     PixelDecoder,
-    Sam3DualViTDetNeck,
     SimpleTokenizer,
     TransformerDecoderLayer,
     TransformerEncoderLayer,
@@ -25,7 +30,7 @@ from .sam3_imports import (
 from .vocabulary import find_bpe_vocabulary
 
 
-def build_image_encoder(a: Architecture) -> Sam3DualViTDetNeck:
+def build_image_encoder(a: Architecture) -> VisionNeck:
     """Builds the ViT with its two necks, for concepts and for the interactive part."""
     vit = ViT(
         img_size=a.image_size,
@@ -52,10 +57,10 @@ def build_image_encoder(a: Architecture) -> Sam3DualViTDetNeck:
         return_interm_layers=False,
         bias_patch_embed=False,
     )
-    return Sam3DualViTDetNeck(
+    return VisionNeck(
         position_encoding=build_sine_positions(a.width),
         d_model=a.width,
-        scale_factors=[4.0, 2.0, 1.0, 0.5],
+        scale_factors=list(a.neck_scales),
         trunk=vit,
         add_sam2_neck=True,
     )

@@ -11,6 +11,7 @@ from torch.overrides import TorchFunctionMode
 from .sam3_imports import (
     PositionEmbeddingSine,
     RoPEAttention,
+    Sam3DualViTDetNeck,
     SequenceGeometryEncoder,
     TransformerDecoder,
     TransformerEncoderFusion,
@@ -102,6 +103,22 @@ class QueryDecoder(TransformerDecoder):
 
     def _get_rpb_matrix(self, reference_boxes: Tensor, feat_size: Any) -> Tensor:
         return super()._get_rpb_matrix(reference_boxes, self._feature_hw)
+
+
+class VisionNeck(Sam3DualViTDetNeck):
+    """The package's neck, which may also serve the interactive part alone.
+
+    ``convs`` is None then, as ``sam2_convs`` is where the model has no interactive part.
+    """
+
+    def forward(self, tensor_list: list[Tensor]) -> Any:
+        """Computes the feature maps of both necks, or of the interactive one alone."""
+        if self.convs is not None:
+            return super().forward(tensor_list)
+        features = self.trunk(tensor_list)[-1]
+        maps = [conv(features) for conv in self.sam2_convs]
+        positions = [self.position_encoding(m).to(m.dtype) for m in maps]
+        return maps, positions, list(maps), list(positions)
 
 
 def build_sine_positions(channels: int) -> PositionEmbeddingSine:

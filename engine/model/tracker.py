@@ -72,7 +72,7 @@ def _build_tracker(a: Architecture) -> VideoTracker:
         iou_head_depth=3,
         iou_head_hidden_dim=a.iou_head_width,
         use_high_res_features=True,
-        iou_prediction_use_sigmoid=True,
+        iou_prediction_use_sigmoid=a.iou_uses_sigmoid,
         pred_obj_scores=True,
         pred_obj_scores_mlp=True,
         use_multimask_token_for_obj_ptr=True,

@@ -123,6 +123,19 @@ def test_downloads_into_the_cache_once(fake_hub: FakeHub) -> None:
     assert len(fake_hub.requests) == asked, "a cached file is used without asking the Hub"
 
 
+@pytest.mark.parametrize("filename", ["model.safetensors", "model.safetensors.index.json"])
+def test_a_cached_file_of_transformers_is_used_before_a_download(
+    fake_hub: FakeHub, tmp_path: Path, filename: str
+) -> None:
+    snapshot = tmp_path / "hub cache" / "models--facebook--sam3" / "snapshots" / COMMIT
+    snapshot.mkdir(parents=True)
+    (snapshot / filename).write_bytes(b"weights")
+    assert checkpoints.find_weights("sam3") == snapshot / filename
+    assert not fake_hub.requests
+    (snapshot / "sam3.pt").write_bytes(b"weights")
+    assert checkpoints.find_weights("sam3") == snapshot / "sam3.pt"
+
+
 def test_a_broken_connection_is_resumed(
     fake_hub: FakeHub, no_pause: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,4 +1,4 @@
-"""Files that must be refused with a word on what they are, and never run."""
+"""Files that must be refused with the reason, and never run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from infer_segment_anything_3.engine.checkpoints import errors as weight_errors
-from infer_segment_anything_3.engine.checkpoints.layouts import convert_to_model_names
 from infer_segment_anything_3.engine.checkpoints.reader import read_tensors
 
 State = dict[str, Tensor]
@@ -82,7 +81,7 @@ def test_files_that_are_no_checkpoint(
 
 def assert_refused(path: Path, error: type[Exception], advice: str) -> None:
     with pytest.raises(weight_errors.WeightFileError) as caught:
-        convert_to_model_names(read_tensors(path), path)
+        read_tensors(path)
     assert isinstance(caught.value, error)
     assert advice in str(caught.value)
     assert str(path) in str(caught.value)
@@ -107,21 +106,3 @@ def test_a_file_that_runs_code_is_refused_and_does_not_run(tmp_path: Path, how: 
     path.write_bytes(pickle.dumps(saved) if how == "bare pickle" else _pt(saved, how == "zip"))
     assert_refused(path, weight_errors.UnsafeCheckpointError, "torch.save(model.state_dict(), ...)")
     assert not target.exists()
-
-
-@pytest.mark.parametrize(
-    ("name", "model"),
-    [
-        ("tracker.model.sam_mask_decoder.x", "SAM 3.1"),
-        ("detector.backbone.vision_backbone.interactive_convs.0.conv_1x1.weight", "SAM 3.1"),
-        ("detector_model.vision_encoder.backbone.layer_norm.weight", "transformers"),
-        ("vision_encoder.backbone.layers.0.mlp.fc1.weight", "transformers"),
-        ("image_encoder.trunk.blocks.0.attn.qkv.weight", "SAM 2"),
-        ("image_encoder.blocks.0.attn.qkv.weight", "SAM 1"),
-    ],
-)
-def test_other_models_are_recognized(tmp_path: Path, name: str, model: str) -> None:
-    path = tmp_path / "other.pt"
-    torch.save({"model": {name: torch.zeros(2), "memory_attention.x": torch.zeros(2)}}, path)
-    assert_refused(path, weight_errors.OtherModelError, model)
-    assert_refused(path, weight_errors.OtherModelError, "sam3.pt of facebook/sam3")

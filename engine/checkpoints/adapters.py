@@ -1,0 +1,188 @@
+"""Merges a LoRA adapter, as the ``peft`` library saves it, into the weights of a checkpoint.
+
+An adapter is a folder with ``adapter_config.json`` and ``adapter_model.safetensors``. It may
+have been trained on the modules of the ``sam3`` package or of ``transformers``: its names are
+converted as those of a checkpoint. A query, key or value part is added to its rows of the
+joined weight.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from .errors import AdapterError
+from .layouts import Layout, recognize_layout
+from .reader import read_tensors
+
+CONFIG_FILE = "adapter_config.json"
+WEIGHT_FILES = ("adapter_model.safetensors", "adapter_model.bin")
+
+_PREFIX = "base_model.model."
+_MARKS = (".lora_A.weight", ".lora_B.weight")
+_TWICE = ".base_layer.out_proj"
+"""peft adds the output projection of torch's ``MultiheadAttention`` twice, in training as in
+``merge_and_unload`` (found by running peft 0.21)."""
+
+_UNSUPPORTED = ("use_dora", "fan_in_fan_out", "lora_bias", "use_qalora", "megatron_config")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Config:
+    """The fields of ``adapter_config.json`` that merging needs."""
+
+    rank: int
+    alpha: float
+    rank_pattern: Mapping[str, int]
+    alpha_pattern: Mapping[str, float]
+    use_rslora: bool
+
+    def scale(self, module: str) -> float:
+        """Returns the factor of ``B @ A`` for a module: alpha / r, or alpha / sqrt(r)."""
+        rank = _find_by_suffix(self.rank_pattern, module, self.rank)
+        alpha = _find_by_suffix(self.alpha_pattern, module, self.alpha)
+        return alpha / (math.sqrt(rank) if self.use_rslora else rank)
+
+
+def merge_adapter(state: dict[str, Tensor], folder: Path) -> dict[str, Tensor]:
+    """Adds an adapter to the weights of a model.
+
+    Args:
+        state: Tensors by the names of ``Sam3Image.state_dict()``.
+        folder: The adapter's folder.
+
+    Returns:
+        The weights in float32 where the adapter changes them, the others as they are.
+
+    Raises:
+        AdapterError: If the folder holds no adapter that can be merged into these weights.
+    """
+    config = _read_config(folder)
+    tensors = {
+        name.removeprefix(_PREFIX): tensor for name, tensor in read_tensors(_find(folder)).items()
+    }
+    layout = recognize_layout(tensors, folder)
+    pairs, whole = _split(tensors, folder)
+    merged = dict(state)
+    for name, (down, up) in pairs.items():
+        module = name.replace(".base_layer", "")
+        times = 2 if name.endswith(_TWICE) else 1
+        change = _multiply(down, up) * config.scale(module) * times
+        _add(merged, layout, module, change, folder)
+    for name, tensor in whole.items():
+        _replace(merged, layout, name, tensor, folder)
+    return merged
+
+
+def _find(folder: Path) -> Path:
+    for name in WEIGHT_FILES:
+        if (folder / name).is_file():
+            return folder / name
+    raise AdapterError(f"{folder} is not an adapter: it holds no {WEIGHT_FILES[0]}.")
+
+
+def _read_config(folder: Path) -> _Config:
+    path = folder / CONFIG_FILE
+    try:
+        read = json.loads(path.read_text(encoding="utf-8"))
+        kind = str(read.get("peft_type"))
+        found = _Config(
+            rank=int(read["r"]),
+            alpha=float(read["lora_alpha"]),
+            rank_pattern=dict(read.get("rank_pattern") or {}),
+            alpha_pattern=dict(read.get("alpha_pattern") or {}),
+            use_rslora=bool(read.get("use_rslora")),
+        )
+    except FileNotFoundError as error:
+        raise AdapterError(
+            f"{folder} is not an adapter: it holds no {CONFIG_FILE}, which tells how to scale "
+            "its weights. Copy it from where the adapter was trained (peft's save_pretrained "
+            "writes it)."
+        ) from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise AdapterError(f"{path} cannot be read as a peft LoRA configuration.") from error
+    unsupported = [name for name in _UNSUPPORTED if read.get(name)]
+    if kind != "LORA" or unsupported:
+        what = f"{kind} with {', '.join(unsupported)}" if unsupported else kind
+        raise AdapterError(f"{folder} is an adapter of type {what}; only plain LORA is supported.")
+    return found
+
+
+def _find_by_suffix(pattern: Mapping[str, Any], module: str, default: Any) -> Any:
+    # As peft matches these keys: the whole name or its end after a dot.
+    for key, value in pattern.items():
+        if re.match(rf"^(.*\.)?({key})$", module):
+            return value
+    return default
+
+
+def _split(
+    tensors: Mapping[str, Tensor], folder: Path
+) -> tuple[dict[str, tuple[Tensor, Tensor]], dict[str, Tensor]]:
+    """Separates pairs of low-rank factors, by module, from weights that replace others."""
+    factors: dict[str, dict[str, Tensor]] = {}
+    whole = {}
+    for name, tensor in tensors.items():
+        mark = next((mark for mark in _MARKS if name.endswith(mark)), None)
+        if mark is not None:
+            factors.setdefault(name.removesuffix(mark), {})[mark] = tensor
+        elif "lora_" in name:
+            raise AdapterError(f"{folder} holds {name}, which is no plain LoRA weight.")
+        else:
+            whole[name.replace(".base_layer", "").replace(".modules_to_save", "")] = tensor
+    incomplete = [module for module, pair in factors.items() if len(pair) != len(_MARKS)]
+    if incomplete or not factors:
+        what = f"{incomplete[0]} lacks a factor" if incomplete else "it holds no LoRA weights"
+        raise AdapterError(f"{folder} is not a complete adapter: {what}.")
+    return {m: (pair[_MARKS[0]], pair[_MARKS[1]]) for m, pair in factors.items()}, whole
+
+
+def _multiply(down: Tensor, up: Tensor) -> Tensor:
+    """The change of a weight: (out, r) @ (r, in), or the same for a convolution."""
+    product = up.float().flatten(1) @ down.float().flatten(1)
+    return product.view(up.shape[0], *down.shape[1:])
+
+
+def _add(
+    state: dict[str, Tensor], layout: Layout, module: str, change: Tensor, folder: Path
+) -> None:
+    placement = layout.place(module + ".weight")
+    name = None if placement is None else placement.name
+    if name not in state and module.split(".")[-1].endswith("attn"):
+        # peft wraps torch's MultiheadAttention as a whole.
+        name = None if name is None else name.removesuffix(".weight") + ".in_proj_weight"
+    if placement is None or name is None or name not in state:
+        raise AdapterError(f"{folder} adapts {module}, which this model does not have.")
+    weight = state[name].float().clone()
+    rows = weight if placement.third is None else weight.chunk(3)[placement.third]
+    if rows.shape != change.shape:
+        raise AdapterError(
+            f"{folder} changes {module} by {tuple(change.shape)}, but the weight is "
+            f"{tuple(rows.shape)}. It was trained on another model."
+        )
+    rows += change
+    state[name] = weight
+
+
+def _replace(
+    state: dict[str, Tensor], layout: Layout, name: str, tensor: Tensor, folder: Path
+) -> None:
+    placement = layout.place(name)
+    if placement is None:
+        return
+    for place, value in layout.convert(placement.name, tensor).items():
+        if place not in state:
+            raise AdapterError(f"{folder} holds {name}, which this model does not have.")
+        if placement.third is None:
+            state[place] = value
+        else:
+            weight = state[place].float().clone()
+            weight.chunk(3)[placement.third].copy_(value)
+            state[place] = weight

@@ -1,0 +1,123 @@
+"""The layout of a checkpoint is recognized by its keys."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from infer_segment_anything_3.engine import ConceptPrompt, Engine, ObjectPrompt, PromptedObject
+from infer_segment_anything_3.engine.checkpoints import errors as weight_errors
+from infer_segment_anything_3.engine.checkpoints.layouts import recognize_layout
+from infer_segment_anything_3.engine.checkpoints.loader import load_model, supports_video
+from infer_segment_anything_3.engine.checkpoints.reader import read_tensors
+from infer_segment_anything_3.engine.checkpoints.zoo import find_weights
+from infer_segment_anything_3.engine.model.config import SAM3
+from infer_segment_anything_3.tools.tiny_shapes.scenes import draw_scene
+
+PATH = Path("file.pt")
+
+
+@pytest.mark.parametrize(
+    ("name", "layout"),
+    [
+        ("detector.transformer.decoder.norm.weight", "Meta's SAM 3"),
+        ("transformer.decoder.norm.weight", "Meta's SAM 3"),
+        ("tracker.model.interactive_sam_mask_decoder.x", "SAM 3.1 (multiplex), image part"),
+        (
+            "detector.backbone.vision_backbone.interactive_convs.0.conv_1x1.weight",
+            "SAM 3.1 (multiplex), image part",
+        ),
+        ("detector_model.vision_encoder.backbone.layer_norm.weight", "Sam3VideoModel"),
+        ("detr_decoder.query_embed.weight", "Sam3Model"),
+        ("shared_image_embedding.positional_embedding", "Sam3TrackerModel"),
+    ],
+)
+def test_layouts_that_load(name: str, layout: str) -> None:
+    assert layout in recognize_layout([name, "other.weight"], PATH).name
+
+
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [
+        ("image_encoder.trunk.blocks.0.attn.qkv.weight", "SAM 2"),
+        ("vision_encoder.backbone.blocks.0.attn.qkv.weight", "SAM 2"),
+        ("image_encoder.blocks.0.attn.qkv.weight", "SAM 1"),
+        ("vision_encoder.layers.0.attn.qkv.weight", "SAM 1"),
+    ],
+)
+def test_other_models_are_refused(name: str, model: str) -> None:
+    with pytest.raises(weight_errors.OtherModelError) as caught:
+        recognize_layout([name, "memory_attention.x"], PATH)
+    assert f"{PATH} holds the weights of {model}" in str(caught.value)
+    assert "sam3.pt of facebook/sam3" in str(caught.value)
+
+
+def as_multiplex(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A checkpoint in Meta's layout under the names of ``sam3.1_multiplex.pt``.
+
+    As public loaders of that file read it: three necks of three levels, a click head of its
+    own, and a video tracker of another architecture (here: some of its names).
+    """
+    renamed = {}
+    for name, tensor in state.items():
+        if "convs.3." in name:
+            continue
+        if "sam2_convs" in name:
+            renamed[name.replace("sam2_convs", "interactive_convs")] = tensor
+            renamed[name.replace("sam2_convs", "propagation_convs")] = tensor + 1
+        elif name.startswith("detector."):
+            renamed[name] = tensor
+        elif name.startswith(("tracker.sam_prompt_encoder.", "tracker.sam_mask_decoder.")):
+            part = name.removeprefix("tracker.")
+            renamed[f"tracker.model.interactive_{part}"] = tensor
+            renamed[f"tracker.model.{part}"] = torch.zeros(16, 3)
+        elif name == "tracker.no_mem_embed":
+            renamed["tracker.model.interactivity_no_mem_embed"] = tensor
+        else:
+            renamed[name.replace("tracker.", "tracker.model.")] = torch.zeros(16, 3)
+    return renamed
+
+
+def test_multiplex_answers_as_the_same_weights_in_metas_layout(
+    tmp_path: Path, tiny_engine: Engine
+) -> None:
+    path = tmp_path / "sam3.1_multiplex.safetensors"
+    save_file(as_multiplex(read_tensors(find_weights("tiny_shapes"))), path)
+    engine = Engine.load("tiny_shapes", path, "cpu", "float32")
+    scene = draw_scene(np.random.default_rng(3), (240, 300))
+    text = ConceptPrompt(texts=("circle", "square", "triangle", "star"))
+    left, top, right, bottom = scene.shapes[0].xyxy
+    box = ObjectPrompt((PromptedObject(box_xyxy=(left, top, right, bottom)),))
+    for prompt in (text, box):
+        ours, other = (e.segment(scene.image, prompt) for e in (tiny_engine, engine))
+        assert len(ours.instances) == len(other.instances) > 0
+        for one, two in zip(ours.instances, other.instances, strict=True):
+            assert np.array_equal(one.mask.crop, two.mask.crop)
+    # The quality of a click is the logit of what Meta's layout gives.
+    score = engine.segment(scene.image, box).instances[0].score
+    expected = tiny_engine.segment(scene.image, box).instances[0].score
+    assert torch.tensor(score).sigmoid() == pytest.approx(expected, abs=1e-5)
+    assert not supports_video(engine.model)
+
+
+def test_multiplex_lacks_a_weight(tmp_path: Path) -> None:
+    state = as_multiplex(read_tensors(find_weights("tiny_shapes")))
+    del state["tracker.model.interactivity_no_mem_embed"]
+    path = tmp_path / "sam3.1_multiplex.pt"
+    torch.save({"model": state}, path)
+    with pytest.raises(weight_errors.MissingKeysError, match=r"SAM 3\.1 .*no_mem_embed"):
+        load_model("tiny_shapes", path, "cpu")
+
+
+def test_multiplex_changes_no_other_size() -> None:
+    layout = recognize_layout(["tracker.model.interactive_sam_mask_decoder.x"], PATH)
+    changed = dataclasses.replace(SAM3, **layout.architecture_changes)
+    assert changed.neck_scales == SAM3.neck_scales[:3]
+    assert not changed.iou_uses_sigmoid
+    assert dataclasses.replace(changed, neck_scales=SAM3.neck_scales, iou_uses_sigmoid=True) == SAM3
