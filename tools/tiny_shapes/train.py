@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...engine.checkpoints.layouts import convert_to_model_names
+from ...engine.checkpoints.layouts import convert_to_model_names, recognize_layout
 from ...engine.checkpoints.reader import read_tensors
 from ...engine.model.config import TINY_SHAPES
 from ...engine.model.sam3_imports import Sam3Image
@@ -198,7 +198,9 @@ class Training:
             self.optimiser_state = snapshot["optimiser"]
             logger.info("resuming at stage %d, step %d", self.stage_index, self.step)
         elif first_weights is not None:
-            stored = convert_to_model_names(read_tensors(first_weights), first_weights)
+            tensors = read_tensors(first_weights)
+            layout = recognize_layout(tensors, first_weights)
+            stored = convert_to_model_names(tensors, layout)
             self.weights = {name: tensor.float() for name, tensor in stored.items()}
             names = [stage.name for stage in self.stages]
             self.stage_index = names.index(first_stage) if first_stage else len(names) - 1
