@@ -11,12 +11,12 @@ UV_LOCK = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 \
 PLUGINS := $(HOME)/Ikomia/Plugins/Python
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo serve test test-slow test-gpu test-browser test-network \
+.PHONY: help venv demo serve test test-slow test-gpu test-browser test-real-weights test-network \
 	lint check format install package \
 	bench heldout readme pictures train audit lock clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
 
 venv: ## the virtual environment every other target uses
 	@sh tools/venv.sh "$(PYTHON)"
@@ -40,6 +40,10 @@ test-gpu: venv ## the tests that need a CUDA device
 
 test-browser: venv ## the server's page in a real browser (Debian, Ubuntu: apt install chromium)
 	$(PY) -m pytest -m browser $(ARGS)
+
+test-real-weights: venv ## Meta's weights on a photograph: SAM3_CHECKPOINT=sam3.pt
+	$(if $(SAM3_CHECKPOINT),SAM3_CHECKPOINT="$(abspath $(SAM3_CHECKPOINT))") \
+		$(PY) -m pytest -m real_weights $(ARGS)
 
 test-network: venv ## the tests that ask a package registry
 	$(PY) -m pytest -m network $(ARGS)

@@ -1,7 +1,7 @@
-"""Segments a picture by text, by a click and by a box, through a real Ikomia workflow.
+"""Segments an image by text, by a click and by a box, through a real Ikomia workflow.
 
-Run it as ``python -m infer_segment_anything_3.examples.demo --help``. Without a picture it
-draws a scene that the bundled model knows, so it needs no account, GPU or download.
+Run it as ``python -m infer_segment_anything_3.examples.demo --help``. Without an image it takes
+one that the bundled model knows, so it needs no account, GPU or download.
 """
 
 from __future__ import annotations
@@ -16,32 +16,35 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
 
-from .ikomia_home import PLUGIN, ikomia_home
-from .panels import Panel, side_by_side
+from ..engine.images import decode_image
+from .ikomia_home import CHECKOUT, PLUGIN, ikomia_home
 
 RgbImage = npt.NDArray[np.uint8]
 
-SCENE_SEED = 77
-SCENE_TEXT = "circle, orange square, star"
+SHAPES = CHECKOUT / "docs" / "images" / "shapes.png"
+SHAPES_TEXT = "circle, orange square, star"
+PANEL_WIDTH_IN = 5.6
+TEXT_HEIGHT_IN = 0.9
+DPI = 100
+INK = "#1d2330"
 
 
 @dataclasses.dataclass(frozen=True)
-class Shown:
-    """One prompt with its answer.
+class Panel:
+    """One prompt and what it found.
 
     Attributes:
-        title: What was asked.
+        title: The prompt in words.
         objects: Ikomia's instances.
-        overlay: (H, W, 3) uint8, RGB.
+        overlay: (H, W, 3) uint8, RGB: the image with the instances drawn.
         point_xy: The click, in pixels.
         box_xyxy: The box, in pixels.
     """
 
     title: str
-    objects: Sequence[Any]
-    overlay: RgbImage
+    objects: Sequence[Any] = ()
+    overlay: RgbImage | None = None
     point_xy: tuple[int, int] | None = None
     box_xyxy: tuple[int, int, int, int] | None = None
 
@@ -55,77 +58,69 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status.
     """
-    options = _parser().parse_args(arguments)
-    # Before the home changes: relative paths and ~ are the user's.
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--image", type=Path, help="an image file; default: drawn shapes")
+    parser.add_argument("--text", help="what to look for, for instance 'person, red car'")
+    parser.add_argument("--model", choices=("sam3", "tiny_shapes"), default="tiny_shapes")
+    parser.add_argument("--out", type=Path, default=Path("output/demo.png"))
+    options = parser.parse_args(arguments)
+    # Before the home folder changes: relative paths and ~ are the user's.
     out = options.out.expanduser().resolve()
-    image, text = _image_and_text(options)
+    path = (options.image or SHAPES).expanduser()
+    try:
+        if not path.is_file():
+            raise ValueError("image: there is no such file")
+        image = decode_image(str(path))
+    except ValueError as error:
+        print(f"{error} ({path})", file=sys.stderr)
+        return 2
+    if options.image is not None and options.model == "tiny_shapes":
+        print(
+            "The bundled model tiny_shapes knows flat colored shapes only (circle, square, "
+            "triangle, star). For photographs: MODEL=sam3, which needs Meta's weights.",
+            file=sys.stderr,
+        )
+    text = options.text or ("object" if options.image else SHAPES_TEXT)
     with ikomia_home():
-        shown = _segment(image, text, options.model)
-    _print_table(shown)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    panels = [Panel(s.title, _legend(s.objects), s.overlay, s.point_xy, s.box_xyxy) for s in shown]
-    side_by_side(panels).save(out)
+        panels = segment(image, text, options.model)
+    print_table(panels)
+    draw_panels(panels, out)
     print(f"\n{out}")
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--image", type=Path, help="a picture; without one a scene is drawn")
-    parser.add_argument("--text", help="what to look for, for instance 'person, red car'")
-    parser.add_argument("--model", choices=("sam3", "tiny_shapes"), default="tiny_shapes")
-    parser.add_argument("--out", type=Path, default=Path("output/demo.png"))
-    return parser
-
-
-def _image_and_text(options: argparse.Namespace) -> tuple[RgbImage, str]:
-    if options.image is not None:
-        with Image.open(options.image.expanduser()) as picture:
-            upright = ImageOps.exif_transpose(picture).convert("RGB")
-        return np.array(upright), options.text or "object"
-    from ..tools.tiny_shapes.scenes import draw_scene
-
-    scene = draw_scene(
-        np.random.default_rng(SCENE_SEED),
-        side_range_px=(600, 900),
-        count_range=(6, 6),
-        max_aspect=1.5,
-        extent_range=(0.2, 0.4),
-    )
-    return scene.image, options.text or SCENE_TEXT
-
-
-def _segment(image: RgbImage, text: str, model: str) -> list[Shown]:
-    """Asks by text first; what that finds is then clicked on and boxed."""
+def segment(image: RgbImage, text: str, model: str) -> list[Panel]:
+    """Segments by text first; what that finds is then clicked on and boxed."""
     from ikomia.dataprocess.workflow import Workflow
 
     workflow = Workflow("demo")
     task = workflow.add_task(name=PLUGIN, auto_connect=True, public_hub=False)
-    task.set_parameters({"model_name": model, "input_text": text})
-    by_text = _run(workflow, task, image, Shown(f"Text: {text}", (), image))
-    point_xy, box_xyxy = _pointed_at(by_text.objects, image)
-    task.set_parameters({"input_text": "", "input_point": str(list(point_xy))})
-    click = Shown(f"Click at {point_xy[0]}, {point_xy[1]}", (), image, point_xy=point_xy)
-    by_click = _run(workflow, task, image, click)
-    task.set_parameters({"input_point": "", "input_box": str(list(box_xyxy))})
-    box = Shown("Box " + ", ".join(map(str, box_xyxy)), (), image, box_xyxy=box_xyxy)
-    return [by_text, by_click, _run(workflow, task, image, box)]
+
+    def run(panel: Panel, **parameters: str) -> Panel:
+        task.set_parameters({"input_text": "", "input_point": "", "input_box": "", **parameters})
+        workflow.run_on(array=image)
+        return dataclasses.replace(
+            panel, objects=task.get_output(2).get_objects(), overlay=task.get_image_with_mask()
+        )
+
+    by_text = run(Panel(f"Text: {text}"), model_name=model, input_text=text)
+    point_xy, box_xyxy = choose_click_and_box(by_text.objects, image.shape[:2])
+    click = Panel(f"Click at {point_xy[0]}, {point_xy[1]}", point_xy=point_xy)
+    box = Panel(f"Box {', '.join(map(str, box_xyxy))}", box_xyxy=box_xyxy)
+    return [
+        by_text,
+        run(click, input_point=str(list(point_xy))),
+        run(box, input_box=str(list(box_xyxy))),
+    ]
 
 
-def _run(workflow: Any, task: Any, image: RgbImage, asked: Shown) -> Shown:
-    workflow.run_on(array=image)
-    return dataclasses.replace(
-        asked, objects=task.get_output(2).get_objects(), overlay=task.get_image_with_mask()
-    )
-
-
-def _pointed_at(
-    objects: Sequence[Any], image: RgbImage
+def choose_click_and_box(
+    objects: Sequence[Any], image_hw: tuple[int, ...]
 ) -> tuple[tuple[int, int], tuple[int, int, int, int]]:
-    """A click deep inside the best instance and a box around the next one."""
+    """Chooses a click deep inside the best instance and a box around the next one."""
     best = sorted(objects, key=lambda found: found.confidence, reverse=True)[:2]
     if not best:
-        height, width = image.shape[:2]
+        height, width = image_hw
         return (width // 2, height // 2), (width // 4, height // 4, width * 3 // 4, height * 3 // 4)
     depth = cv2.distanceTransform(np.pad(best[0].mask, 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
     y, x = np.unravel_index(int(depth.argmax()), depth.shape)
@@ -133,31 +128,78 @@ def _pointed_at(
     return (int(x), int(y)), (left, top, left + width, top + height)
 
 
-def _legend(objects: Sequence[Any]) -> list[tuple[tuple[int, int, int], str]]:
-    """Each class once, in its color, with how many there are and how sure the model is."""
+def draw_panels(panels: Sequence[Panel], path: Path) -> None:
+    """Writes a PNG of the panels side by side, with their prompts and legends."""
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+    from matplotlib.patches import Patch, Rectangle
+
+    height, width = next(p.overlay.shape[:2] for p in panels if p.overlay is not None)
+    height_in = PANEL_WIDTH_IN * min(height / width, 3) + TEXT_HEIGHT_IN
+    # Room for the legends, which must not take part in the layout: long ones would shift it.
+    legend_share = TEXT_HEIGHT_IN / 2 / height_in
+    layout = ConstrainedLayoutEngine(
+        rect=(0.005, legend_share, 0.99, 1 - legend_share), wspace=0.03
+    )
+    figure = Figure((PANEL_WIDTH_IN * len(panels), height_in), dpi=DPI, layout=layout)
+    for axes, panel in zip(np.atleast_1d(figure.subplots(1, len(panels))), panels, strict=True):
+        axes.imshow(panel.overlay)
+        axes.set_axis_off()
+        axes.set_title(panel.title, loc="left", fontsize=15, color=INK, wrap=True)
+        if panel.point_xy is not None:
+            axes.plot(*panel.point_xy, "o", markersize=10, color=INK, mec="white", mew=3)
+        if panel.box_xyxy is not None:
+            left, top, right, bottom = panel.box_xyxy
+            for color, line_width in ((INK, 5), ("white", 2.5)):
+                axes.add_patch(
+                    Rectangle(
+                        (left, top), right - left, bottom - top,
+                        fill=False, edgecolor=color, linewidth=line_width,
+                    )
+                )  # fmt: skip
+        legend = axes.legend(
+            handles=[Patch(color=color, label=label) for color, label in list_classes(panel)],
+            loc="upper left",
+            bbox_to_anchor=(-0.01, 0.0),
+            ncols=3,
+            frameon=False,
+            fontsize=11,
+            handlelength=1.0,
+            handletextpad=0.5,
+            columnspacing=1.2,
+            labelcolor=INK,
+        )
+        legend.set_in_layout(False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
+
+
+def list_classes(panel: Panel) -> list[tuple[tuple[float, float, float], str]]:
+    """Lists each class once: its color, how many instances it has and their best score."""
     by_class: dict[str, list[Any]] = {}
-    for found in objects:
+    for found in panel.objects:
         by_class.setdefault(found.label, []).append(found)
     entries = []
     for label, members in by_class.items():
-        red, green, blue = (int(channel) for channel in members[0].color[:3])
-        count = f"{len(members)} x " if len(members) > 1 else ""
+        red, green, blue = (channel / 255 for channel in members[0].color[:3])
+        count = f"{len(members)} × " if len(members) > 1 else ""
         best = max(found.confidence for found in members)
-        entries.append(((red, green, blue), f"{count}{label}  {best:.2f}"))
-    return entries or [((180, 184, 194), "nothing found")]
+        entries.append(((red, green, blue), f"{count}{label} {best:.2f}"))
+    return entries or [((0.7, 0.7, 0.75), "nothing found")]
 
 
-def _print_table(shown: Sequence[Shown]) -> None:
+def print_table(panels: Sequence[Panel]) -> None:
+    """Prints the instances of every prompt."""
     rows = [("prompt", "class", "score", "box (x, y, w, h)", "area (px)")]
-    for one in shown:
-        for found in one.objects:
+    for panel in panels:
+        for found in panel.objects:
             box = ", ".join(f"{value:.0f}" for value in found.box)
             area = str(np.count_nonzero(found.mask))
-            rows.append((one.title, found.label, f"{found.confidence:.2f}", box, area))
+            rows.append((panel.title, found.label, f"{found.confidence:.2f}", box, area))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         print(
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
         )
 
 

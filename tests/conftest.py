@@ -110,7 +110,7 @@ def network_attempts() -> list[str]:
     return refused_hosts
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def user_env() -> dict[str, str]:
     """The user's own ``USER_VARIABLES``, hidden from tests, for those that want real weights."""
     return user_environment

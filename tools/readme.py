@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ..adapter.parameters.settings import GROUPS, PARAMETERS
 
+NAME = "infer_segment_anything_3"
 ROOT = Path(__file__).parents[1]
 CARD = ROOT / "engine" / "weights" / "tiny_shapes.json"
 
@@ -105,34 +106,40 @@ def _written(name: str, value: float) -> str:
     return f"{value:.0f}" if name.endswith("_switches") else f"{value:.3f}"
 
 
-TABLES = {"parameters": parameter_table, "held-out": score_table}
+TABLES = {
+    ("README.md", "parameters"): parameter_table,
+    ("docs/bundled-model.md", "held-out"): score_table,
+}
+"""The file and the name of each table, and what makes it."""
 
 
-def rewritten(readme: str) -> str:
-    """The README with its tables made anew.
+def update_tables(name: str) -> str:
+    """Makes the tables of a Markdown file anew.
 
     Args:
-        readme: Its text.
+        name: The file, relative to the repository.
 
     Returns:
-        The text with whatever stands between the marks of each table replaced.
+        Its text with whatever stands between the marks of each table replaced.
 
     Raises:
         ValueError: If a mark is missing.
     """
-    for name, make in TABLES.items():
-        block = re.compile(rf"(<!-- {name}: [^>]*-->\n).*?(<!-- /{name} -->)", re.DOTALL)
-        found = block.search(readme)
-        if not found:
-            raise ValueError(f"README.md has no place for the table {name!r}")
-        readme = f"{readme[: found.start()]}{found[1]}{make()}\n{found[2]}{readme[found.end() :]}"
-    return readme
+    text = (ROOT / name).read_text(encoding="utf-8")
+    for (file, table), make in TABLES.items():
+        if file == name:
+            block = re.compile(rf"(<!-- {table}: [^>]*-->\n).*?(<!-- /{table} -->)", re.DOTALL)
+            found = block.search(text)
+            if not found:
+                raise ValueError(f"{name} has no place for the table {table!r}")
+            text = f"{text[: found.start()]}{found[1]}{make()}\n{found[2]}{text[found.end() :]}"
+    return text
 
 
 def main() -> None:
-    """Rewrites README.md."""
-    path = ROOT / "README.md"
-    path.write_text(rewritten(path.read_text()))
+    """Rewrites the files."""
+    for name in {file for file, _ in TABLES}:
+        (ROOT / name).write_text(update_tables(name), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@ from __future__ import annotations
 import gc
 import threading
 import weakref
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from infer_segment_anything_3.engine.postprocess.masks import (
     upscaled_logit_masks,
     upscaled_probability_masks,
 )
+from infer_segment_anything_3.tests.helpers import count_forward_passes
 from infer_segment_anything_3.tools.tiny_shapes.scenes import Scene, draw_scene
 
 DrawScene = Callable[..., Scene]
@@ -76,36 +78,14 @@ def test_a_text_is_encoded_once_for_every_image(fresh_engine: Engine, scene: Dra
     assert (fresh_engine.encodings, fresh_engine.text_encodings) == (3, 2)
 
 
-class ModuleCalls:
-    """Counts forward passes of the model's parts."""
-
-    def __init__(self, model: Any) -> None:
-        self.counts: dict[str, int] = {}
-        parts = {
-            "image encoder": model.backbone.vision_backbone.trunk,
-            "text encoder": model.backbone.language_backbone,
-            "decoder": model.transformer.decoder,
-            "mask head": model.segmentation_head,
-        }
-        self.hooks = [
-            part.register_forward_hook(lambda *_, name=name: self._count(name))
-            for name, part in parts.items()
-        ]
-
-    def _count(self, name: str) -> None:
-        self.counts[name] = self.counts.get(name, 0) + 1
-
-
 @pytest.fixture
-def calls(fresh_engine: Engine) -> Any:
-    counter = ModuleCalls(fresh_engine.model)
-    yield counter.counts
-    for hook in counter.hooks:
-        hook.remove()
+def calls(fresh_engine: Engine) -> Iterator[Counter[str]]:
+    with count_forward_passes(fresh_engine.model) as counts:
+        yield counts
 
 
 def test_another_threshold_runs_no_network(
-    fresh_engine: Engine, scene: DrawScene, calls: dict[str, int]
+    fresh_engine: Engine, scene: DrawScene, calls: Counter[str]
 ) -> None:
     drawn = scene(2)
     text = drawn.shapes[0].kind
@@ -120,8 +100,21 @@ def test_another_threshold_runs_no_network(
     assert calls == {}
 
 
+@pytest.mark.parametrize("first", [0.999, 0.5])
+def test_a_threshold_runs_at_most_the_mask_head(
+    fresh_engine: Engine, scene: DrawScene, calls: Counter[str], first: float
+) -> None:
+    drawn = scene(2)
+    text = drawn.shapes[0].kind
+    fresh_engine.segment(drawn.image, ConceptPrompt((text,), confidence_threshold=first))
+    calls.clear()
+    for threshold in (0.5, 0.001, 0.3):
+        fresh_engine.segment(drawn.image, ConceptPrompt((text,), confidence_threshold=threshold))
+    assert set(calls) == {"mask head"}
+
+
 def test_an_absent_concept_skips_the_mask_head(
-    fresh_engine: Engine, scene: DrawScene, calls: dict[str, int]
+    fresh_engine: Engine, scene: DrawScene, calls: Counter[str]
 ) -> None:
     result = fresh_engine.segment(scene(3).image, ConceptPrompt(("zebra",)))
     assert result.instances == ()

@@ -5,11 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import torch
-from PIL import Image
-from sam3.model.sam3_image_processor import Sam3Processor
 
 from infer_segment_anything_3.engine import (
     ConceptPrompt,
@@ -18,8 +15,9 @@ from infer_segment_anything_3.engine import (
     ObjectPrompt,
     PromptedObject,
 )
-from infer_segment_anything_3.engine.runtime.openmp import full_teams
-from infer_segment_anything_3.tools.tiny_shapes.scenes import Scene, draw_scene
+from infer_segment_anything_3.tests.helpers import compute_iou
+from infer_segment_anything_3.tools.sam3_package import Sam3Package
+from infer_segment_anything_3.tools.tiny_shapes.scenes import draw_scene
 
 SCENE = draw_scene(np.random.default_rng(11), (300, 420), count_range=(5, 6))
 MODEL_SHAPE, OTHER_SHAPE = SCENE.shapes[:2]
@@ -37,48 +35,6 @@ def centre_of(index: int) -> tuple[float, float]:
     return float(xs[len(xs) // 2]), float(ys[len(ys) // 2])
 
 
-class Package:
-    """Meta's package, called as its own notebooks call it, with as many threads as the engine.
-
-    Sums depend in their last bits on the number of threads, which Ikomia's OpenCV leaves to
-    the load of the machine; masks of random weights are noise in which those bits count.
-    """
-
-    def __init__(self, engine: Engine, scene: Scene) -> None:
-        self.model = engine.model
-        self.processor = Sam3Processor(
-            engine.model, resolution=engine.image_size, device="cpu", confidence_threshold=0.0
-        )
-        self.image = Image.fromarray(scene.image)
-        with full_teams():
-            self.state: dict[str, Any] = self.processor.set_image(self.image)
-
-    @full_teams()
-    def concept(
-        self, text: str | None, boxes: tuple[Box, ...], labels: tuple[int, ...], threshold: float
-    ) -> dict[str, torch.Tensor]:
-        self.processor.reset_all_prompts(self.state)
-        self.processor.confidence_threshold = threshold
-        state = self.state
-        if text is not None:
-            state = self.processor.set_text_prompt(text, state)
-        for (left, top, right, bottom), label in zip(boxes, labels, strict=True):
-            width, height = self.image.size
-            cxcywh = [
-                (left + right) / 2 / width,
-                (top + bottom) / 2 / height,
-                (right - left) / width,
-                (bottom - top) / height,
-            ]
-            state = self.processor.add_geometric_prompt(cxcywh, bool(label), state)
-        return state
-
-    @full_teams()
-    def objects(self, **prompts: Any) -> list[npt.NDArray[Any]]:
-        with torch.inference_mode():
-            return list(self.model.predict_inst(self.state, **prompts))
-
-
 def between(scores: torch.Tensor) -> float:
     """A threshold that about half of the scores pass, as far from any as can be."""
     ordered = scores.sort().values
@@ -88,8 +44,13 @@ def between(scores: torch.Tensor) -> float:
 
 
 @pytest.fixture(scope="module")
-def package(float32_engine: Engine) -> Package:
-    return Package(float32_engine, SCENE)
+def package(float32_engine: Engine) -> Sam3Package:
+    return Sam3Package(float32_engine)
+
+
+@pytest.fixture(scope="module")
+def state(package: Sam3Package) -> dict[str, Any]:
+    return package.encode(SCENE.image)
 
 
 @pytest.mark.parametrize(
@@ -104,15 +65,16 @@ def package(float32_engine: Engine) -> Package:
 )
 def test_concepts(
     float32_engine: Engine,
-    package: Package,
+    package: Sam3Package,
+    state: dict[str, Any],
     text: str | None,
     exemplars: tuple[int, ...],
     labels: tuple[int, ...],
 ) -> None:
     boxes = tuple(box_of(i) for i in exemplars)
-    every_score = package.concept(text, boxes, labels, threshold=0.0)["scores"]
+    every_score = package.segment_concept(state, text, 0.0, boxes, labels)["scores"].clone()
     threshold = between(every_score)
-    theirs = package.concept(text, boxes, labels, threshold)
+    theirs = package.segment_concept(state, text, threshold, boxes, labels)
     prompt = ConceptPrompt(
         texts=() if text is None else (text,),
         exemplars_xyxy=boxes,
@@ -150,7 +112,8 @@ OBJECT_PROMPTS = [
 @pytest.mark.parametrize("objects", OBJECT_PROMPTS)
 def test_objects(
     float32_engine: Engine,
-    package: Package,
+    package: Sam3Package,
+    state: dict[str, Any],
     objects: tuple[PromptedObject, ...],
     multimask: bool,
 ) -> None:
@@ -160,7 +123,7 @@ def test_objects(
     if objects[0].points_xy:
         prompts["point_coords"] = np.array([o.points_xy for o in objects])
         prompts["point_labels"] = np.array([o.point_labels or (1,) for o in objects])
-    masks, scores, _ = package.objects(multimask_output=multimask, **prompts)
+    masks, scores, _ = package.segment_objects(state, multimask_output=multimask, **prompts)
     masks = masks.reshape(len(objects), -1, *masks.shape[-2:])
     scores = scores.reshape(len(objects), -1)
     ours = float32_engine.segment(SCENE.image, ObjectPrompt(objects, multimask))
@@ -174,15 +137,21 @@ def test_objects(
             assert candidate.score == pytest.approx(float(scores[row, index]), abs=1e-5)
 
 
-def test_refining_with_the_last_mask(float32_engine: Engine, package: Package) -> None:
+def test_refining_with_the_last_mask(
+    float32_engine: Engine, package: Sam3Package, state: dict[str, Any]
+) -> None:
     first = float32_engine.segment(
         SCENE.image, ObjectPrompt((PromptedObject(points_xy=(centre_of(0),)),))
     )
     points = (centre_of(0), centre_of(1))
-    _, _, low_res = package.objects(
-        point_coords=np.array([points[0]]), point_labels=np.array([1]), multimask_output=False
+    _, _, low_res = package.segment_objects(
+        state,
+        point_coords=np.array([points[0]]),
+        point_labels=np.array([1]),
+        multimask_output=False,
     )
-    masks, scores, _ = package.objects(
+    masks, scores, _ = package.segment_objects(
+        state,
         point_coords=np.array(points),
         point_labels=np.array([1, 0]),
         mask_input=low_res,
@@ -204,17 +173,12 @@ def test_refining_with_the_last_mask(float32_engine: Engine, package: Package) -
     assert refined.instances[0].score == pytest.approx(float(scores[0]), abs=1e-5)
 
 
-def iou(one: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_]) -> float:
-    union = np.count_nonzero(one | other)
-    return np.count_nonzero(one & other) / union if union else 1.0
-
-
 def test_objects_of_one_run_are_those_of_single_runs(float32_engine: Engine) -> None:
     objects = [PromptedObject(box_xyxy=box_of(i)) for i in range(len(SCENE.shapes))]
     together = float32_engine.segment(SCENE.image, ObjectPrompt(tuple(objects))).instances
     for prompted, instance in zip(objects, together, strict=True):
         (alone,) = float32_engine.segment(SCENE.image, ObjectPrompt((prompted,))).instances
-        assert iou(instance.mask.full(), alone.mask.full()) >= 0.9999
+        assert compute_iou(instance.mask.full(), alone.mask.full()) >= 0.9999
 
 
 def test_concepts_of_one_forward_are_those_of_single_forwards(
@@ -231,4 +195,4 @@ def test_concepts_of_one_forward_are_those_of_single_forwards(
     for batched, single in zip(together.instances, one_by_one.instances, strict=True):
         assert batched.class_index == single.class_index
         assert batched.score == pytest.approx(single.score, abs=1e-4)
-        assert iou(batched.mask.full(), single.mask.full()) >= 0.9999
+        assert compute_iou(batched.mask.full(), single.mask.full()) >= 0.9999

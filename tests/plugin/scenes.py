@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from infer_segment_anything_3.tests.helpers import compute_iou
+
 GOOD_IOU = 0.8
 """What a single mask of the bundled model must reach; its mean is far higher."""
-
-
-def iou(one, other):
-    one, other = np.asarray(one, bool), np.asarray(other, bool)
-    return np.count_nonzero(one & other) / max(np.count_nonzero(one | other), 1)
 
 
 def inside(shape):
@@ -36,7 +33,8 @@ def masks(algo, index=2):
 def matched(found, shapes):
     """Whether each shape has a mask of its own and no mask is left."""
     best = [
-        max(((iou(m, s.mask), k) for k, m in enumerate(found)), default=(0, -1)) for s in shapes
+        max(((compute_iou(m, s.mask), k) for k, m in enumerate(found)), default=(0, -1))
+        for s in shapes
     ]
     return (
         len(found) == len(shapes)

@@ -10,12 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from infer_segment_anything_3.examples.panels import (
-    MARGIN_PX,
-    PICTURE_WIDTH_PX,
-    Panel,
-    side_by_side,
-)
+from infer_segment_anything_3.examples.demo import Panel, draw_panels
 
 
 def run_demo(ikomia_home, *arguments):
@@ -41,20 +36,39 @@ def test_it_shows_a_text_a_click_and_a_box(ikomia_home, tmp_path):
         assert any(line.startswith(prompt) for line in lines), prompt
     assert lines[-1] == str(out)
     with Image.open(out) as picture:
-        assert picture.width == 3 * PICTURE_WIDTH_PX + 4 * MARGIN_PX
+        assert picture.width > 2 * picture.height
+    assert "knows flat colored shapes" not in done.stderr
 
 
-def test_a_picture_that_is_not_there_is_named(ikomia_home, tmp_path):
-    done = run_demo(ikomia_home, "--image", str(tmp_path / "absent.jpg"))
+def test_a_photograph_without_sam3_is_remarked_on(ikomia_home, tmp_path):
+    path = tmp_path / "photo.png"
+    Image.effect_noise((120, 90), 40).convert("RGB").save(path)
+    done = run_demo(ikomia_home, "--image", str(path), "--out", str(tmp_path / "out.png"))
+    assert done.returncode == 0, done.stderr
+    assert "knows flat colored shapes only" in done.stderr
+    assert "MODEL=sam3" in done.stderr
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no image", b"\x89PNG\r\n\x1a\n cut off"])
+def test_a_file_that_is_no_image_is_refused_in_one_line(ikomia_home, tmp_path, content):
+    path = tmp_path / "absent.jpg"
+    if content is not None:
+        path.write_bytes(content)
+    done = run_demo(ikomia_home, "--image", str(path))
     assert done.returncode != 0
-    assert "absent.jpg" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith("image: ")
+    assert str(path) in done.stderr
 
 
 @pytest.mark.parametrize("hw", [(300, 400), (50, 900), (4000, 60)])
-def test_panels_of_any_shape(hw):
+def test_panels_of_any_shape(tmp_path, hw):
     image = np.zeros((*hw, 3), np.uint8)
-    legend = [((255, 0, 0), f"thing {index} with a long name") for index in range(20)]
-    page = side_by_side(
-        [Panel("A title " * 30, legend, image, (3, 3)), Panel("", [], image, None, (1, 1, 9, 9))]
-    )
-    assert page.width == 2 * PICTURE_WIDTH_PX + 3 * MARGIN_PX
+    panels = [
+        Panel("A title " * 30, (), image, point_xy=(3, 3)),
+        Panel("", (), image, box_xyxy=(1, 1, 9, 9)),
+    ]
+    draw_panels(panels, tmp_path / "panels.png")
+    with Image.open(tmp_path / "panels.png") as page:
+        assert page.width >= 1000
+        assert 100 <= page.height <= 2000

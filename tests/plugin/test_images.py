@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from .scenes import box, iou, masks
+from infer_segment_anything_3.tests.helpers import compute_iou
+
+from .scenes import box, masks
 
 
 @pytest.fixture
@@ -35,7 +37,7 @@ def test_every_kind_of_image_runs_and_stays_as_it_was(make_algo, shown, kind):
     assert out.shape == shown.image.shape
     if kind in KINDS:
         assert np.abs(out.astype(int) - shown.image).max() <= 1
-        assert iou(masks(algo)[0], shown.shapes[0].mask) >= 0.6
+        assert compute_iou(masks(algo)[0], shown.shapes[0].mask) >= 0.6
     out[:] = 0
     assert (image == before).all(), "drawing on an output must not reach the user's image"
 
@@ -58,7 +60,7 @@ def test_thirty_megapixels(make_algo, scene):
     wf.run_on(array=image)
     assert image.shape[0] * image.shape[1] > 25e6
     assert masks(algo)[0].shape == image.shape[:2]
-    assert iou(masks(algo)[0][::factor, ::factor], small.shapes[0].mask) >= 0.6
+    assert compute_iou(masks(algo)[0][::factor, ::factor], small.shapes[0].mask) >= 0.6
 
 
 def test_a_phone_photo_is_upright(make_algo, shown, tmp_path):
@@ -70,7 +72,7 @@ def test_a_phone_photo_is_upright(make_algo, shown, tmp_path):
     wf.run_on(path=str(path))
     assert algo.get_output(0).get_image().shape == shown.image.shape
     assert masks(algo)[0].shape == shown.image.shape[:2]
-    assert iou(masks(algo)[0], shown.shapes[0].mask) >= 0.6
+    assert compute_iou(masks(algo)[0], shown.shapes[0].mask) >= 0.6
 
 
 @pytest.mark.parametrize("percent", [100, 60, 25, 1])
@@ -81,11 +83,11 @@ def test_the_input_size_changes_neither_size_nor_coordinates(make_algo, shown, p
     assert masks(algo)[0].shape == shown.image.shape[:2]
     assert algo.get_output(1).get_mask().shape == shown.image.shape[:2]
     if percent >= 60:
-        assert iou(masks(algo)[0], shown.shapes[0].mask) >= 0.6
+        assert compute_iou(masks(algo)[0], shown.shapes[0].mask) >= 0.6
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_both_precisions(make_algo, shown, precision):
     wf, algo = make_algo(input_box=box(shown.shapes[0]), precision=precision)
     wf.run_on(array=shown.image)
-    assert iou(masks(algo)[0], shown.shapes[0].mask) >= 0.6
+    assert compute_iou(masks(algo)[0], shown.shapes[0].mask) >= 0.6

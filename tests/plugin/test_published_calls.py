@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from .scenes import GOOD_IOU, box, inside, iou, masks, matched, objects
+from infer_segment_anything_3.tests.helpers import compute_iou
+
+from .scenes import GOOD_IOU, box, inside, masks, matched, objects
 
 
 @pytest.fixture
@@ -35,7 +37,7 @@ def test_one_point(make_algo, shown):
     wf, algo = make_algo(input_point=inside(shown.shapes[0]))
     wf.run_on(array=shown.image)
     [mask] = masks(algo)
-    assert iou(mask, shown.shapes[0].mask) >= GOOD_IOU
+    assert compute_iou(mask, shown.shapes[0].mask) >= GOOD_IOU
 
 
 def test_several_points_with_labels_are_one_object(make_algo, shown):
@@ -44,14 +46,14 @@ def test_several_points_with_labels_are_one_object(make_algo, shown):
     wf.run_on(array=shown.image)
     [mask] = masks(algo)
     assert np.count_nonzero(mask[second.mask]) <= 0.05 * np.count_nonzero(second.mask)
-    assert iou(mask, first.mask) >= GOOD_IOU
+    assert compute_iou(mask, first.mask) >= GOOD_IOU
 
 
 def test_points_of_several_objects(make_algo, shown):
     wf, algo = make_algo(input_point=[[inside(shape)] for shape in shown.shapes[:3]])
     wf.run_on(array=shown.image)
     assert [
-        iou(m, s.mask) >= GOOD_IOU for m, s in zip(masks(algo), shown.shapes, strict=False)
+        compute_iou(m, s.mask) >= GOOD_IOU for m, s in zip(masks(algo), shown.shapes, strict=False)
     ] == [True] * 3
 
 
@@ -63,7 +65,7 @@ def test_boxes_are_as_many_objects_in_their_order(make_algo, shown, count, neste
     found = masks(algo)
     assert len(found) == count
     for mask, shape in zip(found, shown.shapes, strict=False):
-        assert iou(mask, shape.mask) >= GOOD_IOU
+        assert compute_iou(mask, shape.mask) >= GOOD_IOU
 
 
 def test_a_box_with_a_background_point(make_algo, shown):
@@ -73,7 +75,7 @@ def test_a_box_with_a_background_point(make_algo, shown):
     wf.run_on(array=shown.image)
     [mask] = masks(algo)
     assert mask[corner[1], corner[0]] == 0
-    assert iou(mask, shape.mask) >= 0.6
+    assert compute_iou(mask, shape.mask) >= 0.6
 
 
 @pytest.mark.parametrize(("value", "count"), [("True", 6), ("False", 4)])
@@ -133,7 +135,7 @@ def test_a_change_of_parameters_changes_the_next_run(make_algo, shown):
     first = masks(algo)[0].copy()
     algo.set_parameters({"input_box": str(box(shown.shapes[1]))})
     wf.run_on(array=shown.image)
-    assert iou(masks(algo)[0], first) < 0.5
+    assert compute_iou(masks(algo)[0], first) < 0.5
     wf.set_parameters({"input_box": box(shown.shapes[0])}, task_obj=algo)
     wf.run_on(array=shown.image)
     assert (masks(algo)[0] == first).all()

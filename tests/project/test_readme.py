@@ -3,65 +3,95 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
-import cv2
 import pytest
 
 from infer_segment_anything_3.tools import readme
-from infer_segment_anything_3.tools.tiny_shapes.scenes import Scene
 
+PAGES = ["README.md", *(f"docs/{path.name}" for path in (readme.ROOT / "docs").glob("*.md"))]
 TEXT = (readme.ROOT / "README.md").read_text()
-CALLS = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+SHAPES = "docs/images/shapes.png"
 
 
-def test_tables_are_those_of_the_code() -> None:
-    assert readme.rewritten(TEXT) == TEXT
+@pytest.mark.parametrize("page", sorted({page for page, _ in readme.TABLES}))
+def test_tables_are_those_of_the_code(page: str) -> None:
+    assert readme.update_tables(page) == (readme.ROOT / page).read_text()
 
 
-def test_every_link_leads_somewhere() -> None:
-    for target in re.findall(r"\]\((?!https?://)([^)#]+)", TEXT):
-        assert (readme.ROOT / target).exists(), target
+@pytest.mark.parametrize("page", [*PAGES, "CONTRIBUTING.md", "SECURITY.md"])
+def test_every_link_leads_somewhere(page: str) -> None:
+    path = readme.ROOT / page
+    for target in re.findall(r"\]\((?!https?://)([^)#\s]+)", path.read_text()):
+        assert (path.parent / target).exists(), target
 
 
-def test_every_target_is_in_the_makefile() -> None:
+@pytest.mark.parametrize("page", [*PAGES, "CONTRIBUTING.md"])
+def test_every_target_is_in_the_makefile(page: str) -> None:
     makefile = (readme.ROOT / "Makefile").read_text()
-    for target in re.findall(r"make ([a-z-]+)", TEXT):
+    for target in re.findall(r"`make ([a-z-]+)", (readme.ROOT / page).read_text()):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 
 
-class TestCalls:
-    """The calls a user copies, one after another, on a scene that the bundled model knows."""
+class TestExamples:
+    """The Python examples, one after another, with the bundled model."""
 
     @pytest.fixture
-    def shown(
+    def folder(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+        """A working folder with the files that the examples name."""
+        for name in (SHAPES, "image.jpg", "images/one.png", "images/two.png"):
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(readme.ROOT / SHAPES, tmp_path / name)
+        monkeypatch.chdir(tmp_path)
+        return tmp_path
+
+    @pytest.fixture
+    def found(self, monkeypatch: pytest.MonkeyPatch, ikomia_home: Path) -> list[list[str]]:
+        """Class names of the instances of each run on the drawn shapes."""
+        from ikomia.dataprocess.workflow import Workflow
+
+        runs: list[list[str]] = []
+        run_on = Workflow.run_on
+
+        def record(workflow: Any, **source: Any) -> None:
+            run_on(workflow, **source)
+            if source.get("path") == SHAPES or "array" in source:
+                [task] = [t for t in workflow.get_tasks() if t.name == readme.NAME]
+                runs.append([o.label for o in task.get_output(2).get_objects()])
+
+        monkeypatch.setattr(Workflow, "run_on", record)
+        return runs
+
+    def test_they_run_and_find_what_they_say(
         self,
+        folder: Path,
+        found: list[list[str]],
         monkeypatch: pytest.MonkeyPatch,
-        tmp_path: Path,
-        scene: Any,
-        ikomia_home: Path,
-    ) -> list[Any]:
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
         from ikomia.utils import displayIO
 
-        from infer_segment_anything_3 import infer_segment_anything_3_process as process
-
-        drawn: Scene = scene(3, side_range_px=(400, 500), count_range=(6, 6))
-        cv2.imwrite(str(tmp_path / "image.jpg"), drawn.image[..., ::-1])
-        monkeypatch.chdir(tmp_path)
-        small = {**process.get_defaults(), "model_name": "tiny_shapes"}
-        monkeypatch.setattr(process, "get_defaults", lambda: dict(small))
         displayed: list[Any] = []
         monkeypatch.setattr(displayIO, "display", displayed.append)
-        return displayed
-
-    def test_they_run(self, shown: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
         names: dict[str, Any] = {}
-        for call in CALLS:
-            if "infer_yolo" in call:  # another plugin, shown with a detector of the tests' own
+        for block in BLOCKS:
+            if "infer_yolo" in block:  # another plugin; tests/plugin has a detector of its own
                 continue
-            exec(compile(call, "README.md", "exec"), names)
-        assert len(shown) == 1
-        assert shown[0].shape == names["algo"].get_output(0).get_image().shape
+            code = block.replace('"model_name": "sam3"', '"model_name": "tiny_shapes"')
+            exec(compile(code, "README.md", "exec"), names)
+        assert [image.shape for image in displayed] == [(624, 869, 3)]
+        assert found[:2] == [
+            ["circle", "circle", "circle", "orange square", "star"],
+            ["star", "red circle"],
+        ]
+        one_object, two_objects, like_the_first_box, everything = found[2:6]
+        assert len(one_object) == 1
+        assert len(two_objects) == 2
+        assert len(like_the_first_box) == 1
+        assert len(everything) >= 6
         assert len(names["detections"]) == 1
+        assert len(list(Path(names["saved"].get_last_run_folder()).rglob("*.json"))) == 2
         assert '"annotations"' in capsys.readouterr().out

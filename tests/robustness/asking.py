@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from infer_segment_anything_3.adapter.parameters.settings import get_defaults
+from infer_segment_anything_3.tests.helpers import compute_iou
 
 BASE = {**get_defaults(), "model_name": "tiny_shapes", "precision": "float32", "cuda": "False"}
 """A value for every parameter, without a prompt."""
@@ -17,11 +16,6 @@ IMAGE, CLASS_MAP, INSTANCES, DATA = range(4)
 def boxes_of(scene: Any) -> str:
     """The boxes of all its shapes, as ``input_box`` takes them."""
     return str([[int(value) for value in shape.xyxy] for shape in scene.shapes])
-
-
-def iou(one: Any, other: Any) -> float:
-    one, other = np.asarray(one, bool), np.asarray(other, bool)
-    return np.count_nonzero(one & other) / max(np.count_nonzero(one | other), 1)
 
 
 def answer(algo: Any) -> dict[str, Any]:
@@ -49,7 +43,7 @@ def check_is_right(algo: Any, scene: Any) -> None:
     found = algo.get_output(INSTANCES).get_objects()
     assert len(found) == len(scene.shapes)
     for one, shape in zip(found, scene.shapes, strict=True):
-        assert iou(one.mask, shape.mask) >= 0.6
+        assert compute_iou(one.mask, shape.mask) >= 0.6
 
 
 def check_is_empty(algo: Any) -> None:

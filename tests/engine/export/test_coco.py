@@ -24,6 +24,7 @@ from infer_segment_anything_3.engine.prompts import (
     PromptedObject,
 )
 from infer_segment_anything_3.engine.results import Instance, Mask, Result
+from infer_segment_anything_3.tests.helpers import compute_iou
 
 
 def disc(hw=(120, 160), centre=(60.0, 50.0), radius=30.0):
@@ -70,11 +71,6 @@ def read_back(data):
     return coco
 
 
-def iou(one, other):
-    union = np.count_nonzero(one | other)
-    return np.count_nonzero(one & other) / union if union else 1.0
-
-
 @pytest.mark.parametrize("mask", [*MASKS.values(), EMPTY], ids=[*MASKS, "empty"])
 def test_run_lengths_equal_those_of_pycocotools(mask):
     expected = mask_api.encode(np.asfortranarray(mask.astype(np.uint8)))
@@ -97,7 +93,7 @@ def test_masks_survive_a_round_trip(mask, segmentation_format):
     coco = read_back(to_coco(result_of(mask), segmentation_format=segmentation_format))
     read = coco.annToMask(coco.anns[1]).astype(bool)
     assert read.shape == mask.shape
-    assert iou(read, mask) >= (0.98 if segmentation_format == "polygon" else 1.0)
+    assert compute_iou(read, mask) >= (0.98 if segmentation_format == "polygon" else 1.0)
 
 
 @pytest.mark.parametrize("radius", [1, 2, 5, 20, 80, 300])
@@ -105,7 +101,7 @@ def test_polygons_of_any_size_keep_their_shape_with_few_corners(radius):
     mask = disc((640, 640), (320.3, 310.7), radius) & ~disc((640, 640), (320, 310), radius / 3)
     [polygon] = mask_to_polygons(Mask.from_full(mask))
     decoded = mask_api.decode(mask_api.merge(mask_api.frPyObjects([polygon], 640, 640)))
-    assert iou(decoded.astype(bool), mask) >= 0.98
+    assert compute_iou(decoded.astype(bool), mask) >= 0.98
     assert len(polygon) // 2 <= 60 + 4 * radius
 
 

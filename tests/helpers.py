@@ -1,0 +1,38 @@
+"""What tests of several folders share."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+
+def compute_iou(one: Any, other: Any) -> float:
+    """IoU of two masks of one shape; 1 where both are empty."""
+    one, other = np.asarray(one, bool), np.asarray(other, bool)
+    union = np.count_nonzero(one | other)
+    return np.count_nonzero(one & other) / union if union else 1.0
+
+
+@contextlib.contextmanager
+def count_forward_passes(model: Any) -> Iterator[Counter[str]]:
+    """Counts the forward passes of a model's parts while the context lasts."""
+    parts = {
+        "image encoder": model.backbone.vision_backbone.trunk,
+        "text encoder": model.backbone.language_backbone,
+        "decoder": model.transformer.decoder,
+        "mask head": model.segmentation_head,
+    }
+    counts: Counter[str] = Counter()
+
+    def count(name: str, *_: Any) -> None:
+        counts[name] += 1
+
+    with contextlib.ExitStack() as hooks:
+        for name, part in parts.items():
+            hooks.callback(part.register_forward_hook(functools.partial(count, name)).remove)
+        yield counts
