@@ -11,7 +11,7 @@ UV_LOCK = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 \
 PLUGINS := $(HOME)/Ikomia/Plugins/Python
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo serve test test-slow test-gpu test-browser test-real-weights test-network \
+.PHONY: help venv demo serve label score test test-slow test-gpu test-browser test-real-weights test-network \
 	lint check format install package \
 	bench heldout readme pictures train audit lock clean
 
@@ -28,6 +28,12 @@ demo: venv ## segment a picture: IMAGE=photo.jpg TEXT="red car" MODEL=sam3
 serve: venv ## the HTTP server: MODEL=tiny_shapes PORT=9090 HOST=127.0.0.1
 	@$(if $(MODEL),MODEL="$(MODEL)") $(if $(PORT),PORT="$(PORT)") $(if $(HOST),HOST="$(HOST)") \
 		$(PY) -m $(PACKAGE).serving
+
+label: venv ## a folder to a data set: IMAGES=folder TEXT="person, car:0.4" OUT=dir MODEL=sam3
+	@$(PY) -m $(PACKAGE).labeling label "$(IMAGES)" --out "$(OUT)" \
+		$(if $(TEXT),--text "$(TEXT)") $(if $(BOXES),--boxes "$(BOXES)") \
+		$(if $(MODEL),--model "$(MODEL)") $(if $(SHARD),--shard "$(SHARD)") \
+		$(if $(FORMATS),--formats "$(FORMATS)") $(ARGS)
 
 test: venv ## every test that takes seconds: ARGS="-k name"
 	$(PY) -m pytest $(ARGS)

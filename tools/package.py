@@ -60,6 +60,7 @@ KEPT_BACK = frozenset(
         "labeling",
         "pyproject.toml",
         "requirements-labeling.txt",
+        "requirements-ray.txt",
         "requirements-serve.txt",
         "serving",
         "tests",

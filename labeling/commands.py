@@ -1,0 +1,146 @@
+"""What the commands do, what they print, and their exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import time
+from collections.abc import Sequence
+
+from .arguments import make_parser, read_formats, read_job_options
+from .exports.coco import export_coco
+from .exports.data_set import LabeledDataSet
+from .job import (
+    ERRORS_FILE,
+    Plan,
+    TooManyBadImagesError,
+    Totals,
+    find_images,
+    label_shards,
+    prepare_job,
+    stop_at_too_many,
+    write_errors,
+)
+from .options import JobOptions
+from .output_folder import OutputFolder
+from .progress import Progress
+from .shard_files import LabeledImage
+
+EXIT_DONE, EXIT_STOPPED, EXIT_BAD_OPTION, EXIT_BAD_IMAGES, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
+
+MAX_NAMED = 20
+"""Failed or changed images that are named; all failed ones stand in ``errors.jsonl``."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command.
+
+    Args:
+        arguments: Command line; the process's own by default.
+
+    Returns:
+        0: done. 1: stopped before the end, the same command goes on. 2: an option is wrong,
+        nothing was done. 3: done, but images could not be labeled. 130: Ctrl-C.
+    """
+    parsed = make_parser().parse_args(arguments)
+    logging.getLogger("infer_segment_anything_3").setLevel(logging.WARNING)
+    try:
+        return {"label": _label, "export": _export}[parsed.command](parsed)
+    except (ValueError, ImportError) as error:
+        _say(str(error))
+        return EXIT_BAD_OPTION
+    except KeyboardInterrupt:
+        _say("Interrupted. What was finished is kept: the same command goes on from there.")
+        return EXIT_INTERRUPTED
+    except (OSError, MemoryError, TooManyBadImagesError) as error:
+        _say(f"Stopped: {error}")
+        _say("What was finished is kept: the same command goes on from there.")
+        return EXIT_STOPPED
+
+
+def _label(parsed: argparse.Namespace) -> int:
+    options = read_job_options(parsed)
+    formats = read_formats(parsed)
+    out = OutputFolder(options.out)
+    found = find_images(options, out)
+    if found.ignored:
+        _say(f"{found.ignored} other files in the folder are left out.")
+    out.check_writable()
+    with out.lock():
+        plan = prepare_job(options, out, found)
+        _say_plan(options, plan)
+        if plan.todo:
+            _run(options, plan, out)
+        return _finish(out, formats, parsed.val)
+
+
+def _run(options: JobOptions, plan: Plan, out: OutputFolder) -> None:
+    engine = options.model.load()
+    images = sum(len(shard.names) for shard in plan.todo)
+    started = time.perf_counter()
+    with Progress(images) as progress:
+        reports = label_shards(options, plan, out, engine, progress.count_image)
+        for _ in stop_at_too_many(reports, options, plan):
+            pass
+    seconds = time.perf_counter() - started
+    _say(f"{images} images in {seconds:.0f} s: {images / seconds:.3g} images a second.")
+
+
+def _finish(out: OutputFolder, formats: Sequence[str], val_share: float) -> int:
+    failed: list[LabeledImage] = []
+
+    def remember(image: LabeledImage) -> None:
+        if len(failed) < MAX_NAMED:
+            failed.append(image)
+
+    totals = write_errors(out, remember)
+    written = _write_formats(out, formats, val_share)
+    _say_totals(out, totals, failed)
+    _say("Written: " + ", ".join(out.path(name) for name in written))
+    return EXIT_BAD_IMAGES if totals.errors else EXIT_DONE
+
+
+def _export(parsed: argparse.Namespace) -> int:
+    formats = read_formats(parsed)
+    out = OutputFolder(parsed.out)
+    written = _write_formats(out, formats, parsed.val)
+    _say("Written: " + ", ".join(out.path(name) for name in written))
+    return EXIT_DONE
+
+
+def _write_formats(out: OutputFolder, formats: Sequence[str], val_share: float) -> list[str]:
+    data_set = LabeledDataSet(out, val_share)
+    return export_coco(data_set)
+
+
+def _say_plan(options: JobOptions, plan: Plan) -> None:
+    images = len(plan.manifest)
+    todo = sum(len(shard.names) for shard in plan.todo)
+    _say(f"{images} images, {todo} to label, in shards of {options.shard_size}.")
+    changed = [file.name for file in plan.changes.changed]
+    if changed:
+        what = "labeled again" if options.refresh else "kept as they were; refresh labels anew"
+        _say(f"{len(changed)} files changed since: {_shorten(changed)} ({what}).")
+    if plan.changes.missing:
+        missing = plan.changes.missing
+        _say(f"{len(missing)} files are gone: {_shorten(missing)}. Their results are kept.")
+
+
+def _say_totals(out: OutputFolder, totals: Totals, failed: Sequence[LabeledImage]) -> None:
+    _say(f"{totals.images} images, {totals.instances} instances, {totals.errors} errors.")
+    for image in failed:
+        _say(f"  {image.name}: {image.error}")
+    if totals.errors > len(failed):
+        _say(f"  and {totals.errors - len(failed)} more.")
+    if totals.errors:
+        _say(f"All errors: {out.path(ERRORS_FILE)}")
+
+
+def _shorten(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+    return ", ".join(names[:MAX_NAMED]) + more
+
+
+def _say(sentence: str) -> None:
+    sys.stderr.write(sentence + "\n")

@@ -1,0 +1,251 @@
+"""The job: manifest, what is left to do, labeling, and what stands at the end."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from .labeler import ImageCallback, ShardLabeler, ShardReport
+from .manifest import Changes, Manifest, Shard
+from .options import JobOptions, MaxBad, Segmenter
+from .output_folder import OutputFolder
+from .shard_files import LabeledImage, count_errors, list_shards, read_shard
+from .sources import ImageSource, SourceFile
+
+logger = logging.getLogger("infer_segment_anything_3.labeling")
+
+JOB_FILE = "job.json"
+ERRORS_FILE = "errors.jsonl"
+FORMAT_VERSION = 1
+
+
+class TooManyBadImagesError(RuntimeError):
+    """More images failed than ``max_bad`` allows."""
+
+
+@dataclasses.dataclass(frozen=True)
+class FoundImages:
+    """What a source holds.
+
+    Attributes:
+        files: Its images, sorted by name.
+        ignored: Other files of a folder.
+    """
+
+    files: list[SourceFile]
+    ignored: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What a call has to do.
+
+    Attributes:
+        manifest: All images.
+        todo: Shards that are not written yet.
+        changes: What became of the source since the last call.
+        fingerprint: Of the settings.
+        past_errors: Images that failed in earlier calls.
+    """
+
+    manifest: Manifest
+    todo: tuple[Shard, ...]
+    changes: Changes
+    fingerprint: str
+    past_errors: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Totals:
+    """What a folder holds.
+
+    Attributes:
+        images: Images labeled or failed.
+        errors: Images that failed.
+        instances: Instances of all images.
+    """
+
+    images: int
+    errors: int
+    instances: int
+
+
+def find_images(options: JobOptions, out: OutputFolder) -> FoundImages:
+    """Looks for the images of a job, those of its own output folder left out.
+
+    Raises:
+        ValueError: If there are none.
+    """
+    leave_out = str(out.local_path().resolve()) if out.is_local else out.path()
+    found = FoundImages(*ImageSource(options.images).list_files(leave_out))
+    if not found.files:
+        raise ValueError(
+            f"images: expected at least one image, got none in {options.images!r}"
+            + (f" ({found.ignored} other files)" if found.ignored else "")
+        )
+    return found
+
+
+def prepare_job(options: JobOptions, out: OutputFolder, found: FoundImages) -> Plan:
+    """Checks an output folder against the options, and brings its manifest up to date.
+
+    Args:
+        options: The job's options.
+        out: The output folder, which can be written to.
+        found: Its images.
+
+    Returns:
+        What there is to do.
+
+    Raises:
+        ValueError: If the folder was begun with other settings.
+    """
+    source = ImageSource(options.images)
+    settings = options.describe_settings()
+    if out.exists(JOB_FILE):
+        _check_same_settings(out, {"images": source.full_address, **settings})
+    manifest = Manifest(out)
+    changes = manifest.compare(found.files)
+    # The manifest first: a folder with settings always has one.
+    manifest.add(changes.added, options.shard_size)
+    if options.refresh:
+        manifest.refresh(changes.changed)
+    if not out.exists(JOB_FILE):
+        _write_job_file(out, {"images": source.full_address, **settings}, options)
+    done = set(list_shards(out))
+    # Asks each shard, which takes time in a bucket.
+    bounded = options.max_bad != MaxBad()
+    return Plan(
+        manifest=manifest,
+        todo=tuple(shard for shard in manifest.shards() if shard.index not in done),
+        changes=changes,
+        fingerprint=hash_settings(settings),
+        past_errors=sum(count_errors(out, index) for index in done) if bounded else 0,
+    )
+
+
+def label_shards(
+    options: JobOptions,
+    plan: Plan,
+    out: OutputFolder,
+    engine: Segmenter,
+    on_image: ImageCallback = lambda image: None,
+) -> Iterator[ShardReport]:
+    """Labels what there is to do with one engine in this process.
+
+    Args:
+        options: The job's options.
+        plan: What there is to do.
+        out: The output folder.
+        engine: What segments.
+        on_image: Called after each image, from another thread.
+
+    Returns:
+        A report of each shard once it is written.
+    """
+    labeler = ShardLabeler(
+        engine,
+        ImageSource(options.images),
+        options.prompts,
+        out,
+        plan.fingerprint,
+        options.input_size_percent,
+        options.decoders,
+        on_image,
+    )
+    return labeler.label(plan.todo)
+
+
+def stop_at_too_many(
+    reports: Iterator[ShardReport], options: JobOptions, plan: Plan
+) -> Iterator[ShardReport]:
+    """Passes reports on until more images failed than allowed.
+
+    Raises:
+        TooManyBadImagesError: As soon as they have. What is written stays.
+    """
+    images, errors = len(plan.manifest), plan.past_errors
+    for report in reports:
+        errors += report.errors
+        yield report
+        if errors > options.max_bad.allowed(images):
+            raise TooManyBadImagesError(
+                f"max_bad: {errors} of {images} images could not be labeled, and at most "
+                f"{options.max_bad} may fail; see {ERRORS_FILE} in {options.out}"
+            )
+
+
+def read_images(out: OutputFolder) -> Iterator[LabeledImage]:
+    """Every image of a folder that was labeled or failed, in the manifest's order."""
+    for index in list_shards(out):
+        yield from read_shard(out, index)
+
+
+def write_errors(
+    out: OutputFolder, on_error: Callable[[LabeledImage], None] = lambda image: None
+) -> Totals:
+    """Writes ``errors.jsonl`` from the shards, one line an image that failed.
+
+    Args:
+        out: The output folder.
+        on_error: Called with each of them.
+
+    Returns:
+        What the folder holds.
+    """
+    images = errors = instances = 0
+    with out.open_to_replace(ERRORS_FILE) as file:
+        for image in read_images(out):
+            images += 1
+            instances += len(image.instances)
+            if image.error is not None:
+                errors += 1
+                on_error(image)
+                line = {"path": image.name, "error": image.error, "size_bytes": image.size_bytes}
+                file.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
+    return Totals(images, errors, instances)
+
+
+def read_job_file(out: OutputFolder) -> dict[str, Any]:
+    """What a folder was labeled with: ``settings`` by option, and ``categories``.
+
+    Raises:
+        ValueError: If the folder holds no job.
+    """
+    try:
+        content = json.loads(out.read_bytes(JOB_FILE))
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"out: expected a folder of a labeling job (with {JOB_FILE}), got {out.address!r}"
+        ) from error
+    return dict(content)
+
+
+def hash_settings(settings: dict[str, Any]) -> str:
+    """Tells settings apart: 16 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _check_same_settings(out: OutputFolder, settings: dict[str, Any]) -> None:
+    before = read_job_file(out)["settings"]
+    now = json.loads(json.dumps(settings))
+    for name in [*before, *(key for key in now if key not in before)]:
+        if before.get(name) != now.get(name):
+            raise ValueError(
+                f"{name}: this folder was begun with {before.get(name)!r}, got "
+                f"{now.get(name)!r}; repeat the first or take another out than {out.address!r}"
+            )
+
+
+def _write_job_file(out: OutputFolder, settings: dict[str, Any], options: JobOptions) -> None:
+    categories = [dataclasses.asdict(category) for category in options.prompts.categories]
+    content = {
+        "format_version": FORMAT_VERSION,
+        "settings": settings,
+        "categories": categories,
+    }
+    out.write_bytes(JOB_FILE, json.dumps(content, indent=2, ensure_ascii=False).encode())

@@ -1,0 +1,235 @@
+"""Labels shards with one engine: decodes ahead of it, encodes and writes behind it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import itertools
+import os
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..engine import Result
+from ..engine.export.rle import mask_to_rle
+from ..engine.images import decode_image
+from .manifest import Shard
+from .options import Segmenter
+from .output_folder import OutputFolder
+from .prompt_sources import PromptSource, Question
+from .shard_files import LabeledImage, LabeledInstance, write_shard
+from .sources import ImageSource
+
+MAX_PENDING_SHARDS = 2
+"""Shards that may wait for the disk before labeling waits for it, too."""
+
+ImageCallback = Callable[[LabeledImage], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class ShardReport:
+    """A shard that is on the disk.
+
+    Attributes:
+        index: Its number.
+        images: Its rows.
+        errors: Rows of images that could not be labeled.
+        instances: Instances in all rows.
+    """
+
+    index: int
+    images: int
+    errors: int
+    instances: int
+
+
+@dataclasses.dataclass(frozen=True)
+class DecodedFile:
+    """A file as read: its pixels, or why there are none."""
+
+    name: str
+    size_bytes: int = 0
+    sha256: str = ""
+    pixels: npt.NDArray[np.uint8] | None = None
+    error: str | None = None
+
+
+class ShardLabeler:
+    """Labels shards one after the other and writes each in one step.
+
+    The engine runs in the caller's thread. An image that cannot be read, decoded or
+    segmented becomes a row with its error.
+    """
+
+    def __init__(
+        self,
+        engine: Segmenter,
+        source: ImageSource,
+        prompts: PromptSource,
+        out: OutputFolder,
+        fingerprint: str,
+        input_size_percent: float = 100,
+        decoders: int = 2,
+        on_image: ImageCallback = lambda image: None,
+    ) -> None:
+        """Prepares; starts nothing.
+
+        Args:
+            engine: What segments.
+            source: Where the images are.
+            prompts: What is asked of each.
+            out: Where the shards go.
+            fingerprint: Of the settings, kept with each row.
+            input_size_percent: Shrinks images before the model's own resize, 1..100.
+            decoders: Threads that read and decode; two images more are held decoded.
+            on_image: Called after each image, from another thread.
+        """
+        self._engine = engine
+        self._source = source
+        self._prompts = prompts
+        self._out = out
+        self._fingerprint = fingerprint
+        self._input_size_percent = input_size_percent
+        self._decoders = decoders
+        self._on_image = on_image
+        self._origin = _describe_engine(engine)
+
+    def label(self, shards: Iterable[Shard]) -> Iterator[ShardReport]:
+        """Labels shards.
+
+        Args:
+            shards: In order; taken as they are needed.
+
+        Yields:
+            A report of each shard once it is written.
+
+        Raises:
+            OSError: If a shard cannot be written. Those before it are complete.
+        """
+        with (
+            ThreadPoolExecutor(self._decoders, "decode") as decoding,
+            ThreadPoolExecutor(1, "write") as writing,
+        ):
+            written: deque[Future[ShardReport]] = deque()
+            decoded = self._decode_ahead(decoding, shards)
+            try:
+                for shard, files in decoded:
+                    rows = [writing.submit(self._encode, *self._segment(file)) for file in files]
+                    written.append(writing.submit(self._write, shard, rows))
+                    while written and (written[0].done() or len(written) > MAX_PENDING_SHARDS):
+                        yield written.popleft().result()
+                while written:
+                    yield written.popleft().result()
+            finally:
+                # Closing it lets go of what was read ahead.
+                decoded.close()
+
+    def _decode_ahead(
+        self, decoding: ThreadPoolExecutor, shards: Iterable[Shard]
+    ) -> Generator[tuple[Shard, Iterator[DecodedFile]], None, None]:
+        """Yields each shard with an iterator of its decoded files."""
+        ahead: deque[Future[DecodedFile]] = deque()
+        to_decode, to_label = itertools.tee(shards)
+        names = (name for shard in to_decode for name in shard.names)
+
+        def fill() -> None:
+            for name in itertools.islice(names, self._decoders + 2 - len(ahead)):
+                ahead.append(decoding.submit(self._decode, name))
+
+        def take(shard: Shard) -> Iterator[DecodedFile]:
+            for _ in shard.names:
+                fill()
+                yield ahead.popleft().result()
+
+        try:
+            for shard in to_label:
+                yield shard, take(shard)
+        finally:
+            for future in ahead:
+                future.cancel()
+
+    def _decode(self, name: str) -> DecodedFile:
+        printable = os.fsencode(name).decode("utf-8", "backslashreplace")
+        if printable != name:
+            return DecodedFile(printable, error="file: its name is not UTF-8")
+        try:
+            content = self._source.read_bytes(name)
+        except (OSError, ValueError) as error:
+            return DecodedFile(name, error=f"file: cannot be read: {_describe_error(error)}")
+        size, sha256 = len(content), hashlib.sha256(content).hexdigest()
+        if not size:
+            return DecodedFile(name, size, sha256, error="file: is empty")
+        try:
+            pixels = decode_image(io.BytesIO(content))
+        except Exception as error:  # any defect of a decoder is this one file's error
+            return DecodedFile(name, size, sha256, error=_describe_error(error))
+        return DecodedFile(name, size, sha256, pixels)
+
+    def _segment(self, file: DecodedFile) -> tuple[DecodedFile, list[tuple[Question, Result]]]:
+        if file.pixels is None:
+            return file, []
+        try:
+            answers = [
+                (
+                    question,
+                    self._engine.segment(
+                        file.pixels, question.prompt, input_size_percent=self._input_size_percent
+                    ),
+                )
+                for question in self._prompts.questions_for(file.name)
+            ]
+        except Exception as error:
+            return dataclasses.replace(file, pixels=None, error=_describe_error(error)), []
+        return file, answers
+
+    def _encode(self, file: DecodedFile, answers: list[tuple[Question, Result]]) -> LabeledImage:
+        row = LabeledImage(file.name, file.size_bytes, file.sha256, error=file.error)
+        if file.pixels is not None:
+            instances: list[LabeledInstance] = []
+            for question, result in answers:
+                instances += _encode_instances(question, result)
+            row = dataclasses.replace(
+                row,
+                hw=(file.pixels.shape[0], file.pixels.shape[1]),
+                instances=tuple(instances),
+                truncated=tuple(name for _, result in answers for name in result.truncated),
+            )
+        self._on_image(row)
+        return row
+
+    def _write(self, shard: Shard, rows: list[Future[LabeledImage]]) -> ShardReport:
+        images = [row.result() for row in rows]
+        write_shard(self._out, shard.index, images, self._fingerprint, self._origin)
+        return ShardReport(
+            index=shard.index,
+            images=len(images),
+            errors=sum(image.error is not None for image in images),
+            instances=sum(len(image.instances) for image in images),
+        )
+
+
+def _encode_instances(question: Question, result: Result) -> Iterator[LabeledInstance]:
+    for instance in result.instances:
+        yield LabeledInstance(
+            category_id=question.category_ids[result.class_names[instance.class_index]],
+            score=float(instance.score),
+            box_xyxy=instance.box_xyxy,
+            area_px=instance.mask.area,
+            rle_counts=mask_to_rle(instance.mask)["counts"],
+        )
+
+
+def _describe_error(error: BaseException) -> str:
+    text = " ".join(str(error).split())[:500]
+    return text if isinstance(error, ValueError) and text else f"{type(error).__name__}: {text}"
+
+
+def _describe_engine(engine: Any) -> dict[str, str]:
+    """What a shard says of where it was made."""
+    named = {name: str(getattr(engine, name, "")) for name in ("device", "precision")}
+    return {name: value for name, value in named.items() if value}

@@ -1,0 +1,167 @@
+"""Which image belongs to which shard: written before the first image is labeled.
+
+The manifest is a list of parts. Each call that finds new files adds one part with new
+shards, so that the shards of earlier calls stay as they are.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from .output_folder import OutputFolder
+from .shard_files import shard_name
+from .sources import SourceFile
+
+FOLDER = "manifest"
+_SUFFIX = ".parquet"
+_SCHEMA = pa.schema(
+    [
+        ("shard", pa.int32()),
+        # Not text: a file system may hold names that are not UTF-8.
+        ("name", pa.binary()),
+        ("size_bytes", pa.int64()),
+        ("version", pa.string()),
+    ]
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+    """Images that are labeled and written together.
+
+    Attributes:
+        index: Its number.
+        names: Its images, in the order of its rows.
+    """
+
+    index: int
+    names: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Changes:
+    """What became of the source since the manifest was written.
+
+    Attributes:
+        added: Files that are new.
+        changed: Files of another size, time of change or entity tag.
+        missing: Names of files that are gone.
+    """
+
+    added: tuple[SourceFile, ...]
+    changed: tuple[SourceFile, ...]
+    missing: tuple[str, ...]
+
+
+class Manifest:
+    """The shards of an output folder."""
+
+    def __init__(self, out: OutputFolder) -> None:
+        """Reads what the folder holds of it.
+
+        Args:
+            out: The output folder.
+        """
+        self._out = out
+        self._parts: list[pa.Table] = []
+        for name in out.list_names(FOLDER, _SUFFIX):
+            with out.open_to_read(f"{FOLDER}/{name}") as file:
+                self._parts.append(pq.read_table(file))
+
+    def __len__(self) -> int:
+        """Images in all shards."""
+        return sum(part.num_rows for part in self._parts)
+
+    def shards(self) -> Iterator[Shard]:
+        """Every shard, in order."""
+        for part in self._parts:
+            numbers = part["shard"].to_numpy()
+            starts = [0, *((numbers[1:] != numbers[:-1]).nonzero()[0] + 1).tolist()]
+            for start, stop in zip(starts, [*starts[1:], len(numbers)], strict=True):
+                names = part["name"][start:stop].to_pylist()
+                yield Shard(int(numbers[start]), tuple(os.fsdecode(name) for name in names))
+
+    def names(self) -> Iterator[str]:
+        """Name of every image, in order: the image with COCO id k is the k-th."""
+        for shard in self.shards():
+            yield from shard.names
+
+    def compare(self, files: Sequence[SourceFile]) -> Changes:
+        """What is different in a source from what the manifest says.
+
+        Args:
+            files: The source's files now.
+
+        Returns:
+            The differences.
+        """
+        known = {
+            os.fsdecode(row["name"]): (row["size_bytes"], row["version"])
+            for part in self._parts
+            for row in part.to_pylist()
+        }
+        found = {file.name for file in files}
+        return Changes(
+            added=tuple(file for file in files if file.name not in known),
+            changed=tuple(
+                file
+                for file in files
+                if known.get(file.name, state := (file.size_bytes, file.version)) != state
+            ),
+            missing=tuple(name for name in known if name not in found),
+        )
+
+    def add(self, files: Sequence[SourceFile], shard_size: int) -> None:
+        """Adds files as new shards, and writes them down.
+
+        Args:
+            files: In the order of their rows.
+            shard_size: Most images of a shard.
+        """
+        if not files:
+            return
+        first = max((int(part["shard"][-1].as_py()) + 1 for part in self._parts), default=0)
+        table = pa.table(
+            [
+                [first + index // shard_size for index in range(len(files))],
+                [os.fsencode(file.name) for file in files],
+                [file.size_bytes for file in files],
+                [file.version for file in files],
+            ],
+            schema=_SCHEMA,
+        )
+        self._write(len(self._parts), table)
+        self._parts.append(table)
+
+    def refresh(self, changed: Sequence[SourceFile]) -> None:
+        """Lets shards with changed files be labeled again.
+
+        Args:
+            changed: The files as they are now.
+        """
+        now = {os.fsencode(file.name): file for file in changed}
+        for number, part in enumerate(self._parts):
+            rows = part.to_pylist()
+            stale = {row["shard"] for row in rows if row["name"] in now}
+            if not stale:
+                continue
+            # Before the manifest: a crash in between leaves the files reported as changed.
+            for index in stale:
+                if self._out.exists(shard_name(index)):
+                    self._out.remove(shard_name(index))
+            for row in rows:
+                if row["name"] in now:
+                    file = now[row["name"]]
+                    row |= {"size_bytes": file.size_bytes, "version": file.version}
+            table = pa.Table.from_pylist(rows, schema=_SCHEMA)
+            self._write(number, table)
+            self._parts[number] = table
+
+    def _write(self, number: int, table: pa.Table) -> None:
+        with self._out.open_to_replace(f"{FOLDER}/{number:06d}{_SUFFIX}") as file:
+            pq.write_table(table, file, compression="zstd")

@@ -1,0 +1,188 @@
+"""What a job asks of each image: the same prompt everywhere, or the boxes of a COCO file."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, Protocol
+
+from ..engine import (
+    ConceptPrompt,
+    EverythingPrompt,
+    ObjectPrompt,
+    Prompt,
+    PromptedObject,
+    validation,
+)
+from ..engine.export.coco import prompt_to_dict
+from ..engine.validation import value_error
+from .addresses import resolve_address
+
+BoxesAs = Literal["objects", "exemplars"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Category:
+    """A class of the data set.
+
+    Attributes:
+        id: Its COCO id.
+        name: Its name.
+    """
+
+    id: int
+    name: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Question:
+    """One call of the engine.
+
+    Attributes:
+        prompt: What is asked.
+        category_ids: COCO id of each class of the result, by class name.
+    """
+
+    prompt: Prompt
+    category_ids: dict[str, int]
+
+
+class PromptSource(Protocol):
+    """What is asked of each image."""
+
+    @property
+    def categories(self) -> tuple[Category, ...]:
+        """The classes of the data set."""
+
+    def questions_for(self, name: str) -> Sequence[Question]:
+        """What is asked of one image, by its name."""
+
+    def describe(self) -> dict[str, Any]:
+        """All that the answers depend on, as plain data by option."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SamePrompt:
+    """One prompt for every image.
+
+    Attributes:
+        prompt: A concept prompt, or one for everything.
+    """
+
+    prompt: ConceptPrompt | EverythingPrompt
+
+    @property
+    def categories(self) -> tuple[Category, ...]:
+        """One category a concept, in the order of the prompt."""
+        return tuple(Category(k, name) for k, name in enumerate(self._class_names, start=1))
+
+    def questions_for(self, name: str) -> Sequence[Question]:
+        """The one prompt."""
+        return (Question(self.prompt, {c.name: c.id for c in self.categories}),)
+
+    def describe(self) -> dict[str, Any]:
+        """The prompt as plain data."""
+        return prompt_to_dict(self.prompt)
+
+    @property
+    def _class_names(self) -> tuple[str, ...]:
+        if isinstance(self.prompt, EverythingPrompt):
+            return ("object",)
+        return self.prompt.texts or ("visual",)
+
+
+class BoxPrompts:
+    """The boxes of a COCO file: each one an object, or together the exemplars of a class."""
+
+    def __init__(
+        self, address: str, boxes_as: BoxesAs = "objects", confidence_threshold: float = 0.5
+    ) -> None:
+        """Reads and checks the file.
+
+        Args:
+            address: A COCO file: ``images`` with ``file_name``, ``categories``, and
+                ``annotations`` with ``bbox`` as xywh in pixels.
+            boxes_as: ``objects``: a mask for each box. ``exemplars``: for each category
+                everything in the image that looks like its boxes.
+            confidence_threshold: Of exemplars.
+
+        Raises:
+            ValueError: If the file cannot be read, or lacks what is needed.
+        """
+        validation.check_choice("boxes_as", boxes_as, ("objects", "exemplars"))
+        content, data = _read_json(address)
+        self._boxes_as = boxes_as
+        self._threshold = validation.to_number("threshold", confidence_threshold, 0, 1)
+        self._sha256 = hashlib.sha256(content).hexdigest()
+        try:
+            self._categories = tuple(
+                Category(int(c["id"]), str(c["name"])) for c in data["categories"]
+            )
+            names = {image["id"]: str(image["file_name"]) for image in data["images"]}
+            self._boxes: dict[str, list[tuple[int, tuple[float, ...]]]] = {}
+            for annotation in data["annotations"]:
+                x, y, width, height = (float(value) for value in annotation["bbox"])
+                self._boxes.setdefault(names[annotation["image_id"]], []).append(
+                    (int(annotation["category_id"]), (x, y, x + width, y + height))
+                )
+        except (KeyError, TypeError, ValueError) as error:
+            expected = "a COCO file with images, categories and annotations with a bbox"
+            reason = f"{type(error).__name__}: {error}"
+            raise value_error("boxes", f"{expected} ({reason})", address) from error
+        if len({category.name for category in self._categories}) < len(self._categories):
+            raise value_error("boxes", "categories of different names", address)
+
+    @property
+    def categories(self) -> tuple[Category, ...]:
+        """The file's own categories."""
+        return self._categories
+
+    @property
+    def image_names(self) -> Iterable[str]:
+        """Images that have boxes."""
+        return self._boxes.keys()
+
+    def questions_for(self, name: str) -> Sequence[Question]:
+        """Its boxes; none for an image without."""
+        boxes = self._boxes.get(name, [])
+        names = {category.id: category.name for category in self._categories}
+        if self._boxes_as == "objects":
+            objects = [
+                PromptedObject(box_xyxy=box, class_name=names[category_id])  # type: ignore[arg-type]
+                for category_id, box in boxes
+            ]
+            most = validation.MAX_OBJECTS
+            ids = {category.name: category.id for category in self._categories}
+            return [
+                Question(ObjectPrompt(tuple(objects[start : start + most])), ids)
+                for start in range(0, len(objects), most)
+            ]
+        return [
+            Question(
+                ConceptPrompt(
+                    exemplars_xyxy=tuple(box for owner, box in boxes if owner == category_id),  # type: ignore[misc]
+                    confidence_threshold=self._threshold,
+                ),
+                {"visual": category_id},
+            )
+            for category_id in sorted({owner for owner, _ in boxes})
+        ]
+
+    def describe(self) -> dict[str, Any]:
+        """The file by its content."""
+        threshold = {} if self._boxes_as == "objects" else {"threshold": self._threshold}
+        return {"boxes": f"sha256 {self._sha256}", "boxes_as": self._boxes_as, **threshold}
+
+
+def _read_json(address: str) -> tuple[bytes, dict[str, Any]]:
+    fs, path = resolve_address("boxes", address)
+    try:
+        content = bytes(fs.cat_file(path))
+        data = json.loads(content)
+    except (OSError, ValueError) as error:
+        raise value_error("boxes", f"a COCO file that can be read ({error})", address) from error
+    if not isinstance(data, dict):
+        raise value_error("boxes", "a COCO file (a JSON object)", address)
+    return content, data

@@ -1,0 +1,171 @@
+"""Shards of results: one Parquet file each, one row an image."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ..engine.results import BoxXyxy, Mask
+from .output_folder import OutputFolder
+
+FOLDER = "shards"
+SUFFIX = ".parquet"
+
+SCHEMA = pa.schema(
+    [
+        ("path", pa.string()),
+        ("size_bytes", pa.int64()),
+        ("sha256", pa.string()),
+        ("fingerprint", pa.string()),
+        ("height", pa.int32()),
+        ("width", pa.int32()),
+        (
+            "instances",
+            pa.list_(
+                pa.struct(
+                    [
+                        ("category_id", pa.int64()),
+                        ("score", pa.float64()),
+                        ("box_xyxy", pa.list_(pa.float64(), 4)),
+                        ("area_px", pa.int64()),
+                        ("rle_counts", pa.string()),
+                    ]
+                )
+            ),
+        ),
+        ("truncated", pa.list_(pa.string())),
+        ("error", pa.string()),
+    ]
+)
+"""Columns of a shard. ``error`` is null for an image that was labeled."""
+
+
+@dataclasses.dataclass(frozen=True)
+class LabeledInstance:
+    """One instance as a shard keeps it.
+
+    Attributes:
+        category_id: Its COCO category.
+        score: 0..1.
+        box_xyxy: Pixels of the image.
+        area_px: Pixels of its mask.
+        rle_counts: COCO's compressed run lengths of its mask.
+    """
+
+    category_id: int
+    score: float
+    box_xyxy: BoxXyxy
+    area_px: int
+    rle_counts: str
+
+
+@dataclasses.dataclass(frozen=True)
+class LabeledImage:
+    """One row of a shard.
+
+    Attributes:
+        name: Path relative to the source.
+        size_bytes: Bytes of the file as it was read; 0 if it could not be.
+        sha256: Of these bytes, hexadecimal.
+        hw: Height and width after EXIF rotation, in pixels; (0, 0) with an error.
+        instances: What was found.
+        truncated: Concepts that filled every query of the model, so there may be more.
+        error: Why the image was not labeled, or None.
+    """
+
+    name: str
+    size_bytes: int = 0
+    sha256: str = ""
+    hw: tuple[int, int] = (0, 0)
+    instances: tuple[LabeledInstance, ...] = ()
+    truncated: tuple[str, ...] = ()
+    error: str | None = None
+
+    def decode_mask(self, instance: LabeledInstance) -> Mask:
+        """The mask of one of its instances."""
+        from pycocotools import mask as mask_api
+
+        encoded = {"size": list(self.hw), "counts": instance.rle_counts.encode("ascii")}
+        return Mask.from_full(mask_api.decode(encoded).view(np.bool_))
+
+
+def shard_name(index: int) -> str:
+    """Name of a shard's file in the output folder."""
+    return f"{FOLDER}/{index:06d}{SUFFIX}"
+
+
+def list_shards(out: OutputFolder) -> list[int]:
+    """Numbers of the shards that are complete, in order."""
+    return [int(name.removesuffix(SUFFIX)) for name in out.list_names(FOLDER, SUFFIX)]
+
+
+def write_shard(
+    out: OutputFolder,
+    index: int,
+    images: Sequence[LabeledImage],
+    fingerprint: str,
+    origin: Mapping[str, str],
+) -> None:
+    """Writes a shard in one step.
+
+    Args:
+        out: The output folder.
+        index: The shard's number.
+        images: Its rows.
+        fingerprint: Of the settings they were labeled with.
+        origin: Kept in the file's own metadata: device, precision, versions.
+    """
+    rows = [_to_row(image, fingerprint) for image in images]
+    counts = {
+        "images": str(len(images)),
+        "errors": str(sum(image.error is not None for image in images)),
+    }
+    schema = SCHEMA.with_metadata({**origin, **counts})
+    table = pa.Table.from_pylist(rows, schema=schema)
+    with out.open_to_replace(shard_name(index)) as file:
+        pq.write_table(table, file, compression="zstd")
+
+
+def read_shard(out: OutputFolder, index: int) -> Iterator[LabeledImage]:
+    """The rows of a shard, in order."""
+    with out.open_to_read(shard_name(index)) as file:
+        table = pq.read_table(file)
+    for row in table.to_pylist():
+        instances = tuple(
+            LabeledInstance(**{**item, "box_xyxy": tuple(item["box_xyxy"])})
+            for item in row["instances"]
+        )
+        yield LabeledImage(
+            name=row["path"],
+            size_bytes=row["size_bytes"],
+            sha256=row["sha256"],
+            hw=(row["height"], row["width"]),
+            instances=instances,
+            truncated=tuple(row["truncated"]),
+            error=row["error"],
+        )
+
+
+def count_errors(out: OutputFolder, index: int) -> int:
+    """Images of a shard that were not labeled; reads the end of the file only."""
+    with out.open_to_read(shard_name(index)) as file:
+        return int(pq.read_schema(file).metadata[b"errors"])
+
+
+def _to_row(image: LabeledImage, fingerprint: str) -> dict[str, Any]:
+    return {
+        "path": image.name,
+        "size_bytes": image.size_bytes,
+        "sha256": image.sha256,
+        "fingerprint": fingerprint,
+        "height": image.hw[0],
+        "width": image.hw[1],
+        "instances": [dataclasses.asdict(instance) for instance in image.instances],
+        "truncated": list(image.truncated),
+        "error": image.error,
+    }
