@@ -14,13 +14,19 @@ from ..session import RunOutput
 from .palette import get_class_colors
 
 MAX_CLASSES = 255
-OVERLAY_OPACITY = 0.6
+TINT_OPACITY = 0.6
+GRAY_FLOOR, GRAY_CONTRAST = 60, 0.4
+"""Black and white of the image come out as 60 and 162 under a tint: both show its color."""
 
 RgbImage = npt.NDArray[np.uint8]
 
 
 def draw_overlay(run: RunOutput) -> RgbImage:
-    """Draws the instances over the image, each in its class's color with a bright outline.
+    """Draws the instances over the image, each with an outline in its class's color.
+
+    The image turns gray under a mask before it is tinted, so that one class has one color
+    whatever is below it. A white line around the outline sets it off from an image of the
+    same color.
 
     Args:
         run: A run; its image is not written to.
@@ -29,21 +35,28 @@ def draw_overlay(run: RunOutput) -> RgbImage:
         A new image, (H, W, 3) uint8, RGB, with an unchanged background.
     """
     drawn = run.image.copy()
-    outline_px = max(1, round(min(drawn.shape[:2]) / 200))
+    gray = np.asarray(cv2.cvtColor(run.image, cv2.COLOR_RGB2GRAY), np.uint8)
     colors = get_class_colors(run.result.class_names, run.reading.class_colors)
     for instance in _sort_bottom_up(run.result):
-        color, crop = colors[instance.class_index], instance.mask.crop
-        left, top, right, bottom = instance.mask.xyxy
-        part = drawn[top:bottom, left:right]
-        mixed = part[crop] * (1 - OVERLAY_OPACITY) + np.array(color) * OVERLAY_OPACITY
-        part[crop] = mixed.round().astype(np.uint8)
-        if crop.size:
-            rings, _ = cv2.findContours(
-                crop.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE, offset=(left, top)
-            )
-            bright = tuple(round(255 - (255 - channel) * 0.35) for channel in color)
-            cv2.drawContours(drawn, rings, -1, bright, outline_px)
+        if instance.mask.area:
+            _draw_instance(drawn, gray, instance.mask, colors[instance.class_index])
     return drawn
+
+
+def _draw_instance(
+    drawn: RgbImage, gray: npt.NDArray[np.uint8], mask: Mask, color: RgbColor
+) -> None:
+    left, top, right, bottom = mask.xyxy
+    below = gray[top:bottom, left:right][mask.crop][:, None]
+    tinted = (GRAY_FLOOR + below * GRAY_CONTRAST) * (1 - TINT_OPACITY) + np.array(color) * TINT_OPACITY
+    drawn[top:bottom, left:right][mask.crop] = tinted.round().astype(np.uint8)
+    contours, _ = cv2.findContours(
+        mask.crop.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE, offset=(left, top)
+    )
+    # On both sides of the border; thin on a small instance, which thick lines would cover.
+    side_px = round(min(min(gray.shape) / 240, min(mask.crop.shape) / 30))
+    cv2.drawContours(drawn, contours, -1, (255, 255, 255), 2 * side_px + 2)
+    cv2.drawContours(drawn, contours, -1, color, max(1, 2 * side_px))
 
 
 def make_class_map(result: Result) -> npt.NDArray[np.uint8]:

@@ -208,6 +208,28 @@ def test_drawing_leaves_the_background_and_the_image_alone(image):
     assert (drawn[10, 15] != 100).any()
 
 
+@pytest.mark.parametrize("under", [(0, 0, 0), (255, 255, 255), "its own color"])
+def test_an_instance_is_seen_on_an_image_of_any_color(image, under):
+    colors = get_class_colors(TWO.class_names)
+    for found, color in zip(TWO.instances, colors, strict=True):
+        image[:] = color if under == "its own color" else under
+        drawn = draw_overlay(make_run(image, result(found)))
+        outlined = (drawn == color).all(axis=2) & found.mask.full()
+        assert np.count_nonzero(outlined) >= 20, "the outline has the legend's color"
+        contrast = np.abs(drawn.astype(int) - image).max(axis=2)
+        assert np.count_nonzero(contrast > 60) >= 20, "and stands out"
+
+
+def test_one_class_has_one_color_whatever_is_below(image):
+    primaries = [(255, 0, 0), (0, 0, 255), (255, 255, 0), (255, 255, 255), (0, 0, 0)]
+    blocks = [block(18 * index, 20, 17, 20) for index in range(len(primaries))]
+    for mask, color in zip(blocks, primaries, strict=True):
+        image[mask] = color
+    drawn = draw_overlay(make_run(image, result(*map(instance, blocks))))
+    inner = np.array([drawn[30, 18 * index + 8] for index in range(len(blocks))], int)
+    assert np.ptp(inner, axis=0).max() < 45
+
+
 def test_a_class_keeps_its_color():
     names = [f"thing {index}" for index in range(100)]
     colors = get_class_colors(names)
