@@ -16,7 +16,14 @@ from ikomia import core, dataprocess
 from ikomia.core.task import TaskParam
 
 from .adapter.inputs.graphics import read_drawing
-from .adapter.outputs.ikomia import CLASS_MAP, IMAGE, add_outputs, clear_outputs, fill_outputs
+from .adapter.outputs.ikomia import (
+    CLASS_MAP,
+    IMAGE,
+    add_outputs,
+    clear_outputs,
+    draw_boxes,
+    fill_outputs,
+)
 from .adapter.outputs.overlay import RgbImage, draw_overlay
 from .adapter.parameters.settings import Settings, get_defaults, keep_valid, merge_values, to_text
 from .adapter.progress import Progress
@@ -141,23 +148,47 @@ class InferSegmentAnything3(dataprocess.C2dImageTask):
                 clear_outputs(self)
                 self._fill_outputs()
                 self.end_task_run()
-            except BaseException:
+            except BaseException as error:
+                if isinstance(self.get_input(0), dataprocess.CVideoIO):
+                    # With auto-save, Ikomia replaces the error of a first frame by its own.
+                    logger.error("%s", error)
                 self._last_run = None
                 clear_outputs(self)
                 raise
             finally:
                 self._is_running = False
 
-    def get_image_with_mask(self) -> RgbImage:
+    def get_image_with_mask(self) -> RgbImage | None:
         """Draws the instances of the last run over its image.
 
         Returns:
-            (H, W, 3) uint8, RGB. Without a finished run, the image of output 0.
+            (H, W, 3) uint8, RGB. Without a finished run, the image of output 0, or None.
         """
         if self._last_run is not None:
             return draw_overlay(self._last_run)
-        image: RgbImage = self.get_output(IMAGE).get_image()
+        image: RgbImage | None = self.get_output(IMAGE).get_image()
         return image
+
+    def get_image_with_graphics(self) -> RgbImage | None:
+        """Draws the boxes and class names of the last run over its image.
+
+        Returns:
+            (H, W, 3) uint8, RGB.
+        """
+        return draw_boxes(self, self.get_output(IMAGE).get_image())
+
+    def get_image_with_mask_and_graphics(self) -> RgbImage | None:
+        """Draws the instances of the last run, their boxes and class names over its image.
+
+        Returns:
+            (H, W, 3) uint8, RGB.
+        """
+        return draw_boxes(self, self.get_image_with_mask())
+
+    def get_names(self) -> list[str]:
+        """Returns the class names; the index of each is its value in the class map."""
+        names: list[str] = self.get_output(CLASS_MAP).get_class_names()
+        return names
 
     def get_results(self) -> Any:
         """Returns the class map (output 1), as Ikomia's segmentation tasks do."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from pathlib import Path, PurePath
 from typing import Any
 
 from ikomia.dataprocess.io import DataDictIO
@@ -29,12 +31,52 @@ def make_data(run: RunOutput) -> dict[str, Any]:
     return {"info": info, **to_coco(run.result, run.reading.prompt, form, run.source)}
 
 
+class FileNames:
+    """Chooses a file for each picture of a folder run.
+
+    Ikomia asks to save ``<run folder>/<task><stem>`` for a picture, without a slash before
+    the stem, which ends at the first dot: pictures of a like name would overwrite each other.
+    """
+
+    def __init__(self) -> None:
+        self._source_by_target: dict[Path, str] = {}
+
+    def choose(self, path: Path, source: str) -> Path:
+        """Chooses the file of a picture.
+
+        Args:
+            path: The path that Ikomia asks for.
+            source: Path of the picture, or empty.
+
+        Returns:
+            ``<run folder>/<task>/<picture's file name>.json`` in a folder run, with the names
+            of the picture's folders in front where another picture has that name; else
+            ``path`` with ``.json`` at its end.
+        """
+        picture = PurePath(source)
+        folder = path.with_name(path.name.removesuffix(picture.name.split(".")[0]))
+        if not source or not folder.is_dir():
+            return path.with_name(f"{path.name}.json")
+        parts = [part.strip(r"\/:") for part in picture.parts]
+        names = ["_".join(parts[-count:]) for count in range(1, len(parts) + 1)]
+        numbered = (f"{names[-1]}_{number}" for number in itertools.count(2))
+        for name in itertools.chain(names, numbered):
+            target = folder / f"{name}.json"
+            is_free = target in self._source_by_target or not target.exists()
+            if is_free and self._source_by_target.setdefault(target, source) == source:
+                break
+        return target
+
+
 class CocoDataIO(DataDictIO):
     """The run as plain data, computed when it is first read so that a click does not wait."""
 
     def __init__(self) -> None:
         self._pending: RunOutput | None = None
+        self._names = FileNames()
         DataDictIO.__init__(self)
+        # Ikomia names the files of a video after it.
+        self.name = "CocoData"
 
     @property
     def data(self) -> dict[str, Any]:
@@ -64,10 +106,13 @@ class CocoDataIO(DataDictIO):
         """Writes the data as JSON.
 
         Args:
-            path: Path of the file; ``.json`` is added where it is missing (a folder run
-                gives none).
+            path: Path of the file; ``.json`` is added where it is missing. The path of a
+                folder run is replaced by one that no other picture of the run has.
         """
-        DataDictIO.save(self, path if path.endswith(".json") else f"{path}.json")
+        target = Path(path)
+        if target.suffix != ".json":
+            target = self._names.choose(target, self.data.get("image", {}).get("file_name", ""))
+        DataDictIO.save(self, str(target))
 
     def clear_data(self) -> None:
         """Removes the data. A dict read before stays as it is."""

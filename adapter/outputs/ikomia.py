@@ -20,7 +20,7 @@ from ...engine.results import Instance, Mask, Result
 from ..inputs.graphics import RgbColor
 from ..session import RunOutput
 from .coco_data import CocoDataIO
-from .overlay import make_class_map, make_studio_overlay
+from .overlay import RgbImage, make_class_map, make_studio_overlay
 from .palette import get_class_colors
 
 IMAGE, CLASS_MAP, INSTANCES, DATA = range(4)
@@ -65,6 +65,24 @@ def fill_outputs(task: Any, run: RunOutput) -> None:
         output = task.get_output(task.get_output_count() - 1)
         _fill_instances(task, output, result, candidates, colors)
     _disable_auto_save_except_data(task)
+
+
+def draw_boxes(task: Any, image: RgbImage | None) -> RgbImage | None:
+    """Draws the boxes, class names and scores of a task's instances, as Ikomia does.
+
+    Args:
+        task: A task with filled outputs.
+        image: (H, W, 3) uint8, RGB, not written to; None before the first run.
+
+    Returns:
+        A new image; None without an image.
+    """
+    if image is None:
+        return None
+    canvas = dataprocess.CImageIO()
+    canvas.set_image(image)
+    drawn: RgbImage = canvas.get_image_with_graphics(task.get_output(INSTANCES))
+    return drawn
 
 
 def get_integer_box_xywh(instance: Instance) -> tuple[int, int, int, int]:

@@ -48,7 +48,9 @@ def _draw_instance(
 ) -> None:
     left, top, right, bottom = mask.xyxy
     below = gray[top:bottom, left:right][mask.crop][:, None]
-    tinted = (GRAY_FLOOR + below * GRAY_CONTRAST) * (1 - TINT_OPACITY) + np.array(color) * TINT_OPACITY
+    tinted = (GRAY_FLOOR + below * GRAY_CONTRAST) * (1 - TINT_OPACITY) + np.array(
+        color
+    ) * TINT_OPACITY
     drawn[top:bottom, left:right][mask.crop] = tinted.round().astype(np.uint8)
     contours, _ = cv2.findContours(
         mask.crop.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE, offset=(left, top)

@@ -41,7 +41,26 @@ def test_a_folder_gives_one_json_an_image(make_algo, shown, tmp_path, multimask)
     assert files == {str(folder / name) for name in names}
 
 
-def test_every_frame_of_a_video_is_segmented(make_algo, shown, tmp_path, monkeypatch):
+def test_pictures_of_like_names_each_have_a_result(make_algo, shown, tmp_path):
+    names = ["0001.jpg", "0001.png", "a/0001.jpg", "b/0001.jpg", "my.photo.v2.png"]
+    for name in names:
+        path = tmp_path / "images" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(shown.image).save(path)
+    wf, _ = make_algo(input_box=box(shown.shapes[0]))
+    wf.run_on(folder=str(tmp_path / "images"))
+    results = Path(wf.get_last_run_folder()) / "infer_segment_anything_3"
+    written = {path: json.loads(path.read_text()) for path in results.iterdir()}
+    sources = {data["image"]["file_name"] for data in written.values()}
+    assert sources == {str(tmp_path / "images" / name) for name in names}
+    assert len(written) == len(names)
+    assert {"0001.png.json", "my.photo.v2.png.json"} <= {path.name for path in written}
+    assert [path for path in results.parent.iterdir() if path.is_file()] == []
+
+
+@pytest.fixture
+def film(shown, tmp_path):
+    """Path and frames of a video."""
     path = tmp_path / "film.avi"
     height, width = shown.image.shape[:2]
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 5, (width, height))
@@ -50,6 +69,11 @@ def test_every_frame_of_a_video_is_segmented(make_algo, shown, tmp_path, monkeyp
     for frame in frames:
         writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
     writer.release()
+    return str(path), frames
+
+
+def test_every_frame_of_a_video_is_segmented(make_algo, shown, film, monkeypatch):
+    path, frames = film
     wf, algo = make_algo(input_box=box(shown.shapes[0]))
     seen = []
     run = type(algo).run
@@ -59,8 +83,28 @@ def test_every_frame_of_a_video_is_segmented(make_algo, shown, tmp_path, monkeyp
         seen.append((task.get_output(0).get_image().copy(), masks(task)[0].copy()))
 
     monkeypatch.setattr(type(algo), "run", watched)
-    wf.run_on(path=str(path))
+    wf.run_on(path=path)
     assert len(seen) == len(frames)
     for (image, mask), frame in zip(seen, frames, strict=True):
-        assert mask.shape == (height, width)
+        assert mask.shape == shown.image.shape[:2]
         assert np.abs(image.astype(int) - frame).mean() < 12
+
+
+def test_a_saved_video_names_its_data(make_algo, shown, film):
+    path, frames = film
+    wf, _ = make_algo(input_box=box(shown.shapes[0]))
+    wf.set_auto_save(True)
+    wf.run_on(path=path)
+    [written] = Path(wf.get_last_run_folder()).rglob("CocoData*.json")
+    assert [len(data["annotations"]) for data in json.loads(written.read_text())] == [1] * len(
+        frames
+    )
+
+
+def test_the_error_of_a_saved_videos_first_frame_is_logged(make_algo, film, caplog):
+    wf, _ = make_algo(input_point="[5000, 5]")
+    wf.set_auto_save(True)
+    with pytest.raises(RuntimeError):
+        wf.run_on(path=film[0])
+    errors = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert any(line.startswith("input_point: expected points inside") for line in errors)

@@ -108,6 +108,23 @@ def test_images_with_masks(make_algo, shown):
         assert (overlay != shown.image).any()
 
 
+def test_images_with_graphics_and_the_class_names(make_algo, shown):
+    wf, algo = make_algo(input_box=box(shown.shapes[0]))
+    assert algo.get_image_with_graphics() is None
+    assert algo.get_image_with_mask_and_graphics() is None
+    assert algo.get_names() == []
+    wf.run_on(array=shown.image)
+    assert algo.get_names() == ["background", "object"]
+    x1, y1, x2, y2 = box(shown.shapes[0])
+    interior = np.s_[(y1 + y2) // 2 - 2 : (y1 + y2) // 2 + 2, (x1 + x2) // 2 - 2 : (x1 + x2) // 2]
+    boxes, both = algo.get_image_with_graphics(), algo.get_image_with_mask_and_graphics()
+    assert (boxes != shown.image).any()
+    assert (boxes[interior] == shown.image[interior]).all()
+    assert (both[interior] == algo.get_image_with_mask()[interior]).all()
+    assert (both != algo.get_image_with_mask()).any()
+    assert (algo.get_output(0).get_image() == shown.image).all()
+
+
 def test_every_output_prints_and_writes_json(make_algo, shown, capfd):
     wf, algo = make_algo(input_box=box(shown.shapes[0]), multimask_output=True)
     wf.run_on(array=shown.image)
