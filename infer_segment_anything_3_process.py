@@ -16,8 +16,10 @@ from ikomia import core, dataprocess
 from ikomia.core.task import TaskParam
 
 from .adapter.inputs.graphics import read_drawing
+from .adapter.inputs.video import read_video_position
 from .adapter.outputs.ikomia import (
     CLASS_MAP,
+    DATA,
     IMAGE,
     add_outputs,
     clear_outputs,
@@ -25,6 +27,7 @@ from .adapter.outputs.ikomia import (
     fill_outputs,
 )
 from .adapter.outputs.overlay import RgbImage, draw_overlay
+from .adapter.outputs.tracks import TrackFiles
 from .adapter.parameters.settings import Settings, get_defaults, keep_valid, merge_values, to_text
 from .adapter.progress import Progress
 from .adapter.prompt_builder import resolve_mode
@@ -35,6 +38,8 @@ NAME = "infer_segment_anything_3"
 VERSION = "2.0.0"
 MAX_NOTES = 3
 """Notes of a run that the widget shows; output 3 has all of them."""
+MAX_SHOWN_IDS = 10
+"""Track ids that the widget lists."""
 
 logger = logging.getLogger("infer_segment_anything_3")
 
@@ -45,12 +50,14 @@ class InferSegmentAnything3Param(TaskParam):
     Attributes:
         cfg: Strings by name.
         last_run_note: The widget's line about the last run.
+        start_over_requested: Whether the widget asked to follow objects anew.
     """
 
     def __init__(self) -> None:
         TaskParam.__init__(self)
         self.cfg: dict[str, str] = get_defaults()
         self.last_run_note = ""
+        self.start_over_requested = False
 
     def set_values(self, params: Mapping[str, str]) -> None:
         """Takes the valid values, so that a workflow of any version opens.
@@ -99,6 +106,7 @@ class InferSegmentAnything3(dataprocess.C2dImageTask):
         self._run_lock = threading.RLock()
         self._is_running = False
         self._last_run: RunOutput | None = None
+        self._track_files = TrackFiles()
 
     def set_parameters(self, values: Mapping[str, Any]) -> None:
         """Changes parameters; changes none of them if one is invalid.
@@ -127,8 +135,28 @@ class InferSegmentAnything3(dataprocess.C2dImageTask):
             self._session.models.get(self._parse_settings())
         dataprocess.C2dImageTask.init_long_process(self)
 
+    def start_over(self) -> None:
+        """Forgets the objects that are followed: the next frame is the first of a video."""
+        with self._run_lock:
+            self._session.tracking.start_over()
+            self._track_files.close()
+
+    def save_tracks(self) -> str:
+        """Writes the tracks of the video so far as one JSON in YouTube-VIS's terms.
+
+        The last frame of a video and :meth:`stop` do so by themselves.
+
+        Returns:
+            Its path; empty where auto-save is off or nothing was followed.
+        """
+        with self._run_lock:
+            return str(self._track_files.finish() or "")
+
     def stop(self) -> None:
-        """Ends the current run before its next step, with empty outputs."""
+        """Ends the current run before its next step, with empty outputs.
+
+        Ends the whole video where the workflow is stopped.
+        """
         self._session.stop()
         dataprocess.C2dImageTask.stop(self)
 
@@ -154,9 +182,12 @@ class InferSegmentAnything3(dataprocess.C2dImageTask):
                     logger.error("%s", error)
                 self._last_run = None
                 clear_outputs(self)
+                self._track_files.finish()
                 raise
             finally:
                 self._is_running = False
+            if self._session.is_stopped:
+                self._track_files.finish()
 
     def get_image_with_mask(self) -> RgbImage | None:
         """Draws the instances of the last run over its image.
@@ -200,11 +231,24 @@ class InferSegmentAnything3(dataprocess.C2dImageTask):
     def _fill_outputs(self) -> None:
         progress = Progress(self.get_progress_steps(), self.emit_step_progress)
         source = self.get_input(0)
+        position = read_video_position(source)
+        param = self.get_param_object()
+        if getattr(param, "start_over_requested", False):
+            param.start_over_requested = False
+            self.start_over()
         drawing = read_drawing(self.get_input(1))
         run = self._session.run(
-            self._parse_settings(), _read_image(source), drawing, progress, source.source_file_path
+            self._parse_settings(),
+            _read_image(source),
+            drawing,
+            progress,
+            source.source_file_path,
+            position,
         )
+        is_saved = self.get_output(DATA).auto_save
         fill_outputs(self, run)
+        if is_saved:
+            self._track_files.write(run, self.output_folder)
         self._last_run = run
         progress.finish()
         self._update_note(run)
@@ -213,6 +257,8 @@ class InferSegmentAnything3(dataprocess.C2dImageTask):
         """Shows in the widget how many drawn prompts were used, and the notes of the run."""
         used, count = run.reading.drawn_used, run.reading.drawn_count
         lines = [f"The last run used {used} of {count} drawn prompts."] if count else []
+        if run.is_tracked:
+            lines.append(_describe_tracks(run))
         note = "\n".join((*lines, *run.notes[:MAX_NOTES]))
         param = self.get_param_object()
         if getattr(param, "last_run_note", note) != note:
@@ -261,6 +307,12 @@ class InferSegmentAnything3Factory(dataprocess.CTaskFactory):
     def create(self, param: InferSegmentAnything3Param | None = None) -> InferSegmentAnything3:
         """Creates a task; needs neither weights nor a GPU."""
         return InferSegmentAnything3(self.info.name, param)
+
+
+def _describe_tracks(run: RunOutput) -> str:
+    ids = [str(instance.track_id) for instance in run.result.instances]
+    shown = ", ".join(ids[:MAX_SHOWN_IDS]) + (", ..." if len(ids) > MAX_SHOWN_IDS else "")
+    return f"Tracking: {len(ids)} in view" + (f" (ids {shown})." if ids else ".")
 
 
 def _read_image(source: Any) -> RgbImage:

@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 import weakref
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,11 +15,14 @@ import numpy.typing as npt
 
 from ..engine.prompts import ConceptPrompt, ObjectPrompt, Prompt
 from ..engine.results import Result
+from ..engine.validation import PointXy
 from .inputs.graphics import Drawing
+from .inputs.video import VideoPosition
 from .model_holder import ModelHolder
 from .parameters.settings import Settings
 from .progress import Progress, WarnOnce
 from .prompt_builder import PromptReading, build_prompt
+from .tracking import VideoTracking, should_track
 
 if TYPE_CHECKING:
     from ..engine import Engine
@@ -42,6 +46,8 @@ class RunOutput:
         reading: The prompt that was read from the parameters and the drawing.
         result: The instances; none for a run that was stopped or had no prompt.
         source: Path of the image, or empty.
+        position: Of the frame, where the input is a video.
+        trails: Path of each track in view over the last frames, where objects are followed.
     """
 
     image: npt.NDArray[np.uint8]
@@ -49,6 +55,20 @@ class RunOutput:
     reading: PromptReading
     result: Result
     source: str = ""
+    position: VideoPosition | None = None
+    trails: Mapping[int, tuple[PointXy, ...]] = dataclasses.field(default_factory=dict)
+
+    @property
+    def is_tracked(self) -> bool:
+        """Whether objects are followed from frame to frame."""
+        return self.result.frame_index is not None
+
+    @property
+    def frame_index(self) -> int | None:
+        """Index of the frame in its video, or among the runs that are followed; None if neither."""
+        if self.position is not None and self.position.index is not None:
+            return self.position.index
+        return self.result.frame_index
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -59,7 +79,8 @@ class RunOutput:
     def has_candidates(self) -> bool:
         """Whether each object has three candidates."""
         prompt = self.reading.prompt
-        return isinstance(prompt, ObjectPrompt) and prompt.multimask
+        is_first = not self.result.frame_index
+        return isinstance(prompt, ObjectPrompt) and prompt.multimask and is_first
 
 
 class Session:
@@ -67,10 +88,12 @@ class Session:
 
     Attributes:
         models: Holds the task's engine.
+        tracking: The video that is followed.
     """
 
     def __init__(self) -> None:
         self.models = ModelHolder()
+        self.tracking = VideoTracking()
         self._warnings = WarnOnce()
         self._stop = threading.Event()
         self._settings: Settings | None = None
@@ -84,6 +107,11 @@ class Session:
         """Ends the current run before its next step. Callable from any thread."""
         self._stop.set()
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether a run was asked to end and none was started since."""
+        return self._stop.is_set()
+
     def run(
         self,
         settings: Settings,
@@ -91,8 +119,9 @@ class Session:
         drawing: Drawing,
         progress: Progress,
         source: str = "",
+        position: VideoPosition | None = None,
     ) -> RunOutput:
-        """Segments an image.
+        """Segments an image, or follows objects to the next frame of a video.
 
         Args:
             settings: The parameters.
@@ -100,6 +129,7 @@ class Session:
             drawing: Points and boxes of the graphics input.
             progress: Receives each step.
             source: Path of the image, or empty.
+            position: Of the frame, where the input is a video.
 
         Returns:
             The prompt and the result.
@@ -117,8 +147,14 @@ class Session:
         self._warnings.warn(reading.warnings)
         for line in reading.infos:
             logger.info("%s", line)
-        output = RunOutput(image, settings, reading, Result(hw, (), ()), source)
-        if reading.prompt is None:
+        output = RunOutput(image, settings, reading, Result(hw, (), ()), source, position)
+        is_tracked, warning = should_track(settings, reading.mode, position, source)
+        self._warnings.warn([warning] if warning else [])
+        if not is_tracked:
+            self.tracking.start_over()
+        if is_tracked and (reading.prompt is not None or self.tracking.is_following):
+            output = self._follow(output, drawing, progress)
+        elif reading.prompt is None:
             self._last = None
         else:
             try:
@@ -129,12 +165,37 @@ class Session:
         self._log(output, (time.perf_counter() - started) * 1000)
         return output
 
-    def _segment(self, output: RunOutput, prompt: Prompt, progress: Progress) -> RunOutput:
+    def _follow(self, output: RunOutput, drawing: Drawing, progress: Progress) -> RunOutput:
+        engine = self.models.get(output.settings)
+        on_step = self._make_step_callback(progress)
+        try:
+            on_step("load")
+            result = self.tracking.step(
+                engine,
+                output.settings,
+                output.reading,
+                drawing,
+                output.image,
+                output.position,
+                on_step,
+            )
+        except _Stopped:
+            logger.info("stopped: the outputs of this frame are empty")
+            return output
+        trails = {i: tuple(trail) for i, trail in self.tracking.trails.items()}
+        result = _name_exemplars(output.reading.prompt, result)
+        return dataclasses.replace(output, result=result, trails=trails)
+
+    def _make_step_callback(self, progress: Progress) -> Callable[[str], None]:
         def on_step(step: str) -> None:
             progress.step()
             if self._stop.is_set():
                 raise _Stopped
 
+        return on_step
+
+    def _segment(self, output: RunOutput, prompt: Prompt, progress: Progress) -> RunOutput:
+        on_step = self._make_step_callback(progress)
         engine = self.models.get(output.settings)
         on_step("load")
         result = engine.segment(output.image, prompt, output.settings.input_size_percent, on_step)
@@ -187,7 +248,7 @@ def result_warnings(result: Result) -> list[str]:
     return warnings
 
 
-def _name_exemplars(prompt: Prompt, result: Result) -> Result:
+def _name_exemplars(prompt: Prompt | None, result: Result) -> Result:
     """Names the class of exemplars without a text, which the model calls ``visual``."""
     if not isinstance(prompt, ConceptPrompt) or prompt.texts:
         return result

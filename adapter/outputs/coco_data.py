@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from pathlib import Path, PurePath
 from typing import Any
@@ -28,7 +29,8 @@ def make_data(run: RunOutput) -> dict[str, Any]:
         "notes": list(run.notes),
     }
     form = run.settings.segmentation_format
-    return {"info": info, **to_coco(run.result, run.reading.prompt, form, run.source)}
+    result = dataclasses.replace(run.result, frame_index=run.frame_index)
+    return {"info": info, **to_coco(result, run.reading.prompt, form, run.source)}
 
 
 class FileNames:

@@ -22,6 +22,7 @@ from ..session import RunOutput
 from .coco_data import CocoDataIO
 from .overlay import RgbImage, make_class_map, make_studio_overlay
 from .palette import get_class_colors
+from .track_drawing import get_color
 
 IMAGE, CLASS_MAP, INSTANCES, DATA = range(4)
 STATIC_COUNT = 4
@@ -131,15 +132,16 @@ def _fill_instances(
     for identifier, instance in enumerate(instances):
         left, top, right, bottom = instance.mask.xyxy
         canvas[top:bottom, left:right] = instance.mask.crop
+        track_id = instance.track_id
         output.add_object(
-            identifier,
+            identifier if track_id is None else track_id,
             0,
             instance.class_index,
             result.class_names[instance.class_index],
             float(instance.score),
             *map(float, get_integer_box_xywh(instance)),
             canvas,
-            list(colors[instance.class_index]),
+            list(get_color(instance, colors)),
         )
         canvas[top:bottom, left:right] = 0
 

@@ -12,6 +12,7 @@ from ...engine.results import Instance, Mask, Result
 from ..inputs.graphics import RgbColor
 from ..session import RunOutput
 from .palette import get_class_colors
+from .track_drawing import draw_tracks, get_color
 
 MAX_CLASSES = 255
 TINT_OPACITY = 0.6
@@ -28,6 +29,8 @@ def draw_overlay(run: RunOutput) -> RgbImage:
     whatever is below it. A white line around the outline sets it off from an image of the
     same color.
 
+    Where objects are followed, each has its track's color, its id and a short trail.
+
     Args:
         run: A run; its image is not written to.
 
@@ -39,7 +42,8 @@ def draw_overlay(run: RunOutput) -> RgbImage:
     colors = get_class_colors(run.result.class_names, run.reading.class_colors)
     for instance in _sort_bottom_up(run.result):
         if instance.mask.area:
-            _draw_instance(drawn, gray, instance.mask, colors[instance.class_index])
+            _draw_instance(drawn, gray, instance.mask, get_color(instance, colors))
+    draw_tracks(drawn, run.result, run.trails)
     return drawn
 
 

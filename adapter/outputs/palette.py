@@ -54,6 +54,18 @@ def get_class_colors(
     return colors
 
 
+def get_track_color(track_id: int) -> RgbColor:
+    """Gives a track a color that depends on its id only.
+
+    Args:
+        track_id: Its id.
+
+    Returns:
+        RGB, 0 to 255.
+    """
+    return _BASE[track_id % len(_BASE)]
+
+
 def _find_free_color(seed: int, taken: set[RgbColor]) -> RgbColor:
     for offset in range(len(_BASE)):
         color = _BASE[(seed + offset) % len(_BASE)]

@@ -48,6 +48,7 @@ class Settings:
         multimask_output: Whether to give three candidates.
         overlap: ``keep`` or ``best``.
         min_area: Pixels.
+        tracking: ``auto``, ``on`` or ``off``.
         tiles: 1 for off, 0 for auto, else tiles a side.
         segmentation_format: ``rle``, ``polygon`` or ``none``.
         model_name: ``sam3`` or ``tiny_shapes``.
@@ -69,6 +70,7 @@ class Settings:
     multimask_output: bool
     overlap: Literal["keep", "best"]
     min_area: int
+    tracking: Literal["auto", "on", "off"]
     tiles: int
     segmentation_format: Literal["rle", "polygon", "none"]
     model_name: str

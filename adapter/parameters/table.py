@@ -156,6 +156,19 @@ _TABLE = (
         group="output",
         modes=frozenset(("concept", "everything")),
     ),
+    make_choice(
+        "tracking",
+        ("auto", "on", "off"),
+        default="auto",
+        label="Tracking",
+        choice_labels=("Automatic", "On", "Off"),
+        help=(
+            "Gives an object the same id on every frame. auto: for a video or a live stream. "
+            "on: also where consecutive runs are frames of one video. off: each by itself."
+        ),
+        group="output",
+        modes=frozenset(("object", "concept")),
+    ),
     Parameter(
         "tiles",
         "off",

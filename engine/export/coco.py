@@ -42,8 +42,9 @@ def to_coco(
     Returns:
         ``image`` and ``images`` (the one image, under the name people look for and in the
         list that COCO readers want), ``categories``, ``annotations`` with ``bbox`` as xywh in
-        pixels, ``area`` in pixels, ``score`` and ``segmentation``, and the ``prompt``. An
-        empty mask has no polygon and is written as run lengths in that format, too.
+        pixels, ``area`` in pixels, ``score`` and ``segmentation``, and the ``prompt``. On
+        videos the image has its ``frame_index`` and each annotation its ``track_id``. An empty
+        mask has no polygon and is written as run lengths in that format, too.
 
     Raises:
         ValueError: If the format is none of the three.
@@ -65,6 +66,8 @@ def to_coco(
     image: dict[str, Any] = {"id": IMAGE_ID, "width": width, "height": height}
     if file_name:
         image["file_name"] = file_name
+    if result.frame_index is not None:
+        image["frame_index"] = result.frame_index
     data: dict[str, Any] = {
         "image": image,
         "images": [dict(image)],
@@ -103,6 +106,8 @@ def _annotation(
         annotation["segmentation"] = mask_to_polygons(instance.mask) or mask_to_rle(instance.mask)
     elif segmentation_format == "rle":
         annotation["segmentation"] = mask_to_rle(instance.mask)
+    if instance.track_id is not None:
+        annotation["track_id"] = instance.track_id
     return annotation
 
 

@@ -14,7 +14,7 @@ from ..runtime.memory import Portions, within_memory
 from .checks import check_count, check_prompt, find_tracker, fit_to_image
 from .frame import Frame
 from .outputs import FrameTracks, make_result
-from .tracking import SessionMemory, SessionTracks
+from .tracking import SessionMemory, SessionTracks, StepCallback, ignore_step
 
 if TYPE_CHECKING:
     from ..engine import Engine
@@ -97,11 +97,13 @@ class VideoSession:
         with self._engine._running():
             self._set_prompt(self._prompt if prompt is None else prompt)
 
-    def step(self, image: RgbImage) -> Result:
+    def step(self, image: RgbImage, on_step: StepCallback = ignore_step) -> Result:
         """Follows everything to the next frame.
 
         Args:
             image: (H, W, 3) uint8, RGB, of the size of the frames before. Not kept.
+            on_step: Called after each network with its name; an exception it raises ends the
+                step, and the session stays at the frame before.
 
         Returns:
             The instances of this frame, each with its ``track_id``.
@@ -113,7 +115,7 @@ class VideoSession:
         """
         check_rgb(image)
         with self._engine._running():
-            return self._changed(partial(self._advance, image), self._show)
+            return self._changed(partial(self._advance, image, on_step), self._show)
 
     def track(self, images: Iterable[RgbImage], delay_frames: int = 0) -> Iterator[Result]:
         """Follows everything through the frames of a video.
@@ -136,7 +138,7 @@ class VideoSession:
             check_rgb(image)
             with self._engine._running():
                 tracks = self._changed(
-                    partial(self._advance, image), lambda memory, _: _now(memory)
+                    partial(self._advance, image, ignore_step), lambda memory, _: _now(memory)
                 )
             removed.update(tracks.removed_ids)
             waiting.append(tracks)
@@ -222,7 +224,9 @@ class VideoSession:
         self._memory = self._tracks.new_memory()
         self._frame: Frame | None = None
 
-    def _advance(self, image: RgbImage, memory: SessionMemory, portions: Portions) -> Frame:
+    def _advance(
+        self, image: RgbImage, on_step: StepCallback, memory: SessionMemory, portions: Portions
+    ) -> Frame:
         hw = (image.shape[0], image.shape[1])
         prompt: ConceptPrompt | ObjectPrompt = self._prompt
         if self._frame is None:
@@ -234,9 +238,10 @@ class VideoSession:
                 f"{hw[1]}x{hw[0]}; call reset() before another video"
             )
         encoded = self._engine._encoder.encode_anew(image, self._size_percent)
+        on_step("encode")
         features = encoded.state["backbone_out"]["sam2_backbone_out"]
         frame = Frame(self.frame_index + 1, hw, features)
-        self._tracks.advance(memory, frame, encoded.state, prompt, portions)
+        self._tracks.advance(memory, frame, encoded.state, prompt, on_step, portions)
         return frame
 
     def _changed(

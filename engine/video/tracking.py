@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..inference.interactive import segment_objects
@@ -24,6 +24,12 @@ if TYPE_CHECKING:
     from ..engine import Engine
 
 logger = logging.getLogger("infer_segment_anything_3")
+
+StepCallback = Callable[[str], None]
+
+
+def ignore_step(step: str) -> None:
+    """The step callback for callers that do not need one."""
 
 
 @dataclasses.dataclass
@@ -112,6 +118,7 @@ class SessionTracks:
         frame: Frame,
         state: dict[str, Any],
         prompt: ConceptPrompt | ObjectPrompt,
+        on_step: StepCallback,
         portions: Portions,
     ) -> None:
         """Follows everything to the next frame.
@@ -121,11 +128,12 @@ class SessionTracks:
             frame: The frame.
             state: The encoded frame.
             prompt: The session's, as it fits the frame.
+            on_step: Called after each step with its name.
             portions: How much is computed at a time.
         """
         with self.on_frame(frame):
             concepts, removed, truncated = self._advance_concepts(
-                memory, frame, state, prompt, portions
+                memory, frame, state, prompt, on_step, portions
             )
             objects = self._objects.step(memory.objects.states, frame)
         memory.current = FrameTracks(
@@ -140,6 +148,8 @@ class SessionTracks:
         )
         if frame.index == 0 and isinstance(prompt, ObjectPrompt) and prompt.objects:
             self.add_objects(memory, frame, prompt, portions)
+        if memory.objects.class_names:
+            on_step("objects")
         self._forget(memory, frame, removed)
 
     def _advance_concepts(
@@ -148,6 +158,7 @@ class SessionTracks:
         frame: Frame,
         state: dict[str, Any],
         prompt: ConceptPrompt | ObjectPrompt,
+        on_step: StepCallback,
         portions: Portions,
     ) -> tuple[list[tuple[Track, ...]], tuple[int, ...], tuple[str, ...]]:
         if self._detector is None or not isinstance(prompt, ConceptPrompt):
@@ -171,6 +182,7 @@ class SessionTracks:
             )
             memory.last_id = max([memory.last_id, *concept.track_ids, *step.removed_ids])
             found.append(tuple(step.tracks))
+            on_step(f"concept: {self._detector.texts[index]}")
             removed += step.removed_ids
             refused += step.refused
             if len(detections[index]["scores"]) == queries:

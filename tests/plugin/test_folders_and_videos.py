@@ -74,7 +74,7 @@ def film(shown, tmp_path):
 
 def test_every_frame_of_a_video_is_segmented(make_algo, shown, film, monkeypatch):
     path, frames = film
-    wf, algo = make_algo(input_box=box(shown.shapes[0]))
+    wf, algo = make_algo(input_box=box(shown.shapes[0]), tracking="off")
     seen = []
     run = type(algo).run
 
@@ -92,7 +92,7 @@ def test_every_frame_of_a_video_is_segmented(make_algo, shown, film, monkeypatch
 
 def test_a_saved_video_names_its_data(make_algo, shown, film):
     path, frames = film
-    wf, _ = make_algo(input_box=box(shown.shapes[0]))
+    wf, _ = make_algo(input_box=box(shown.shapes[0]), tracking="off")
     wf.set_auto_save(True)
     wf.run_on(path=path)
     [written] = Path(wf.get_last_run_folder()).rglob("CocoData*.json")

@@ -1,0 +1,182 @@
+"""Results of a whole video: rows as they come, MOTChallenge's text, YouTube-VIS's JSON."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+from ..results import Result
+from .rle import mask_to_rle
+
+
+def to_track_row(result: Result, frame_index: int | None = None) -> dict[str, Any]:
+    """Puts one frame's result in a row of plain data.
+
+    Args:
+        result: Of a frame, with track ids.
+        frame_index: Index of the frame in its video; the result's own by default.
+
+    Returns:
+        ``frame`` (from 0), ``width``, ``height``, ``removed`` (tracks that proved false starts
+        on this frame) and ``instances``: ``track_id``, ``category``, ``score``, ``bbox`` as
+        xywh in pixels, ``area`` in pixels, ``segmentation`` as compressed run lengths.
+    """
+    height, width = result.image_hw
+    return {
+        "frame": result.frame_index if frame_index is None else frame_index,
+        "width": width,
+        "height": height,
+        "removed": list(result.removed_track_ids),
+        "instances": [
+            {
+                "track_id": instance.track_id,
+                "category": result.class_names[instance.class_index],
+                "score": round(float(instance.score), 6),
+                "bbox": _xywh(instance.box_xyxy),
+                "area": instance.mask.area,
+                "segmentation": mask_to_rle(instance.mask),
+            }
+            for instance in result.instances
+        ],
+    }
+
+
+def to_youtube_vis(rows: Iterable[dict[str, Any]], video_name: str = "") -> dict[str, Any]:
+    """Puts the rows of a video in the terms of YouTube-VIS, COCO's for videos.
+
+    Args:
+        rows: Of :func:`to_track_row`, one for each frame, in any order.
+        video_name: Where the frames came from.
+
+    Returns:
+        ``videos`` (one), ``categories`` and ``annotations``: one for each track, with
+        ``segmentations``, ``bboxes`` and ``areas`` of as many entries as the video has frames,
+        ``null`` where the track is not seen, and its mean ``score``. A track that proved a
+        false start is left out.
+    """
+    ordered = sorted(rows, key=lambda row: row["frame"])
+    false_starts = {i for row in ordered for i in row["removed"]}
+    length = ordered[-1]["frame"] + 1 if ordered else 0
+    names: dict[str, int] = {}
+    tracks: dict[int, dict[str, Any]] = {}
+    for row in ordered:
+        for instance in row["instances"]:
+            track_id = instance["track_id"]
+            if track_id in false_starts:
+                continue
+            category = names.setdefault(instance["category"], len(names) + 1)
+            track = tracks.setdefault(track_id, _new_track(track_id, category, length))
+            track["segmentations"][row["frame"]] = instance["segmentation"]
+            track["bboxes"][row["frame"]] = instance["bbox"]
+            track["areas"][row["frame"]] = instance["area"]
+            track["scores"].append(instance["score"])
+    for track in tracks.values():
+        scores = track.pop("scores")
+        track["score"] = sum(scores) / len(scores)
+    size = {name: ordered[-1][name] if ordered else 0 for name in ("width", "height")}
+    return {
+        "videos": [{"id": 1, "name": video_name, "length": length, **size}],
+        "categories": [{"id": number, "name": name} for name, number in names.items()],
+        "annotations": [tracks[track_id] for track_id in sorted(tracks)],
+    }
+
+
+class TrackWriter:
+    """Appends the results of a video to files, a frame at a time.
+
+    ``<stem>_tracks.jsonl`` has a row of :func:`to_track_row` for each frame, ``<stem>_mot.txt``
+    MOTChallenge's line for each instance (frame from 1, id, left, top, width, height, score,
+    -1, -1, -1). Each frame is written before the next: a video that breaks off leaves valid
+    rows. :meth:`finish` makes ``<stem>_tracks.json`` of them.
+
+    Attributes:
+        rows_path: The rows.
+        mot_path: MOTChallenge's text.
+        json_path: YouTube-VIS's JSON.
+    """
+
+    def __init__(self, folder: Path, video_name: str) -> None:
+        """Starts the files of a video; those of an earlier run of it are replaced.
+
+        Args:
+            folder: Where to write; made where it is missing.
+            video_name: Path or name of the video; its stem begins the files' names.
+        """
+        stem = Path(video_name).stem or "stream"
+        self._video_name = video_name
+        self.rows_path = folder / f"{stem}_tracks.jsonl"
+        self.mot_path = folder / f"{stem}_mot.txt"
+        self.json_path = folder / f"{stem}_tracks.json"
+        folder.mkdir(parents=True, exist_ok=True)
+        self._files = contextlib.ExitStack()
+        self._rows, self._mot = (self._open(path) for path in (self.rows_path, self.mot_path))
+
+    def write(self, result: Result, frame_index: int | None = None) -> None:
+        """Appends one frame.
+
+        Args:
+            result: Of a frame, with track ids.
+            frame_index: Index of the frame in its video; the result's own by default.
+        """
+        row = to_track_row(result, frame_index)
+        self._rows.write(json.dumps(row) + "\n")
+        for instance in row["instances"]:
+            box = ",".join(f"{value:.2f}" for value in instance["bbox"])
+            track = f"{row['frame'] + 1},{instance['track_id']}"
+            self._mot.write(f"{track},{box},{instance['score']:.4f},-1,-1,-1\n")
+        self._rows.flush()
+        self._mot.flush()
+
+    def finish(self) -> Path:
+        """Writes YouTube-VIS's JSON of the rows so far; more may follow.
+
+        Returns:
+            Its path.
+        """
+        data = to_youtube_vis(read_track_rows(self.rows_path), self._video_name)
+        unfinished = self.json_path.with_name(self.json_path.name + ".unfinished")
+        unfinished.write_text(json.dumps(data), encoding="utf-8")
+        unfinished.replace(self.json_path)
+        return self.json_path
+
+    def close(self) -> None:
+        """Closes the files."""
+        self._files.close()
+
+    def _open(self, path: Path) -> TextIO:
+        return self._files.enter_context(path.open("w", encoding="utf-8"))
+
+
+def read_track_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """Reads the rows that :class:`TrackWriter` wrote.
+
+    Args:
+        path: The ``_tracks.jsonl``.
+
+    Yields:
+        One row for each frame.
+    """
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            yield json.loads(line)
+
+
+def _new_track(track_id: int, category: int, length: int) -> dict[str, Any]:
+    return {
+        "id": track_id,
+        "video_id": 1,
+        "category_id": category,
+        "iscrowd": 0,
+        "segmentations": [None] * length,
+        "bboxes": [None] * length,
+        "areas": [None] * length,
+        "scores": [],
+    }
+
+
+def _xywh(box_xyxy: tuple[float, float, float, float]) -> list[float]:
+    left, top, right, bottom = (float(value) for value in box_xyxy)
+    return [left, top, right - left, bottom - top]
