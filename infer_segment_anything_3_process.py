@@ -50,6 +50,7 @@ class InferSegmentAnything3Param(TaskParam):
     Attributes:
         cfg: Strings by name.
         last_run_note: The widget's line about the last run.
+        tracking_note: The widget's line about what is followed through a video.
         start_over_requested: Whether the widget asked to follow objects anew.
     """
 
@@ -57,6 +58,7 @@ class InferSegmentAnything3Param(TaskParam):
         TaskParam.__init__(self)
         self.cfg: dict[str, str] = get_defaults()
         self.last_run_note = ""
+        self.tracking_note = ""
         self.start_over_requested = False
 
     def set_values(self, params: Mapping[str, str]) -> None:
@@ -257,12 +259,12 @@ class InferSegmentAnything3(dataprocess.C2dImageTask):
         """Shows in the widget how many drawn prompts were used, and the notes of the run."""
         used, count = run.reading.drawn_used, run.reading.drawn_count
         lines = [f"The last run used {used} of {count} drawn prompts."] if count else []
-        if run.is_tracked:
-            lines.append(_describe_tracks(run))
         note = "\n".join((*lines, *run.notes[:MAX_NOTES]))
+        tracking_note = _describe_tracks(run) if run.is_tracked else ""
         param = self.get_param_object()
-        if getattr(param, "last_run_note", note) != note:
-            param.last_run_note = note
+        shown = getattr(param, "last_run_note", note), getattr(param, "tracking_note", "")
+        if shown != (note, tracking_note):
+            param.last_run_note, param.tracking_note = note, tracking_note
             self.emit_parameters_changed()
 
 

@@ -32,6 +32,7 @@ class InferSegmentAnything3Widget(core.CWorkflowTaskWidget):
         self.panel = Panel()
         self.panel.submitted.connect(self.on_apply)
         self.panel.tool_requested.connect(self._arm)
+        self.panel.tracking.start_over.connect(self._start_over)
         self._layout = QVBoxLayout()
         self._layout.addWidget(self.panel)
         self.on_parameters_changed()
@@ -52,6 +53,11 @@ class InferSegmentAnything3Widget(core.CWorkflowTaskWidget):
         """Follows the task: parameters set elsewhere, and what the last run drew on."""
         self.panel.show_values(self.parameters.get_values())
         self.panel.say_last_run(self.parameters.last_run_note)
+        self.panel.tracking.say(self.parameters.tracking_note)
+
+    def _start_over(self) -> None:
+        self.parameters.start_over_requested = True
+        self.on_apply()
 
     def _put_apply_last(self) -> None:
         # The host makes its button before this form, and Qt would visit it first.

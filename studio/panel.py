@@ -14,6 +14,7 @@ from .choice_fields import CheckField, field_for
 from .cuda import why_no_cuda
 from .fields import Field
 from .sections import DrawingTools, DrawnPrompt, FieldGrid, Section
+from .tracking_tools import TrackingTools
 
 _TOP_GROUP = "prompt"
 _MAY_DRAW = "What you draw joins the prompt at the next run."
@@ -28,6 +29,7 @@ class Panel(QWidget):
         tool_requested: Emitted with the :class:`DrawnPrompt` whose tool is wanted.
         fields: One for each parameter, by its name.
         tools: The drawing tools.
+        tracking: What is followed through a video.
         sections: The sections that fold, by their group.
     """
 
@@ -38,6 +40,7 @@ class Panel(QWidget):
         super().__init__()
         self.fields: dict[str, Field] = {n: field_for(p) for n, p in PARAMETERS.items()}
         self.tools = DrawingTools()
+        self.tracking = TrackingTools()
         self._top = FieldGrid(self._group(_TOP_GROUP))
         self.sections = {
             group: Section(title, self._group(group))
@@ -101,6 +104,8 @@ class Panel(QWidget):
         """Everything that the tab key visits, from top to bottom."""
         stops = [stop for field in self._top.fields for stop in field.stops()]
         stops += self.tools.buttons.values()
+        if not self.tracking.isHidden():
+            stops.append(self.tracking.button)
         for section in self.sections.values():
             stops.append(section.header)
             stops += [stop for field in section.grid.fields for stop in field.stops()]
@@ -115,6 +120,7 @@ class Panel(QWidget):
         page.setSpacing(round(self.fontMetrics().height() * 0.8))
         page.addWidget(self._top)
         page.addWidget(self.tools)
+        page.addWidget(self.tracking)
         for section in self.sections.values():
             page.addWidget(section)
 

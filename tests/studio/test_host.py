@@ -251,3 +251,19 @@ def test_every_parameter_of_the_task_is_in_the_form(make_algo, open_studio):
     _, algo = make_algo()
     studio = open_studio(algo.get_param_object())
     assert set(algo.get_parameters()) == set(studio.panel.fields) == set(PARAMETERS)
+
+
+def test_start_over_begins_a_new_video(make_algo, open_studio, scene):
+    workflow, algo = make_algo(input_text="circle", tracking="on")
+    studio = open_studio(algo.get_param_object())
+    image = scene(seed=1).image
+
+    def run():
+        workflow.run_on(array=image)
+        studio.widget.on_parameters_changed()
+        return algo.get_output(3).data["image"]["frame_index"]
+
+    assert [run(), run()] == [0, 1]
+    assert studio.panel.tracking.note.text().startswith("Tracking: ")
+    studio.panel.tracking.button.click()
+    assert run() == 0

@@ -33,6 +33,7 @@ TAB_ORDER = [
     "multimask_output",
     "overlap",
     "min_area",
+    "tracking",
     "tiles",
     "segmentation_format",
     "Model",

@@ -1,0 +1,46 @@
+"""What is followed through a video now, and a button to start over."""
+
+from __future__ import annotations
+
+from PyQt6.QtCore import pyqtSignal
+from PyQt6.QtWidgets import QHBoxLayout, QPushButton, QWidget
+
+from .fields import tooltip
+from .theme import Note, quiet_color
+
+_HELP = "Forgets the objects that are followed; the next frame is the first of a video."
+
+
+class TrackingTools(QWidget):
+    """Hidden until a run follows objects.
+
+    Attributes:
+        note: What is followed.
+        button: Asks to start over.
+        start_over: Emitted when it is pressed.
+    """
+
+    start_over = pyqtSignal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.note = Note(quiet_color)
+        self.button = QPushButton("Start over")
+        self.button.setObjectName("Start over")
+        self.button.setAccessibleName("Start tracking over")
+        self.button.setToolTip(tooltip(_HELP))
+        self.button.clicked.connect(self.start_over)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self.note, 1)
+        row.addWidget(self.button)
+        self.say("")
+
+    def say(self, note: str) -> None:
+        """Shows what is followed.
+
+        Args:
+            note: One line; empty where nothing is.
+        """
+        self.note.say(note)
+        self.setHidden(not note)
