@@ -23,9 +23,7 @@ def get_color(instance: Instance, class_colors: Sequence[RgbColor]) -> RgbColor:
     return class_colors[instance.class_index]
 
 
-def draw_tracks(
-    image: RgbImage, result: Result, trails: Mapping[int, Sequence[PointXy]]
-) -> None:
+def draw_tracks(image: RgbImage, result: Result, trails: Mapping[int, Sequence[PointXy]]) -> None:
     """Draws the id and the trail of each track in view.
 
     Args:
