@@ -8,10 +8,11 @@ from typing import Literal
 
 from ..engine import validation
 from ..engine.concept_text import find_decimal_commas
+from ..engine.export.palette import RgbColor
 from ..engine.prompts import ConceptPrompt, EverythingPrompt, ObjectPrompt, Prompt, PromptedObject
 from ..engine.results import Result
 from ..engine.validation import BoxXyxy
-from .inputs.graphics import Detection, Drawing, RgbColor
+from .inputs.graphics import Detection, Drawing
 from .object_builder import LabeledPoint, add_previous_masks, build_objects
 from .parameters.settings import Settings
 

@@ -10,7 +10,11 @@ from collections.abc import Sequence
 
 from .arguments import make_parser, read_formats, read_job_options
 from .exports.coco import export_coco
+from .exports.contact_sheet import draw_contact_sheet
 from .exports.data_set import LabeledDataSet
+from .exports.label_studio import export_label_studio
+from .exports.png import export_png
+from .exports.yolo import export_yolo
 from .job import (
     ERRORS_FILE,
     Plan,
@@ -28,6 +32,9 @@ from .progress import Progress
 from .shard_files import LabeledImage
 
 EXIT_DONE, EXIT_STOPPED, EXIT_BAD_OPTION, EXIT_BAD_IMAGES, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
+
+EXPORTS = {"yolo": export_yolo, "labelstudio": export_label_studio, "png": export_png}
+"""What writes each format of :data:`.arguments.FORMATS`."""
 
 MAX_NAMED = 20
 """Failed or changed images that are named; all failed ones stand in ``errors.jsonl``."""
@@ -111,7 +118,8 @@ def _export(parsed: argparse.Namespace) -> int:
 
 def _write_formats(out: OutputFolder, formats: Sequence[str], val_share: float) -> list[str]:
     data_set = LabeledDataSet(out, val_share)
-    return export_coco(data_set)
+    writers = (export_coco, draw_contact_sheet, *(EXPORTS[name] for name in formats))
+    return [name for write in writers for name in write(data_set)]
 
 
 def _say_plan(options: JobOptions, plan: Plan) -> None:

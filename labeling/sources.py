@@ -89,6 +89,14 @@ class ImageSource:
             return bytes(fs.cat_file(path))
         return bytes(self._fs.cat_file(self._join(name)))
 
+    def address_of(self, name: str) -> str | None:
+        """Full address of a file of the source that is not on this machine, else None."""
+        if self.local_path(name) is not None:
+            return None
+        if self._kind == "list":
+            return self._listed_address(name)
+        return str(self._fs.unstrip_protocol(self._join(name)))
+
     def local_path(self, name: str) -> str | None:
         """Absolute path of a file of the source where it is on this machine."""
         if self._kind == "list":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from ...engine.export.palette import RgbColor
 from ...engine.validation import BoxXyxy, PointXy, has_control_characters
 
 NEGATIVE_CATEGORIES = frozenset(("negative", "background", "0"))
@@ -14,8 +15,6 @@ UNNAMED_CATEGORY = "Default"
 """Ikomia's category of an item that has none."""
 
 _NAME_OF_TASK_GRAPHICS = "GraphicsOutput"
-
-RgbColor = tuple[int, int, int]
 
 
 @dataclasses.dataclass(frozen=True)

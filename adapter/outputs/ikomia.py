@@ -16,12 +16,11 @@ import numpy as np
 import numpy.typing as npt
 from ikomia import dataprocess
 
+from ...engine.export.palette import RgbColor, get_class_colors
 from ...engine.results import Instance, Mask, Result
-from ..inputs.graphics import RgbColor
 from ..session import RunOutput
 from .coco_data import CocoDataIO
 from .overlay import RgbImage, make_class_map, make_studio_overlay
-from .palette import get_class_colors
 from .track_drawing import get_color
 
 IMAGE, CLASS_MAP, INSTANCES, DATA = range(4)

@@ -8,10 +8,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from ...engine.export.palette import RgbColor, get_class_colors
 from ...engine.results import Instance, Mask, Result
-from ..inputs.graphics import RgbColor
 from ..session import RunOutput
-from .palette import get_class_colors
 from .track_drawing import draw_tracks, get_color
 
 MAX_CLASSES = 255

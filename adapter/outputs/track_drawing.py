@@ -8,10 +8,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from ...engine.export.palette import RgbColor, get_track_color
 from ...engine.results import Instance, Result
 from ...engine.validation import PointXy
-from ..inputs.graphics import RgbColor
-from .palette import get_track_color
 
 RgbImage = npt.NDArray[np.uint8]
 

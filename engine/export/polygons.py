@@ -49,6 +49,26 @@ def mask_to_polygons(mask: Mask) -> list[list[float]]:
     return parts
 
 
+def mask_to_polygon(mask: Mask) -> list[float]:
+    """Traces a mask as one polygon, for formats that have no more for an instance.
+
+    Args:
+        mask: Any binary mask.
+
+    Returns:
+        One flat ``[x1, y1, x2, y2, ...]``: the rings of all parts, joined along bridges that
+        are walked there and back; empty for an empty mask.
+    """
+    rings = [np.array(part).reshape(-1, 2) for part in mask_to_polygons(mask)]
+    if not rings:
+        return []
+    ring = rings[0]
+    for other in rings[1:]:
+        ring = _spliced(ring, other)
+    flat: list[float] = ring.ravel().tolist()
+    return flat
+
+
 def _parts(crop: npt.NDArray[np.bool_]) -> list[tuple[Ring, list[Ring]]]:
     """Outer ring and rings of the holes of every part, each (N, 2) xy on pixel edges."""
     # At twice the size an even coordinate is the first and an odd one the second half of its

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...engine import Instance, PromptedObject
+from ...engine.export.brush_rle import encode_brush_rle
 from ...engine.export.polygons import mask_to_polygons
 from ...engine.results import BoxXyxy
 from ...engine.validation import to_finite_number, value_error
-from .brush_rle import encode_brush_rle
 from .labeling_config import LabelingConfig
 
 MAX_REGIONS = 1_000

@@ -15,10 +15,10 @@ from pycocotools import mask as mask_api
 from infer_segment_anything_3.adapter.outputs import coco_data
 from infer_segment_anything_3.adapter.outputs import ikomia as outputs
 from infer_segment_anything_3.adapter.outputs.overlay import draw_overlay
-from infer_segment_anything_3.adapter.outputs.palette import get_class_colors
 from infer_segment_anything_3.adapter.parameters.settings import Settings
 from infer_segment_anything_3.adapter.prompt_builder import PromptReading
 from infer_segment_anything_3.adapter.session import RunOutput
+from infer_segment_anything_3.engine.export.palette import get_class_colors
 from infer_segment_anything_3.engine.prompts import ConceptPrompt, ObjectPrompt
 from infer_segment_anything_3.engine.results import Instance, Mask, Result
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from infer_segment_anything_3.serving.label_studio.brush_rle import encode_brush_rle
+from infer_segment_anything_3.engine.export.brush_rle import encode_brush_rle
 
 from .rle_decoder import decode_brush_rle
 

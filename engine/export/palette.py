@@ -6,7 +6,8 @@ import colorsys
 import zlib
 from collections.abc import Iterable, Mapping
 
-from ..inputs.graphics import RgbColor
+RgbColor = tuple[int, int, int]
+"""Red, green and blue, 0 to 255."""
 
 _BASE: tuple[RgbColor, ...] = (
     (230, 25, 75),
