@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterable
 
-from PyQt6.QtCore import Qt, pyqtSignal
+from PyQt6.QtCore import QSize, Qt, pyqtSignal
+from PyQt6.QtGui import QResizeEvent
 from PyQt6.QtWidgets import (
     QGridLayout,
     QHBoxLayout,
@@ -20,34 +22,90 @@ from .fields import Field, tooltip
 from .theme import Note, PromptButton, bold, quiet_color
 
 
-class FieldGrid(QWidget):
+class TwoColumns(QWidget):
+    """A widget whose parts stand in two columns, or one below the other where it is narrow."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.grid = QGridLayout(self)
+        self.grid.setContentsMargins(0, 0, 0, 0)
+        self._is_narrow = False
+
+    def column_widths_px(self) -> list[int]:
+        """Returns the least width of each column."""
+        raise NotImplementedError
+
+    def arrange(self, is_narrow: bool) -> None:
+        """Puts the parts into the grid, in one column or in two."""
+        raise NotImplementedError
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802
+        """Needs the width of one column only."""
+        return QSize(max(self.column_widths_px()) + self._margins_px(), super().sizeHint().height())
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:  # noqa: N802
+        """Changes the number of columns where the width asks for it."""
+        super().resizeEvent(event)
+        widths = self.column_widths_px()
+        needed = sum(widths) + self._margins_px() + max(0, self.grid.horizontalSpacing())
+        if (self.width() < needed) != self._is_narrow:
+            self._is_narrow = not self._is_narrow
+            self.arrange(self._is_narrow)
+
+    def _margins_px(self) -> int:
+        margins = self.grid.contentsMargins()
+        return margins.left() + margins.right()
+
+
+class FieldGrid(TwoColumns):
     """Fields one below the other: wide ones under their label, the others beside it."""
 
     def __init__(self, fields: Iterable[Field]) -> None:
         super().__init__()
         self.fields = list(fields)
-        grid = QGridLayout(self)
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.setColumnStretch(0, 1)
-        grid.setColumnStretch(1, 1)
-        for field in self.fields:
-            row = grid.rowCount()
+        self.grid.setColumnStretch(0, 1)
+        self.grid.setColumnStretch(1, 1)
+        for row, field in self._rows():
             if field.is_wide:
-                self._stack(grid, row, field)
+                self._stack(row, field)
             else:
-                grid.addWidget(field.label, row, 0)
-                grid.addWidget(field.body, row, 1)
-                grid.addWidget(field.error_note, row + 1, 0, 1, 2)
+                self.grid.addWidget(field.error_note, row + 2, 0, 1, 2)
+        self.arrange(is_narrow=False)
 
-    @staticmethod
-    def _stack(grid: QGridLayout, row: int, field: Field) -> None:
+    def column_widths_px(self) -> list[int]:
+        """Returns the least width of the labels and of the editors beside them."""
+        beside = [field for field in self.fields if not field.is_wide]
+        wide = max((f.body.minimumSizeHint().width() for f in self.fields if f.is_wide), default=0)
+        labels = max((f.label.minimumSizeHint().width() for f in beside if f.label), default=0)
+        editors = max((f.body.minimumSizeHint().width() for f in beside), default=0)
+        # A wide field needs its width in either arrangement.
+        return [max(labels, wide - editors), editors] if editors else [wide]
+
+    def arrange(self, is_narrow: bool) -> None:
+        """Puts the editors beside their labels, or below."""
+        for row, field in self._rows():
+            if field.is_wide:
+                continue
+            for part, place in (
+                (field.label, (row, 0, 1, 2 if is_narrow else 1)),
+                (field.body, (row + 1, 0, 1, 2) if is_narrow else (row, 1, 1, 1)),
+            ):
+                if part is not None:
+                    self.grid.removeWidget(part)
+                    self.grid.addWidget(part, *place)
+
+    def _rows(self) -> Iterable[tuple[int, Field]]:
+        """Yields each field with the first of its three rows: label, editor, error."""
+        return zip(itertools.count(0, 3), self.fields)
+
+    def _stack(self, row: int, field: Field) -> None:
         parts = (field.label, field.body, field.error_note, field.reason_note)
         below = QVBoxLayout()
-        below.setSpacing(max(1, grid.verticalSpacing() // 3))
+        below.setSpacing(max(1, self.grid.verticalSpacing() // 3))
         for part in parts:
             if part is not None:
                 below.addWidget(part)
-        grid.addLayout(below, row, 0, 1, 2)
+        self.grid.addLayout(below, row, 0, 1, 2)
 
 
 class Section(QWidget):
@@ -148,8 +206,8 @@ DRAWN_PROMPTS = (
 )
 
 
-class DrawingTools(QWidget):
-    """Buttons that arm Studio's drawing tools, and what became of what was drawn."""
+class DrawingTools(TwoColumns):
+    """Buttons that arm Studio's drawing tools, and a note about the last run."""
 
     requested = pyqtSignal(object)
 
@@ -159,12 +217,21 @@ class DrawingTools(QWidget):
         self.title.setFont(bold(self.title.font()))
         self.buttons = {prompt: self._button(prompt) for prompt in DRAWN_PROMPTS}
         self.last_run = Note(quiet_color)
-        grid = QGridLayout(self)
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.addWidget(self.title, 0, 0, 1, 2)
+        self.grid.addWidget(self.title, 0, 0, 1, 2)
+        self.grid.addWidget(self.last_run, 1 + len(self.buttons), 0, 1, 2)
+        self.arrange(is_narrow=False)
+
+    def column_widths_px(self) -> list[int]:
+        """Returns the width of the widest button, for each column."""
+        return [max(button.minimumSizeHint().width() for button in self.buttons.values())] * 2
+
+    def arrange(self, is_narrow: bool) -> None:
+        """Puts the buttons in two columns, or in one."""
+        columns = 1 if is_narrow else 2
         for index, button in enumerate(self.buttons.values()):
-            grid.addWidget(button, 1 + index // 2, index % 2)
-        grid.addWidget(self.last_run, 3, 0, 1, 2)
+            self.grid.removeWidget(button)
+            row, column = divmod(index, columns)
+            self.grid.addWidget(button, 1 + row, column, 1, 3 - columns)
 
     def _button(self, prompt: DrawnPrompt) -> PromptButton:
         button = PromptButton(prompt.label, prompt.shape, prompt.include)

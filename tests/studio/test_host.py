@@ -232,7 +232,10 @@ def test_a_line_tells_how_much_of_the_drawing_the_last_run_used(make_algo, open_
     workflow.set_image_input(array=scene(seed=1).image)
     workflow.run()
     studio.widget.on_parameters_changed()
-    assert studio.panel.tools.last_run.text() == "The last run used 1 of 2 drawn prompts."
+    assert studio.panel.tools.last_run.text().splitlines() == [
+        "The last run used 1 of 2 drawn prompts.",
+        "input_box_label: objects take no negative box, 1 left out",
+    ]
 
 
 def test_apply_comes_last(open_studio):

@@ -64,6 +64,22 @@ def test_every_parameter_has_a_field_in_the_section_of_its_group(panel):
         assert {f.parameter.group for f in section.grid.fields} == {group}
 
 
+@pytest.mark.parametrize("width_px", [220, 320, 500])
+@pytest.mark.parametrize("scale", [1, 1.2])
+def test_it_never_scrolls_sideways(qt, panel, settle, width_px, scale):
+    font = qt.font()
+    font.setPointSizeF(font.pointSizeF() * scale)
+    qt.setFont(font)
+    open_all(panel)
+    page = panel.window()
+    page.resize(width_px, 900)
+    settle()
+    assert page.horizontalScrollBar().maximum() == 0
+    labels = [field.label for field in panel.fields.values() if field.label is not None]
+    for part in (*labels, *panel.tools.buttons.values()):
+        assert part.mapTo(panel, part.rect().bottomRight()).x() < panel.width()
+
+
 @pytest.mark.parametrize("mode", PROMPT_MODES)
 def test_a_mode_disables_what_it_does_not_use_and_hides_nothing(panel, settle, mode):
     open_all(panel)
