@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 RED, GREEN, BLUE = (220, 40, 40), (40, 180, 60), (50, 70, 220)
+COLORS = (RED, GREEN, BLUE, (235, 210, 50), (150, 60, 180), (245, 140, 30))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +46,14 @@ def draw_clip(
 ) -> list[npt.NDArray[np.uint8]]:
     """Draws the first frames of a clip."""
     return [draw_frame(balls, frame, hw) for frame in range(count)]
+
+
+def place_balls(count: int) -> list[Ball]:
+    """Up to 6 balls of different colors in a row and a half, which stay where they are."""
+    return [
+        Ball((50 + 75 * (k % 4), 70 + 90 * (k // 4)), color=color)
+        for k, color in enumerate(COLORS[:count])
+    ]
 
 
 THREE_BALLS = [
