@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("infer_segment_anything_3")
 
-_EngineKey = tuple[str, str, str, str]
+_EngineKey = tuple[str, str, str, str, int]
 
 
 class ModelHolder:
@@ -30,8 +30,8 @@ class ModelHolder:
     def get(self, settings: Settings) -> Engine:
         """Returns the engine for these settings, and loads it where needed.
 
-        Another model, weight file, precision or device releases the engine held so far before
-        the new one is loaded.
+        Another model, weight file, precision, input size or device releases the engine held
+        so far before the new one is loaded.
 
         Args:
             settings: The parameters.
@@ -71,11 +71,13 @@ def _make_key(settings: Settings) -> _EngineKey:
     """Names the engine that settings ask for, with ``cuda`` and ``auto`` resolved."""
     import torch
 
+    from ..engine.checkpoints.zoo import resolve_input_size
     from ..engine.model.precision import resolve_precision
 
     device = _choose_device(settings)
     precision = resolve_precision(settings.precision, torch.device(device))
-    return settings.model_name, settings.model_weight_file, device, precision
+    size = resolve_input_size(settings.model_name, settings.input_size)
+    return settings.model_name, settings.model_weight_file, device, precision, size
 
 
 def _choose_device(settings: Settings) -> str:
@@ -92,5 +94,9 @@ def _load(settings: Settings) -> Engine:
     if settings.cuda and device == "cpu":
         logger.warning("cuda: no GPU that PyTorch can use, running on the CPU")
     return Engine.load(
-        settings.model_name, settings.model_weight_file or None, device, settings.precision
+        settings.model_name,
+        settings.model_weight_file or None,
+        device,
+        settings.precision,
+        settings.input_size,
     )

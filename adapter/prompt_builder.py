@@ -65,15 +65,21 @@ def build_prompt(
 
     Raises:
         ValueError: If the number of labels differs from the number of points or boxes, a point
-            or a whole box is outside the image, or all exemplars are negative without a text.
+            or a whole box is outside the image, all exemplars are negative without a text, or
+            masks are switched off and needed.
     """
     mode = resolve_mode(settings)
     if mode == "everything":
         reading = _read_everything(settings, drawing)
     elif mode == "concept":
+        _check_boxes_only(settings)
         reading = _read_concepts(settings, drawing, image_hw)
     else:
         reading = _read_objects(settings, drawing, image_hw, previous)
+    if reading.prompt is not None and mode != "concept" and not settings.masks:
+        raise validation.value_error(
+            "masks", f"True with prompt_mode {mode}, which answers with masks only", "False"
+        )
     warnings, infos = reading.warnings, _describe_auto_mode(settings, drawing)
     if drawing.ignored_shapes:
         shapes = ", ".join(sorted(set(drawing.ignored_shapes)))
@@ -91,6 +97,17 @@ def resolve_mode(settings: Settings) -> Mode:
     if settings.prompt_mode != "auto":
         return settings.prompt_mode
     return "concept" if settings.input_text else "object"
+
+
+def _check_boxes_only(settings: Settings) -> None:
+    """Refuses what needs masks where they are switched off."""
+    if settings.masks:
+        return
+    for name, unset in (("min_area", 0), ("tiles", 1), ("refine", False)):
+        value = getattr(settings, name)
+        if value != unset:
+            shown = "auto" if name == "tiles" and value == 0 else str(value)
+            raise validation.value_error(name, "its default with masks False", shown)
 
 
 def _describe_auto_mode(settings: Settings, drawing: Drawing) -> tuple[str, ...]:
@@ -145,6 +162,7 @@ def _read_concepts(
         overlap=settings.overlap,
         min_area_px=settings.min_area,
         tiles=settings.tiles,
+        masks=settings.masks,
     )
     used = len(drawn) + len(found)
     return PromptReading(prompt, "concept", warnings=tuple(warnings), drawn_used=used)

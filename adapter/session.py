@@ -161,7 +161,7 @@ class Session:
                 output = self._segment(output, reading.prompt, progress)
             except _Stopped:
                 logger.info("stopped: the outputs are empty")
-        self._warnings.warn(result_warnings(output.result))
+        self._warnings.warn(result_warnings(output.result, settings.masks))
         self._log(output, (time.perf_counter() - started) * 1000)
         return output
 
@@ -229,11 +229,12 @@ class Session:
         )
 
 
-def result_warnings(result: Result) -> list[str]:
+def result_warnings(result: Result, with_masks: bool = True) -> list[str]:
     """Lists the warnings about a result: classes at the query limit, and empty masks.
 
     Args:
         result: Any result.
+        with_masks: Whether masks were asked for.
 
     Returns:
         One line for each warning.
@@ -242,7 +243,7 @@ def result_warnings(result: Result) -> list[str]:
         f"{name}: fills all that the model can find at once, so there may be more; set tiles"
         for name in result.truncated
     ]
-    empty = sum(not instance.mask.area for instance in result.instances)
+    empty = sum(with_masks and not instance.mask.area for instance in result.instances)
     if empty:
         warnings.append(f"the mask of {empty} of {len(result.instances)} instances is empty")
     return warnings

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import threading
 import time
@@ -14,7 +15,7 @@ from typing import Any, Literal
 import torch
 
 from .checkpoints.loader import load_model, supports_concepts, supports_objects
-from .checkpoints.zoo import find_weight_files, get_model_spec
+from .checkpoints.zoo import find_weight_files, resolve_input_size
 from .inference.automatic_masks import CLASS_NAME, segment_everything
 from .inference.concepts import (
     PromptProcessor,
@@ -89,6 +90,7 @@ class Engine:
         weight_file: str | Path | None = None,
         device: str | torch.device | None = None,
         precision: Precision = "auto",
+        input_size: int | Literal["auto"] = "auto",
     ) -> Engine:
         """Loads a model, or returns the engine that already holds it.
 
@@ -98,28 +100,32 @@ class Engine:
                 merges a LoRA adapter into it.
             device: For instance ``cpu`` or ``cuda``; the GPU where there is one by default.
             precision: ``auto``, ``float32`` or ``bfloat16``.
+            input_size: Side of the model's square input, in pixels: ``auto`` for the model's
+                own; ``sam3``: 1008, 672, 336; ``tiny_shapes``: 280, 224, 112. Smaller is
+                faster and finds less.
 
         Returns:
-            An engine, shared by everybody who asks for the same weights, device and
-            precision while somebody holds it.
+            An engine, shared by everybody who asks for the same weights, device, precision
+            and size while somebody holds it.
 
         Raises:
-            ValueError: If a name is unknown.
+            ValueError: If a name is unknown, or the model cannot run at that size.
             WeightsError: If the weights cannot be had, or do not fit.
         """
-        known = get_model_spec(model_name)
+        size = resolve_input_size(model_name, input_size)
         where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         resolved = resolve_precision(precision, where)
         with _loading:
             files = find_weight_files(model_name, weight_file)
-            key = (model_name, files.identity, str(where), resolved)
+            key = (model_name, files.identity, str(where), resolved, size)
             engine = _engines.get(key)
             if engine is None:
                 started = time.perf_counter()
                 logger.info("loading %s from %s on %s", model_name, files, where)
-                size = known.architecture.image_size
                 engine = within_memory(
-                    lambda _: cls(load_model(model_name, files, where), size, resolved),
+                    lambda _: cls(
+                        load_model(model_name, files, where, size, resolved), size, resolved
+                    ),
                     Portions(),
                     release_memory,
                 )
@@ -153,6 +159,7 @@ class Engine:
         prompt: Prompt,
         input_size_percent: float = 100,
         on_step: StepCallback = ignore_step,
+        masks: bool = True,
     ) -> Result:
         """Segments an image.
 
@@ -164,6 +171,7 @@ class Engine:
             on_step: Called after every step with its name; an exception it raises ends the
                 run and leaves the engine usable. Steps come again where a GPU out of memory
                 makes the run start over in smaller portions.
+            masks: False for the boxes of concepts only, see ``ConceptPrompt.masks``.
 
         Returns:
             What was found.
@@ -176,6 +184,10 @@ class Engine:
         check_rgb(image)
         if not isinstance(prompt, Prompt):
             raise TypeError(f"prompt: expected a prompt of this package, got {type(prompt)}")
+        if not masks:
+            if not isinstance(prompt, ConceptPrompt):
+                raise ValueError("masks: expected True, because only concepts have boxes alone")
+            prompt = dataclasses.replace(prompt, masks=False)
         prompt = check_against_image(prompt, (image.shape[0], image.shape[1]))
         with self._running():
             return within_memory(
@@ -259,7 +271,13 @@ class Engine:
         for index, (text, threshold) in enumerate(zip(texts, thresholds, strict=True)):
             grounding = next(groundings)
             found = instances_of(
-                self.model, grounding, index, threshold, _hw(encoded), portions.mask_bytes
+                self.model,
+                grounding,
+                index,
+                threshold,
+                _hw(encoded),
+                portions.mask_bytes,
+                prompt.masks,
             )
             if len(found) == len(grounding.scores):
                 truncated.append(text)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from . import validation
 from .validation import BoxXyxy, PointXy, value_error
@@ -146,6 +146,16 @@ def parse_tiles(name: str, text: str) -> int:
     except ValueError:
         expected = f"off, auto or a whole number from 1 to {validation.MAX_TILES}"
         raise value_error(name, expected, text) from None
+
+
+def parse_input_size(name: str, text: str) -> int | Literal["auto"]:
+    """Parses ``auto`` or a side in pixels; which sides a model has is known at the run."""
+    if text.strip().lower() == "auto":
+        return "auto"
+    try:
+        return parse_integer(name, text, 1, validation.MAX_INPUT_SIZE_PX)
+    except ValueError:
+        raise value_error(name, "auto or a side in pixels, such as 672", text) from None
 
 
 def parse_path(name: str, text: str) -> str:

@@ -31,6 +31,8 @@ class ConceptPrompt:
         overlap: ``keep`` all, or the ``best`` of instances that claim the same pixels.
         min_area_px: Instances with a smaller mask are left out.
         tiles: 1 for the whole image at once, N for N x N overlapping tiles, 0 to choose.
+        masks: False for boxes and scores only: the mask head is skipped, every mask is empty,
+            and ``overlap`` compares boxes. Neither ``min_area_px`` nor ``tiles`` may be set.
 
     Raises:
         ValueError: If a value is wrong, labels or thresholds are not as many as what they
@@ -46,6 +48,7 @@ class ConceptPrompt:
     overlap: Literal["keep", "best"] = "keep"
     min_area_px: int = 0
     tiles: int = 1
+    masks: bool = True
 
     def __post_init__(self) -> None:
         _set(
@@ -66,6 +69,10 @@ class ConceptPrompt:
             ),
             tiles=validation.to_whole_number("tiles", self.tiles, 0, validation.MAX_TILES),
         )
+        if not self.masks and (self.min_area_px or self.tiles != 1):
+            name = "min_area_px" if self.min_area_px else "tiles"
+            value = self.min_area_px or self.tiles
+            raise ValueError(f"{name}: needs masks, which are switched off, got {value}")
         validation.check_same_count("thresholds", len(self.thresholds), len(self.texts), "texts")
         validation.check_same_count(
             "exemplar_labels", len(self.exemplar_labels), len(self.exemplars_xyxy), "exemplars"

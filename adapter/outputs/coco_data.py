@@ -28,7 +28,7 @@ def make_data(run: RunOutput) -> dict[str, Any]:
         "image_was_cached": run.result.image_was_cached,
         "notes": list(run.notes),
     }
-    form = run.settings.segmentation_format
+    form = run.settings.segmentation_format if run.settings.masks else "none"
     result = dataclasses.replace(run.result, frame_index=run.frame_index)
     return {"info": info, **to_coco(result, run.reading.prompt, form, run.source)}
 

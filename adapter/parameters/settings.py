@@ -50,9 +50,11 @@ class Settings:
         min_area: Pixels.
         tracking: ``auto``, ``on`` or ``off``.
         tiles: 1 for off, 0 for auto, else tiles a side.
+        masks: Whether concepts get masks, or boxes only.
         segmentation_format: ``rle``, ``polygon`` or ``none``.
         model_name: ``sam3`` or ``tiny_shapes``.
         model_weight_file: Path, or empty.
+        input_size: Side of the model's input in pixels, or ``auto``.
         input_size_percent: 1..100.
         precision: ``auto``, ``float32`` or ``bfloat16``.
         cuda: Whether a GPU may be used.
@@ -72,9 +74,11 @@ class Settings:
     min_area: int
     tracking: Literal["auto", "on", "off"]
     tiles: int
+    masks: bool
     segmentation_format: Literal["rle", "polygon", "none"]
     model_name: str
     model_weight_file: str
+    input_size: int | Literal["auto"]
     input_size_percent: int
     precision: Literal["auto", "float32", "bfloat16"]
     cuda: bool

@@ -183,6 +183,17 @@ _TABLE = (
         choices=("off", "auto", "2", "3", "4"),
         modes=frozenset(("concept",)),
     ),
+    make_switch(
+        "masks",
+        "True",
+        label="Masks",
+        help=(
+            "False: only boxes and scores of concepts, which saves the mask head. Output 1 is "
+            "empty then, and min_area, tiles and refine cannot be used."
+        ),
+        group="output",
+        modes=frozenset(("concept",)),
+    ),
     make_choice(
         "segmentation_format",
         ("rle", "polygon", "none"),
@@ -213,6 +224,20 @@ _TABLE = (
         parser=parsing.parse_path,
         kind="file",
         placeholder="~/weights/sam3.pt",
+    ),
+    Parameter(
+        "input_size",
+        "auto",
+        label="Model input size (px)",
+        help=(
+            "Side to which the model resizes every image. auto: its own. sam3: 1008, 672 or "
+            "336; tiny_shapes: 280, 224 or 112. Smaller is faster and finds less; with tiles, "
+            "large images become affordable."
+        ),
+        group="model",
+        parser=parsing.parse_input_size,
+        kind="open_choice",
+        choices=("auto", "1008", "672", "336"),
     ),
     make_integer(
         "input_size_percent",

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
 
 from ..model.build import build_model_without_weights, finish_assignment
+from ..model.weight_precision import find_bfloat16_names, hold_in_bfloat16
 from .adapters import merge_adapter
 from .errors import MissingKeysError, UnexpectedKeysError, WrongShapesError
 from .layouts import (
@@ -27,7 +28,7 @@ from .layouts import (
     recognize_layout,
 )
 from .reader import read_tensors
-from .zoo import WeightFiles, get_model_spec
+from .zoo import WeightFiles, get_model_spec, resolve_input_size
 
 if TYPE_CHECKING:
     from ..model.sam3_imports import Sam3Image
@@ -60,7 +61,13 @@ _MEMORY_PARTS = (
 _PAGE_BYTES = 4096
 
 
-def load_model(model_name: str, files: WeightFiles | Path, device: torch.device | str) -> Sam3Image:
+def load_model(
+    model_name: str,
+    files: WeightFiles | Path,
+    device: torch.device | str,
+    input_size: int | str = "auto",
+    precision: Literal["float32", "bfloat16"] = "float32",
+) -> Sam3Image:
     """Builds a model and loads the weights of a file into it.
 
     The file is memory-mapped and its tensors become the model's parameters without a copy:
@@ -73,6 +80,10 @@ def load_model(model_name: str, files: WeightFiles | Path, device: torch.device 
             wrapped in ``{"model": …}``, with a ``module.`` prefix, without ``detector.``.
             Half precision is converted to float32. With an adapter, it is merged.
         device: Where the model is to run.
+        input_size: Side of its input in pixels, see :func:`~.zoo.resolve_input_size`. The
+            same weights serve every size.
+        precision: With ``bfloat16`` on a GPU, weights of matrix products are held in
+            bfloat16. On a CPU they stay as the file has them, which costs no memory.
 
     Returns:
         The model in eval mode, its parameters frozen. A file that lacks a whole part gives a
@@ -81,21 +92,25 @@ def load_model(model_name: str, files: WeightFiles | Path, device: torch.device 
 
     Raises:
         WeightFileError: If the file cannot be used; the subclass tells the reason.
+        ValueError: If the model cannot run at that size.
     """
     device = torch.device(device)
+    size = resolve_input_size(model_name, input_size)
     if isinstance(files, Path):
         files = WeightFiles(files)
     tensors = read_tensors(files.base)
     layout = recognize_layout(tensors, files.base)
     logger.info("the layout of %s is %s", files.base, layout.name)
     architecture = dataclasses.replace(
-        get_model_spec(model_name).architecture, **layout.architecture_changes
+        get_model_spec(model_name).architecture, image_size=size, **layout.architecture_changes
     )
     model = build_model_without_weights(architecture)
     state = convert_to_model_names(tensors, layout)
     if files.adapter is not None:
         state = merge_adapter(state, files.adapter)
-    assign_weights(model, state, f"{files.base} (layout: {layout.name})")
+    assign_weights(model, state, f"{files.base} (layout: {layout.name})", precision)
+    if precision == "bfloat16" and device.type != "cpu":
+        hold_in_bfloat16(model)
     if device.type == "cpu":
         prefault(model.state_dict().values())
     return model.requires_grad_(False).eval().to(device)
@@ -117,7 +132,12 @@ def supports_video(model: Sam3Image) -> bool:
     return predictor is not None and predictor.model.maskmem_backbone is not None
 
 
-def assign_weights(model: Sam3Image, state: Mapping[str, Tensor], source: str) -> None:
+def assign_weights(
+    model: Sam3Image,
+    state: Mapping[str, Tensor],
+    source: str,
+    precision: Literal["float32", "bfloat16"] = "float32",
+) -> None:
     """Makes the tensors of ``state`` the model's parameters, without copying them.
 
     If ``state`` lacks a whole part (the detector, the interactive part or the memory of
@@ -127,6 +147,8 @@ def assign_weights(model: Sam3Image, state: Mapping[str, Tensor], source: str) -
         model: From :func:`~..model.build.build_model_without_weights`.
         state: Tensors by the names of ``model.state_dict()``.
         source: Where they are from, for messages.
+        precision: With ``bfloat16``, weights of matrix products that are bfloat16 in the file
+            stay so; all others become float32.
 
     Raises:
         MissingKeysError: If a tensor of the model is not in the file.
@@ -144,8 +166,9 @@ def assign_weights(model: Sam3Image, state: Mapping[str, Tensor], source: str) -
     _check_nothing_missing(needed, state, source)
     _check_shapes(needed, state, source)
     _check_nothing_unexpected([name for name in state if name not in needed], unused, source)
+    kept = find_bfloat16_names(model) if precision == "bfloat16" else frozenset()
     taken = {
-        name: _to_float32(state[name])
+        name: state[name] if _stays(name, state[name], kept) else _to_float32(state[name])
         for name, own in needed.items()
         if name in state and (not is_derived(name) or _has_same_type(state[name], own))
     }
@@ -195,6 +218,10 @@ def prefault(tensors: Iterable[Tensor]) -> None:
 def _has_same_type(given: Tensor, own: Tensor) -> bool:
     # A checkpoint that was cast as a whole has lost the imaginary half of its tables.
     return given.shape == own.shape and given.dtype == own.dtype
+
+
+def _stays(name: str, tensor: Tensor, kept: Collection[str]) -> bool:
+    return name in kept and tensor.dtype == torch.bfloat16
 
 
 def _to_float32(tensor: Tensor) -> Tensor:

@@ -28,6 +28,9 @@ class ModelSpec:
     Attributes:
         name: Value of the parameter ``model_name``.
         architecture: Its sizes.
+        input_sizes: Sides of the model's input that it can run at, in pixels; the first is its
+            own. Each is a whole number of attention windows, but for the first of
+            ``tiny_shapes``: a size between would pay for the padding of the last window.
         repo_id: Its repository on the Hugging Face Hub, if it is downloaded from there.
         filename: Name of the weights file in that repository, or of the bundled one.
         other_filenames: Files of the repository that hold the same weights in another layout.
@@ -38,6 +41,7 @@ class ModelSpec:
 
     name: str
     architecture: Architecture
+    input_sizes: tuple[int, ...]
     repo_id: str | None
     filename: str
     other_filenames: tuple[str, ...]
@@ -51,6 +55,7 @@ MODELS: dict[str, ModelSpec] = {
         ModelSpec(
             name="sam3",
             architecture=SAM3,
+            input_sizes=(1008, 672, 336),
             repo_id="facebook/sam3",
             filename="sam3.pt",
             other_filenames=("model.safetensors", INDEX_FILE),
@@ -60,6 +65,7 @@ MODELS: dict[str, ModelSpec] = {
         ModelSpec(
             name="tiny_shapes",
             architecture=TINY_SHAPES,
+            input_sizes=(280, 224, 112),
             repo_id=None,
             filename="tiny_shapes.safetensors",
             other_filenames=(),
@@ -118,6 +124,28 @@ def find_weights(model_name: str, weight_file: str | os.PathLike[str] | None = N
         if cached is not None:
             return cached
     return hub.download(model.repo_id, model.filename)
+
+
+def resolve_input_size(model_name: str, input_size: int | str = "auto") -> int:
+    """Returns the side of the model's input in pixels.
+
+    Args:
+        model_name: One of :data:`MODELS`.
+        input_size: One of its ``input_sizes``, or ``auto`` for its own.
+
+    Raises:
+        ValueError: If the model's name is unknown, or it cannot run at that size.
+    """
+    sizes = get_model_spec(model_name).input_sizes
+    if input_size == "auto":
+        return sizes[0]
+    if isinstance(input_size, bool) or input_size not in sizes:
+        allowed = ", ".join(str(size) for size in sizes)
+        raise ValueError(
+            f"input_size: expected auto, {allowed} with model_name {model_name}, "
+            f"got {str(input_size)[:40]!r}"
+        )
+    return int(input_size)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -56,6 +57,7 @@ def instances_of(
     threshold: float,
     image_hw: tuple[int, int],
     chunk_bytes: int = CHUNK_BYTES,
+    with_masks: bool = True,
 ) -> list[Instance]:
     """Instances of one concept above a threshold, by falling score.
 
@@ -66,6 +68,7 @@ def instances_of(
         threshold: Instances at or below it are left out.
         image_hw: Size of the masks, in pixels.
         chunk_bytes: Bound on the float32 masks in memory at a time; at least one is made.
+        with_masks: False to leave the masks empty and not run the mask head.
 
     Returns:
         The instances. No network runs when none is above the threshold, or when the masks
@@ -75,7 +78,10 @@ def instances_of(
     if not len(kept):
         return []
     kept = kept[grounding.scores[kept].argsort(descending=True, stable=True)]
-    masks = _masks(model, grounding, kept, threshold, image_hw, chunk_bytes)
+    if with_masks:
+        masks = _masks(model, grounding, kept, threshold, image_hw, chunk_bytes)
+    else:
+        masks = [Mask(image_hw, (0, 0), np.zeros((0, 0), bool))] * len(kept)
     height, width = image_hw
     boxes = box_cxcywh_to_xyxy(grounding.boxes_cxcywh[kept])
     boxes = boxes * torch.tensor([width, height, width, height])

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from pycocotools import mask as mask_api
+from torchvision.ops import nms
 
 from ..export.rle import mask_to_rle
 from ..model.sam3_imports import generic_nms_cpu
@@ -31,7 +32,7 @@ def selected(result: Result, prompt: ConceptPrompt | EverythingPrompt) -> Result
     """
     instances = large_enough(result.instances, prompt.min_area_px)
     if isinstance(prompt, ConceptPrompt) and prompt.overlap == "best":
-        instances = best_of_rivals(instances)
+        instances = best_of_rivals(instances) if prompt.masks else box_nms(instances)
     return dataclasses.replace(result, instances=instances)
 
 
@@ -62,6 +63,23 @@ def best_of_rivals(
     ious = mask_ious([i.mask for i in instances])
     # The package's mask NMS without its IoU, which lays out all pairs at full size.
     kept = generic_nms_cpu(torch.from_numpy(ious), torch.from_numpy(ranks), iou_threshold)
+    return tuple(instances[k] for k in sorted(kept.tolist()))
+
+
+def box_nms(
+    instances: Sequence[Instance], iou_threshold: float = RIVAL_IOU
+) -> tuple[Instance, ...]:
+    """Drops each instance whose box overlaps that of a better-scored one, of any class.
+
+    Args:
+        instances: Instances of one image.
+        iou_threshold: Boxes that overlap by more claim the same thing.
+
+    Returns:
+        The others, in the order given.
+    """
+    boxes = torch.tensor([i.box_xyxy for i in instances], dtype=torch.float32).reshape(-1, 4)
+    kept = nms(boxes, torch.tensor([i.score for i in instances]), iou_threshold)
     return tuple(instances[k] for k in sorted(kept.tolist()))
 
 

@@ -36,6 +36,8 @@ def check_prompt(prompt: ConceptPrompt | ObjectPrompt, max_objects: int) -> None
         TypeError: If it is none.
         ValueError: If it asks for tiles or too many objects.
     """
+    if isinstance(prompt, ConceptPrompt) and not prompt.masks:
+        raise ValueError("masks: expected True, because tracks are matched by their masks")
     if isinstance(prompt, ConceptPrompt):
         if prompt.tiles != 1:
             raise ValueError(f"tiles: expected 1 (off) while tracking, got {prompt.tiles}")

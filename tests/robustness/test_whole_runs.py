@@ -77,6 +77,7 @@ GOOD = {
     "min_area": st.integers(0, 10**9).map(str),
     "tiles": st.sampled_from(["off", "auto", "2"]),
     "points_per_side": st.integers(1, 6).map(str),
+    "masks": st.sampled_from(["True", "False"]),
     "segmentation_format": st.sampled_from(["rle", "polygon", "none"]),
     "input_size_percent": st.integers(1, 100).map(str),
 }

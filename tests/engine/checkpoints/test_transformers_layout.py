@@ -42,33 +42,44 @@ class Pair:
     file: Path
 
 
-def make_pair(architecture: Architecture, folder: Path) -> Pair:
-    theirs = make_video_model(architecture)
+def make_pair(architecture: Architecture, folder: Path, side: int) -> Pair:
+    """Weights made for the architecture's own size, both implementations set to another."""
+    theirs = make_video_model(dataclasses.replace(architecture, image_size=side))
+    theirs.load_state_dict(make_video_model(architecture).state_dict())
     file = save_as_released(theirs, folder)
-    ours = load_model("small", file, "cpu")
-    side = architecture.image_size
+    ours = load_model("small", file, "cpu", side)
     pixels = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(1)) * 2 - 1
     tracker = Sam3TrackerModel.from_pretrained(folder).eval()
     return Pair(theirs, tracker, ours, pixels, file)
 
 
 @pytest.fixture(scope="module")
-def models() -> Iterator[None]:
+def released(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    """A small pair at its own size, for tests of files."""
     with pytest.MonkeyPatch.context() as patch:
-        spec = dataclasses.replace(MODELS["tiny_shapes"], name="small", architecture=SMALL)
+        spec = dataclasses.replace(MODELS["tiny_shapes"], architecture=SMALL)
         patch.setitem(MODELS, "small", spec)
-        yield
+        yield make_pair(SMALL, tmp_path_factory.mktemp("released"), SMALL.image_size)
 
 
-@pytest.fixture(scope="module", params=["small", pytest.param("full size", marks=pytest.mark.slow)])
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param((SMALL, 280), id="small"),
+        pytest.param((SMALL, 224), id="small at 224"),
+        pytest.param((SAM3, 1008), id="full size", marks=pytest.mark.slow),
+        pytest.param((SAM3, 672), id="full size at 672", marks=pytest.mark.slow),
+    ],
+)
 def pair(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Pair]:
-    architecture = SMALL if request.param == "small" else SAM3
+    architecture, side = request.param
     with pytest.MonkeyPatch.context() as patch:
-        spec = dataclasses.replace(MODELS["tiny_shapes"], architecture=architecture)
+        name = "tiny_shapes" if architecture is SMALL else "sam3"
+        spec = dataclasses.replace(MODELS[name], architecture=architecture)
         patch.setitem(MODELS, "small", spec)
-        yield make_pair(architecture, tmp_path_factory.mktemp("transformers"))
+        yield make_pair(architecture, tmp_path_factory.mktemp("transformers"), side)
 
 
 def compare(ours: Tensor, theirs: Tensor, tolerance: float) -> None:
@@ -203,23 +214,22 @@ def as_shards(model: Sam3VideoModel, folder: Path) -> Path:
     ],
 )
 def test_files_that_load(
-    pair: Pair,
-    models: None,
+    released: Pair,
     tmp_path: Path,
     write: Callable[[Sam3VideoModel, Path], Path],
     tolerance: float,
 ) -> None:
-    path = find_weights("small", write(pair.theirs, tmp_path / "saved"))
+    path = find_weights("small", write(released.theirs, tmp_path / "saved"))
     loaded = load_model("small", path, "cpu")
     assert supports_video(loaded)
-    expected = pair.ours.state_dict()
+    expected = released.ours.state_dict()
     for name, tensor in loaded.state_dict().items():
         assert tensor.dtype == expected[name].dtype
         assert torch.allclose(tensor, expected[name], rtol=tolerance, atol=tolerance), name
 
 
-def test_missing_shard_is_named(pair: Pair, models: None, tmp_path: Path) -> None:
-    index = as_shards(pair.theirs, tmp_path)
+def test_missing_shard_is_named(released: Pair, tmp_path: Path) -> None:
+    index = as_shards(released.theirs, tmp_path)
     removed = sorted(tmp_path.glob("model-*.safetensors"))[1]
     removed.unlink()
     with pytest.raises(weight_errors.WeightFileNotFoundError, match=removed.name):
@@ -236,32 +246,32 @@ def without_prefix(folder: Path, model: Any) -> Path:
     return save_as_released(model, folder)
 
 
-def test_bare_detector_serves_concepts_only(pair: Pair, models: None, tmp_path: Path) -> None:
-    path = without_prefix(tmp_path, pair.theirs.detector_model)
+def test_bare_detector_serves_concepts_only(released: Pair, tmp_path: Path) -> None:
+    path = without_prefix(tmp_path, released.theirs.detector_model)
     engine = Engine.load("small", path, "cpu", "float32")
     result = engine.segment(IMAGE, TEXT_PROMPT)
-    whole = Engine.load("small", pair.file, "cpu", "float32").segment(IMAGE, TEXT_PROMPT)
+    whole = Engine.load("small", released.file, "cpu", "float32").segment(IMAGE, TEXT_PROMPT)
     assert [i.score for i in result.instances] == [i.score for i in whole.instances]
     with pytest.raises(ValueError, match=r"hold no tracker.*not objects"):
         engine.segment(IMAGE, CLICK_PROMPT)
     assert engine.segment(IMAGE, TEXT_PROMPT).instances == result.instances
 
 
-def test_bare_tracker_serves_objects_only(pair: Pair, models: None, tmp_path: Path) -> None:
-    path = without_prefix(tmp_path, pair.tracker)
+def test_bare_tracker_serves_objects_only(released: Pair, tmp_path: Path) -> None:
+    path = without_prefix(tmp_path, released.tracker)
     engine = Engine.load("small", path, "cpu", "float32")
     result = engine.segment(IMAGE, CLICK_PROMPT)
-    whole = Engine.load("small", pair.file, "cpu", "float32").segment(IMAGE, CLICK_PROMPT)
+    whole = Engine.load("small", released.file, "cpu", "float32").segment(IMAGE, CLICK_PROMPT)
     assert [i.score for i in result.instances] == [i.score for i in whole.instances]
     assert not supports_video(engine.model)
     with pytest.raises(ValueError, match=r"hold no detector.*not concepts"):
         engine.segment(IMAGE, TEXT_PROMPT)
 
 
-def test_tracker_as_saved_after_a_round_trip(pair: Pair, models: None, tmp_path: Path) -> None:
-    pair.tracker.save_pretrained(tmp_path)
+def test_tracker_as_saved_after_a_round_trip(released: Pair, tmp_path: Path) -> None:
+    released.tracker.save_pretrained(tmp_path)
     loaded = load_model("small", tmp_path / "model.safetensors", "cpu").state_dict()
-    expected = pair.ours.state_dict()
+    expected = released.ours.state_dict()
     assert all(torch.equal(tensor, expected[name]) for name, tensor in loaded.items())
 
 
@@ -276,9 +286,9 @@ def test_tracker_as_saved_after_a_round_trip(pair: Pair, models: None, tmp_path:
     ],
 )
 def test_errors_name_the_layout(
-    pair: Pair, models: None, tmp_path: Path, part: str, error: type[Exception]
+    released: Pair, tmp_path: Path, part: str, error: type[Exception]
 ) -> None:
-    state = {k: v for k, v in pair.theirs.detector_model.state_dict().items() if k != part}
+    state = {k: v for k, v in released.theirs.detector_model.state_dict().items() if k != part}
     path = tmp_path / "cut.pt"
     torch.save(state, path)
     with pytest.raises(error, match=r"layout: transformers' Sam3Model\) lacks 1 of the"):
