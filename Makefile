@@ -35,6 +35,10 @@ label: venv ## a folder to a data set: IMAGES=folder TEXT="person, car:0.4" OUT=
 		$(if $(MODEL),--model "$(MODEL)") $(if $(SHARD),--shard "$(SHARD)") \
 		$(if $(FORMATS),--formats "$(FORMATS)") $(ARGS)
 
+score: venv ## AP, cgF1 and clicks: COCO=annotations.json IMAGES=folder OUT=dir MODEL=sam3
+	@$(PY) -m $(PACKAGE).labeling score "$(COCO)" "$(IMAGES)" \
+		--out "$(if $(OUT),$(OUT),output/score)" $(if $(MODEL),--model "$(MODEL)") $(ARGS)
+
 test: venv ## every test that takes seconds: ARGS="-k name"
 	$(PY) -m pytest $(ARGS)
 

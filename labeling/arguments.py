@@ -6,6 +6,7 @@ import argparse
 
 from ..engine import validation
 from .options import JobOptions, choose_model, choose_prompts, parse_max_bad
+from .scoring.command import add_score_options
 
 FORMATS = ("yolo", "labelstudio", "png")
 """Formats besides COCO, which is always written."""
@@ -26,6 +27,9 @@ def make_parser() -> argparse.ArgumentParser:
     export = commands.add_parser("export", help="write other formats from a labeled folder")
     export.add_argument("out", help="the folder of a labeling job")
     _add_export(export)
+    score = commands.add_parser("score", help="AP, cgF1 and clicks on a COCO data set")
+    add_score_options(score)
+    _add_model(score)
     return parser
 
 

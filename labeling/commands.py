@@ -29,6 +29,7 @@ from .job import (
 from .options import JobOptions
 from .output_folder import OutputFolder
 from .progress import Progress
+from .scoring.command import run_score
 from .shard_files import LabeledImage
 
 EXIT_DONE, EXIT_STOPPED, EXIT_BAD_OPTION, EXIT_BAD_IMAGES, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
@@ -53,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = make_parser().parse_args(arguments)
     logging.getLogger("infer_segment_anything_3").setLevel(logging.WARNING)
     try:
-        return {"label": _label, "export": _export}[parsed.command](parsed)
+        return {"label": _label, "export": _export, "score": _score}[parsed.command](parsed)
     except (ValueError, ImportError) as error:
         _say(str(error))
         return EXIT_BAD_OPTION
@@ -113,6 +114,11 @@ def _export(parsed: argparse.Namespace) -> int:
     out = OutputFolder(parsed.out)
     written = _write_formats(out, formats, parsed.val)
     _say("Written: " + ", ".join(out.path(name) for name in written))
+    return EXIT_DONE
+
+
+def _score(parsed: argparse.Namespace) -> int:
+    run_score(parsed)
     return EXIT_DONE
 
 

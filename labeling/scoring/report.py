@@ -1,0 +1,50 @@
+"""Scores as JSON and as a table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+PUBLISHED_COCO_BOX_AP = 56.5
+"""SAM 3 on COCO val2017 by category names, box AP.
+
+Source: the table of the ``sam3`` package's own README (version 0.1.4), "Box Detection, COCO, AP".
+"""
+
+
+def write_table(scores: dict[str, Any]) -> str:
+    """The scores as a Markdown table.
+
+    Args:
+        scores: What ``scores.json`` holds.
+
+    Returns:
+        The table, with a note on what it may be compared with.
+    """
+    lines = [
+        f"{scores['images']} images, {scores['objects']} objects, prompts: {scores['prompts']}, "
+        f"model {scores['model']}",
+        "",
+        "| score | box | mask |",
+        "|---|---|---|",
+    ]
+    for name in scores["ap"]["bbox"]:
+        lines.append(_row(name, scores["ap"]["bbox"][name], scores["ap"]["segm"][name]))
+    for name in scores.get("cgf1", {}).get("bbox", {}):
+        lines.append(_row(name, scores["cgf1"]["bbox"][name], scores["cgf1"]["segm"][name]))
+    for name, value in scores.get("interactive", {}).items():
+        lines.append(_row(name, None, value))
+    if scores["prompts"] == "text":
+        lines += [
+            "",
+            f"Published for SAM 3 on COCO val2017 by category names: box AP "
+            f"{PUBLISHED_COCO_BOX_AP / 100:.3f} (README of the package sam3 0.1.4). "
+            "Mask AP has no published counterpart. On another data set neither compares.",
+        ]
+    else:
+        lines += ["", "The prompts come from the annotations, so AP measures masks, not finding."]
+    return "\n".join(lines) + "\n"
+
+
+def _row(name: str, box: float | None, mask: float | None) -> str:
+    cells = ("-" if value is None else f"{value:.3f}" for value in (box, mask))
+    return f"| {name} | " + " | ".join(cells) + " |"
