@@ -11,8 +11,8 @@ UV_LOCK = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 \
 PLUGINS := $(HOME)/Ikomia/Plugins/Python
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo serve label score test test-slow test-gpu test-browser test-real-weights test-network \
-	lint check format install package \
+.PHONY: help venv demo serve label score test test-slow test-gpu test-browser \
+	test-real-weights test-network lint types imports check format install package \
 	bench heldout readme pictures train audit lock clean
 
 help: ## this list
@@ -58,11 +58,15 @@ test-real-weights: venv ## Meta's weights on a photograph: SAM3_CHECKPOINT=sam3.
 test-network: venv ## the tests that ask a package registry
 	$(PY) -m pytest -m network $(ARGS)
 
-lint: venv ## ruff, mypy and the import contracts
+lint: venv types imports ## ruff, mypy and the import contracts
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+
+types: venv ## mypy alone
 	cd $(VENV)/plugins && ../bin/python -P -m mypy --config-file $(PACKAGE)/pyproject.toml \
 		--cache-dir $(PACKAGE)/.mypy_cache -p $(PACKAGE)
+
+imports: venv ## the import contracts alone
 	cd $(VENV)/plugins && ../bin/python -P ../bin/lint-imports --no-logo \
 		--cache-dir $(PACKAGE)/.import_linter_cache $(PACKAGE)/pyproject.toml
 
