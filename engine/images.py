@@ -69,12 +69,13 @@ def decode_image(
 
 
 def to_rgb_uint8(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    """An image as RGB with 8 bits a channel.
+    """Converts an image to RGB with 8 bits a channel.
 
-    Grey becomes three equal channels. Alpha is dropped: the pixels below it are what the
-    model should see, and there is no background to blend them with. Integers of more than
-    8 bits count as 0..255 if none is larger, else as 0..65535; floats as 0..1 if none is
-    larger, else as 0..255.
+    Gray becomes three equal channels. Alpha is dropped: the pixels below it are what the
+    model should see, and there is no background to blend them with. 16-bit unsigned integers
+    count as 0..65535, so that all images of a sequence are scaled alike. Other integers count
+    as 0..255 if none is larger, else as 0..65535; floats as 0..1 if none is larger, else as
+    0..255.
 
     Args:
         array: (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA, any real dtype. Never
@@ -122,9 +123,12 @@ def _to_uint8(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     return np.clip(scaled, 0, _MAX_8_BIT, out=scaled).astype(np.uint8)
 
 
-def _tops(dtype: np.dtype[Any]) -> tuple[int, int]:
-    """White, in the two ranges that images of a dtype come in."""
-    return (1, _MAX_8_BIT) if dtype.kind == "f" else (_MAX_8_BIT, _MAX_16_BIT)
+def _tops(dtype: np.dtype[Any]) -> tuple[int, ...]:
+    """Returns the values of white in the ranges that images of a dtype come in."""
+    if dtype.kind == "f":
+        return 1, _MAX_8_BIT
+    is_16_bit = dtype.kind == "u" and dtype.itemsize == 2
+    return (_MAX_16_BIT,) if is_16_bit else (_MAX_8_BIT, _MAX_16_BIT)
 
 
 def _is_in_range(low: Any, high: Any, top: int) -> bool:

@@ -20,14 +20,10 @@ def make_data(run: RunOutput) -> dict[str, Any]:
         run: A run.
 
     Returns:
-        The data of :func:`to_coco`, and in COCO's ``info`` the prompt mode that was used,
-        whether the image was encoded before, and the run's notes.
+        The data of :func:`to_coco`, and in COCO's ``info`` the prompt mode that was used and
+        the run's notes. The same run again gives the same data.
     """
-    info = {
-        "prompt_mode": run.reading.mode,
-        "image_was_cached": run.result.image_was_cached,
-        "notes": list(run.notes),
-    }
+    info = {"prompt_mode": run.reading.mode, "notes": list(run.notes)}
     form = run.settings.segmentation_format if run.settings.masks else "none"
     result = dataclasses.replace(run.result, frame_index=run.frame_index)
     return {"info": info, **to_coco(result, run.reading.prompt, form, run.source)}

@@ -21,7 +21,9 @@ RGB = np.stack([RAMP, RAMP[::-1], RAMP.T.reshape(2, 3)], axis=-1)
         (RAMP.astype(bool), np.where(RAMP > 0, 255, 0)),
         (RAMP.astype(np.uint16) * 257, RAMP),
         ((RAMP.astype(">u2") * 257).astype(">u2"), RAMP),
-        (RAMP.astype(np.uint16), RAMP),
+        # All of a 16-bit sequence is scaled alike, dark images too.
+        (np.array([[0, 255, 256]], np.uint16), np.array([[0, 1, 1]])),
+        (np.array([[0, 255, 250]], np.uint16), np.array([[0, 1, 1]])),
         (RAMP.astype(np.int64), RAMP),
         (RAMP.astype(np.uint32), RAMP),
         ((RAMP // 2).astype(np.int8), RAMP // 2),
