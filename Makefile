@@ -13,7 +13,7 @@ PLUGINS := $(HOME)/Ikomia/Plugins/Python
 .DEFAULT_GOAL := help
 .PHONY: help venv demo serve label score test test-slow test-gpu test-browser \
 	test-real-weights test-network lint types imports check format install package \
-	bench heldout readme pictures train audit lock clean
+	bench weights heldout readme pictures train audit lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -91,6 +91,10 @@ package: venv ## what Ikomia HUB ships, checked, in build/ and dist/
 
 bench: venv ## times and memory: see benchmarks/
 	$(PY) -m $(PACKAGE).benchmarks $(ARGS)
+
+weights: venv ## what a weights file is: FILE=model.safetensors [TO=bfloat16] [OUT=file]
+	@$(PY) -m $(PACKAGE).tools.weights "$(FILE)" $(if $(TO),--to $(TO)) \
+		$(if $(OUT),--out "$(OUT)")
 
 heldout: venv ## scores of the bundled model on scenes it never saw
 	$(PY) -m $(PACKAGE).tools.tiny_shapes.evaluate $(ARGS)

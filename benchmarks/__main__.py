@@ -28,6 +28,7 @@ from .timing import describe_machine
 GROUPS = {
     "loading": False,
     "speed": False,
+    "input_size": False,
     "precision": False,
     "memory": False,
     "overhead": True,
@@ -65,7 +66,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 measured.append(row)
             rows += measured
             if options.out:
-                heading = f"{group.capitalize()}, {options.model} on {options.device}"
+                heading = (
+                    f"{group.replace('_', ' ').capitalize()}, {options.model} on {options.device}"
+                )
                 body = f"{machine}; {context.engine.precision} unless a row says otherwise."
                 write_section(options.out, heading, f"{body}\n\n{format_table(measured)}")
     print("\n" + format_table(rows))

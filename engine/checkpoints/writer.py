@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import torch
@@ -13,7 +13,10 @@ from .layouts import get_meta_name, is_derived
 
 
 def save_weights(
-    state: Mapping[str, Tensor], path: Path, dtype: torch.dtype = torch.float16
+    state: Mapping[str, Tensor],
+    path: Path,
+    dtype: torch.dtype = torch.float16,
+    names: Collection[str] | None = None,
 ) -> None:
     """Writes weights as safetensors in the layout of Meta's checkpoint.
 
@@ -23,6 +26,7 @@ def save_weights(
         state: A ``Sam3Image.state_dict()``.
         path: The file to write; it appears only when it is complete.
         dtype: The data type of floating-point weights in the file.
+        names: The weights that are stored so; the others stay float32. None for all.
 
     Raises:
         ValueError: If a weight is not finite in ``dtype``.
@@ -35,7 +39,7 @@ def save_weights(
             continue
         kept = tensor.detach().cpu()
         if kept.is_floating_point():
-            kept = kept.to(dtype)
+            kept = kept.to(dtype if names is None or name in names else torch.float32)
             if not torch.isfinite(kept).all():
                 raise ValueError(f"{name} is not finite as {dtype}.")
         stored[get_meta_name(name)] = kept.contiguous().clone()

@@ -30,10 +30,13 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, help="default: the bundled file")
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--input-size", type=int, help="280 (default), 224 or 112")
     parser.add_argument("--only", nargs="+", choices=MEASURES, default=list(MEASURES))
     parser.add_argument("--write", action="store_true", help="record the scores")
     args = parser.parse_args()
-    engine = Engine.load("tiny_shapes", args.weights, args.device, args.precision)
+    engine = Engine.load(
+        "tiny_shapes", args.weights, args.device, args.precision, args.input_size or "auto"
+    )
     scores: dict[str, float] = {}
     for name in args.only:
         started = time.perf_counter()

@@ -43,9 +43,8 @@ class Pair:
 
 
 def make_pair(architecture: Architecture, folder: Path, side: int) -> Pair:
-    """Weights made for the architecture's own size, both implementations set to another."""
+    """Both implementations with the same weights, set to a side of the model's input."""
     theirs = make_video_model(dataclasses.replace(architecture, image_size=side))
-    theirs.load_state_dict(make_video_model(architecture).state_dict())
     file = save_as_released(theirs, folder)
     ours = load_model("small", file, "cpu", side)
     pixels = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(1)) * 2 - 1
