@@ -1,4 +1,4 @@
-"""The plugin's face in Ikomia Studio."""
+"""The plugin's widget in Ikomia Studio."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SHAPES = {"point": core.GraphicsShape.POINT, "box": core.GraphicsShape.RECTANGL
 
 
 class InferSegmentAnything3Widget(core.CWorkflowTaskWidget):
-    """Shows the parameters of a task and sends them back.
+    """Edits the parameters of a task.
 
     Args:
         param: The task's parameters; None for defaults.
@@ -31,53 +31,53 @@ class InferSegmentAnything3Widget(core.CWorkflowTaskWidget):
         self.parameters = InferSegmentAnything3Param() if param is None else param
         self.panel = Panel()
         self.panel.submitted.connect(self.on_apply)
-        self.panel.tool_requested.connect(self._arm)
+        self.panel.tool_requested.connect(self._start_drawing)
         self.panel.tracking.start_over.connect(self._start_over)
         self._layout = QVBoxLayout()
         self._layout.addWidget(self.panel)
         self.on_parameters_changed()
         self.set_layout(qtconversion.PyQtToQt(self._layout))
-        self._put_apply_last()
+        self._move_apply_last()
 
     def on_apply(self) -> None:
-        """Sends the parameters, unless one cannot be read: then shows which."""
-        invalid = self.panel.invalid()
+        """Applies the parameters; shows the first invalid one instead, if there is one."""
+        invalid = self.panel.find_invalid_fields()
         if invalid:
-            self.panel.reveal(invalid[0])
+            self.panel.focus_field(invalid[0])
             return
         self.parameters.set_values(self.panel.values())
         self.panel.show_values(self.parameters.get_values())
         self.emit_apply(self.parameters)
 
     def on_parameters_changed(self) -> None:
-        """Follows the task: parameters set elsewhere, and what the last run drew on."""
+        """Shows the task's parameters and the notes of its last run."""
         self.panel.show_values(self.parameters.get_values())
-        self.panel.say_last_run(self.parameters.last_run_note)
-        self.panel.tracking.say(self.parameters.tracking_note)
+        self.panel.show_run_note(self.parameters.last_run_note)
+        self.panel.tracking.show_text(self.parameters.tracking_note)
 
     def _start_over(self) -> None:
         self.parameters.start_over_requested = True
         self.on_apply()
 
-    def _put_apply_last(self) -> None:
+    def _move_apply_last(self) -> None:
         # The host makes its button before this form, and Qt would visit it first.
         host = self.panel.window()
         button = host.findChild(QPushButton, _APPLY_BUTTON) if host is not None else None
         if button is not None:
-            QWidget.setTabOrder(self.panel.tab_stops()[-1], button)
+            QWidget.setTabOrder(self.panel.list_tab_stops()[-1], button)
 
-    def _arm(self, prompt: DrawnPrompt) -> None:
+    def _start_drawing(self, prompt: DrawnPrompt) -> None:
         self.emit_set_graphics_category(UNNAMED_CATEGORY if prompt.include else NEGATIVE_CATEGORY)
         self.emit_set_graphics_tool(_SHAPES[prompt.shape])
 
 
 class InferSegmentAnything3WidgetFactory(dataprocess.CWidgetFactory):
-    """Makes the widget when Studio asks for it."""
+    """Creates the widget for Studio."""
 
     def __init__(self) -> None:
         dataprocess.CWidgetFactory.__init__(self)
         self.name = "infer_segment_anything_3"
 
     def create(self, param: InferSegmentAnything3Param | None) -> InferSegmentAnything3Widget:
-        """Makes a widget for these parameters; None for a task that does not exist yet."""
+        """Creates a widget for these parameters; with None for the defaults."""
         return InferSegmentAnything3Widget(param, None)

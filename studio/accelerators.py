@@ -1,4 +1,4 @@
-"""Accelerators: a letter of each title that Alt reaches it by, no letter twice."""
+"""Keyboard accelerators: assigns each title a letter of its own to use with Alt."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable
 
 
-def with_accelerators(titles: Iterable[str]) -> list[str]:
-    """Marks a letter of each title with an ampersand, as Qt wants it.
+def mark_accelerators(titles: Iterable[str]) -> list[str]:
+    """Marks a letter of each title with an ampersand, as Qt expects it.
 
     Args:
         titles: Plain texts; the earlier ones choose first.

@@ -1,4 +1,4 @@
-"""Fields whose value is chosen, not typed."""
+"""Fields for bools, choices and numbers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LEAST_DECIMALS, _MOST_DECIMALS = 2, 6
 
 
 class CheckField(Field):
-    """True or False."""
+    """A check box for True or False."""
 
     is_wide = True
 
@@ -26,15 +26,15 @@ class CheckField(Field):
         self._check.toggled.connect(self.refresh)
 
     def set_title(self, text: str) -> None:
-        """Writes the text of the box itself."""
+        """Sets the text of the check box."""
         self._check.setText(text)
 
-    def shown(self) -> str:
-        """``True`` or ``False``."""
+    def read_editor(self) -> str:
+        """Returns ``True`` or ``False``."""
         return str(self._check.isChecked())
 
     def show_value(self, text: str) -> None:
-        """Ticks the box, if what it offers can be had."""
+        """Checks the box if the value is true and the option is available."""
         try:
             ticked = bool(self.parameter.parse(text))
         except ValueError:
@@ -42,14 +42,14 @@ class CheckField(Field):
         self._check.setChecked(ticked and not self._unavailable)
 
     def set_unavailable(self, reason: str) -> None:
-        """Takes the choice away and says why; the value stays, for the next machine.
+        """Disables the check box and shows why; the value is kept for another machine.
 
         Args:
             reason: A sentence for the user; empty gives the choice back.
         """
         value = self.value()
         self._unavailable = reason
-        self.reason_note.say(reason)
+        self.reason_note.show_text(reason)
         self.set_value(value)
 
     def _enable(self, enabled: bool) -> None:
@@ -57,7 +57,7 @@ class CheckField(Field):
 
 
 class _Combo(QComboBox):
-    """Lets the page scroll when the wheel passes over it, and has room for every choice."""
+    """A combo box that ignores the wheel without focus, and is as wide as its widest choice."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,11 +65,11 @@ class _Combo(QComboBox):
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802
-        """No choice is ever cut off, not even after the font has changed."""
+        """Returns the size of the widest choice, in the current font."""
         return self.sizeHint()
 
     def wheelEvent(self, event: QWheelEvent | None) -> None:  # noqa: N802
-        """Turns only what has the keyboard's focus."""
+        """Changes the value only with the keyboard focus; else the page scrolls."""
         if event is not None and not self.hasFocus():
             event.ignore()
         else:
@@ -77,10 +77,10 @@ class _Combo(QComboBox):
 
 
 class _Spin(QDoubleSpinBox):
-    """Lets the page scroll when the wheel passes over it."""
+    """A spin box that ignores the wheel without focus."""
 
     def wheelEvent(self, event: QWheelEvent | None) -> None:  # noqa: N802
-        """Turns only what has the keyboard's focus."""
+        """Changes the value only with the keyboard focus; else the page scrolls."""
         if event is not None and not self.hasFocus():
             event.ignore()
         else:
@@ -88,7 +88,7 @@ class _Spin(QDoubleSpinBox):
 
 
 class ChoiceField(Field):
-    """One of a few values, under the names that the table gives them."""
+    """A combo box of fixed values, shown under the names of the table."""
 
     def __init__(self, parameter: Parameter) -> None:
         self._combo = _Combo()
@@ -98,12 +98,12 @@ class ChoiceField(Field):
             self._combo.addItem(name, choice)
         self._combo.currentIndexChanged.connect(self.refresh)
 
-    def shown(self) -> str:
-        """The value, not its name."""
+    def read_editor(self) -> str:
+        """Returns the value, not its name."""
         return str(self._combo.currentData())
 
     def show_value(self, text: str) -> None:
-        """Chooses it, or the default where it cannot be read."""
+        """Selects the value, or the default where the value is invalid."""
         try:
             choice = self.parameter.parse(text)
         except ValueError:
@@ -112,7 +112,7 @@ class ChoiceField(Field):
 
 
 class OpenChoiceField(Field):
-    """One of a few values, or another that is typed."""
+    """A combo box whose value can also be typed."""
 
     def __init__(self, parameter: Parameter) -> None:
         self._combo = _Combo()
@@ -125,23 +125,23 @@ class OpenChoiceField(Field):
         self._combo.editTextChanged.connect(self.refresh)
         self._line.returnPressed.connect(self.submitted)
 
-    def shown(self) -> str:
-        """What is chosen or typed."""
+    def read_editor(self) -> str:
+        """Returns what is selected or typed."""
         return self._combo.currentText()
 
     def show_value(self, text: str) -> None:
-        """Writes it."""
+        """Sets the text."""
         self._combo.setCurrentText(text)
 
     def refresh(self) -> None:
-        """Marks the line inside the box as well."""
+        """Outlines the line edit inside the combo box as well."""
         super().refresh()
         self._line.setProperty("invalid", self.editor.property("invalid"))
         self._line.update()
 
 
 class NumberField(Field):
-    """A number within its range."""
+    """A spin box for a number in its range."""
 
     def __init__(self, parameter: Parameter) -> None:
         self._spin = _Spin()
@@ -152,12 +152,12 @@ class NumberField(Field):
         self._spin.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self._spin.valueChanged.connect(self.refresh)
 
-    def shown(self) -> str:
-        """The number, without trailing zeros."""
+    def read_editor(self) -> str:
+        """Returns the number without trailing zeros."""
         return f"{Decimal(f'{self._spin.value():.{self._spin.decimals()}f}').normalize():f}"
 
     def show_value(self, text: str) -> None:
-        """Shows it with as many decimals as it needs, or the least value if it is no number."""
+        """Shows the number with the decimals it needs; the minimum where the value is invalid."""
         try:
             number = self.parameter.parse(text)
         except ValueError:
@@ -184,8 +184,8 @@ _FIELDS: dict[str, type[Field]] = {
 }
 
 
-def field_for(parameter: Parameter) -> Field:
-    """The field that edits a parameter of this kind."""
+def make_field(parameter: Parameter) -> Field:
+    """Makes the field that edits a parameter of this kind."""
     field: Field = _FIELDS[parameter.kind](parameter)  # type: ignore[call-arg]
     field.set_value(parameter.default)
     return field

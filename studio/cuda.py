@@ -1,4 +1,4 @@
-"""Whether a run could use CUDA, found out without importing torch (which takes seconds)."""
+"""Finds out whether CUDA can be used, without importing torch (which takes seconds)."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ NO_DRIVER = "No NVIDIA driver was found: runs use the CPU."
 NO_DEVICE = "No CUDA device is available: runs use the CPU."
 
 
-def why_no_cuda() -> str | None:
-    """Says why CUDA cannot be used here.
+def explain_missing_cuda() -> str | None:
+    """Explains why CUDA cannot be used here.
 
     Returns:
         None where it can be used, else one sentence for the user.
@@ -43,7 +43,7 @@ def _built(module: ModuleType) -> bool:
 
 
 def _version_of(torch_spec: ModuleSpec) -> ModuleType | None:
-    """The build's own ``torch/version.py``, run by itself: it imports nothing of torch."""
+    """Runs the build's ``torch/version.py`` by itself; it imports nothing of torch."""
     if torch_spec.origin is None:
         return None
     path = Path(torch_spec.origin).with_name("version.py")

@@ -1,4 +1,4 @@
-"""What every field does, and the fields that are typed; their words come from the table."""
+"""The base class of all fields, and the text fields; their texts come from the table."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ _FILE_FILTER = "Checkpoints (*.pt *.safetensors);;All files (*)"
 
 
 def tooltip(text: str, name: str = "") -> str:
-    """A tooltip that wraps, with the name that the API knows a parameter by."""
+    """Makes a tooltip that wraps, with the parameter's name in the API."""
     lines = [html.escape(text), f"<code>{html.escape(name)}</code>" if name else ""]
     return "".join(f"<p>{line}</p>" for line in lines if line)
 
 
 class Field(QObject):
-    """What edits one parameter, as the string that Ikomia carries.
+    """Edits one parameter, as the string that Ikomia carries.
 
     Attributes:
         changed: Emitted after every change, by hand or not.
-        submitted: Emitted when Enter asks for a run.
-        is_wide: Whether it needs a line of its own under its label.
-        parameter: What it edits.
-        label: What stands beside or above it; None where the editor has a text of its own.
-        editor: What takes the keyboard.
-        body: What goes into the layout: the editor, perhaps with company.
-        error_note: Why the value cannot be read.
-        reason_note: Why the field cannot be used.
+        submitted: Emitted when Enter is pressed, to start a run.
+        is_wide: Whether the editor stands below its label over the full width.
+        parameter: The parameter it edits.
+        label: The label beside or above the editor; None where the editor shows a text itself.
+        editor: The widget that takes the keyboard focus.
+        body: The widget for the layout: the editor, perhaps with a button.
+        error_note: Shows why the value is invalid.
+        reason_note: Shows why the field cannot be used.
     """
 
     changed = pyqtSignal()
@@ -60,32 +60,32 @@ class Field(QObject):
             self.label.setToolTip(editor.toolTip())
 
     def set_title(self, text: str) -> None:
-        """Writes the label, its accelerator marked with an ampersand."""
+        """Sets the label; an ampersand marks its accelerator."""
         if self.label is not None:
             self.label.setText(text)
 
     def value(self) -> str:
-        """The value; the very string it was given, as long as nobody edited it."""
-        shown = self.shown()
+        """Returns the value; unchanged as it was set until somebody edits it."""
+        shown = self.read_editor()
         return self._given if shown == self._shown else shown
 
     def set_value(self, text: str) -> None:
-        """Shows a value, readable or not."""
+        """Sets and shows a value, valid or not."""
         self._given = text
         self.show_value(text)
-        self._shown = self.shown()
+        self._shown = self.read_editor()
         self.refresh()
 
-    def shown(self) -> str:
-        """What the editor holds, as a parameter's string."""
+    def read_editor(self) -> str:
+        """Returns what the editor holds, as a parameter's string."""
         raise NotImplementedError
 
     def show_value(self, text: str) -> None:
-        """Puts a parameter's string into the editor."""
+        """Shows a parameter's string in the editor."""
         raise NotImplementedError
 
     def error(self) -> str:
-        """Why the value cannot be read, in the words of the API; empty if it can."""
+        """Returns the API's error for the value; empty if it is valid."""
         try:
             self.parameter.parse(self.value())
         except ValueError as error:
@@ -93,25 +93,25 @@ class Field(QObject):
         return ""
 
     def is_default(self) -> bool:
-        """Whether the value means what the default means."""
+        """Returns whether the value equals the default."""
         if self.error():
             return False
         parse = self.parameter.parse
         return bool(parse(self.value()) == parse(self.parameter.default))
 
     def set_used(self, used: bool) -> None:
-        """Enables it, or not; what cannot be read stays open to be mended."""
+        """Enables or disables the field; an invalid value stays editable."""
         self._is_used = used
         self._enable(used or bool(self.error()))
 
-    def stops(self) -> list[QWidget]:
-        """What the tab key visits, in order."""
+    def list_tab_stops(self) -> list[QWidget]:
+        """Lists the widgets that the tab key visits, in order."""
         return [self.editor]
 
     def refresh(self) -> None:
-        """Shows whether the value can be read, and tells that it may have changed."""
+        """Shows whether the value is valid, and emits :attr:`changed`."""
         error = self.error()
-        self.error_note.say(error)
+        self.error_note.show_text(error)
         self.editor.setAccessibleDescription(error or self.parameter.help)
         self.editor.setProperty("invalid", bool(error))
         self.editor.update()
@@ -125,16 +125,16 @@ class Field(QObject):
 
 
 class MarkedLineEdit(QLineEdit):
-    """A line that is outlined while its value cannot be read."""
+    """A line edit that is outlined while its value is invalid."""
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:  # noqa: N802
-        """Keeps Enter to itself: a dialog's button or a box around it would hear it again."""
+        """Accepts Enter, so that a dialog's button or a combo box does not react to it too."""
         super().keyPressEvent(event)
         if event is not None and event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
             event.accept()
 
     def paintEvent(self, event: QPaintEvent | None) -> None:  # noqa: N802
-        """Draws the outline over whatever style or style sheet the host has."""
+        """Draws the outline, independent of the host's style sheet."""
         super().paintEvent(event)
         if not self.property("invalid"):
             return
@@ -147,7 +147,7 @@ class MarkedLineEdit(QLineEdit):
 
 
 class LineField(Field):
-    """Free text: concepts, coordinates, labels."""
+    """A text field: concepts, coordinates, labels."""
 
     is_wide = True
 
@@ -159,19 +159,19 @@ class LineField(Field):
         self._line.textChanged.connect(self.refresh)
         self._line.returnPressed.connect(self.submitted)
 
-    def shown(self) -> str:
-        """The text."""
+    def read_editor(self) -> str:
+        """Returns the text."""
         return self._line.text()
 
     def show_value(self, text: str) -> None:
-        """Writes the text and shows its beginning."""
+        """Sets the text and shows its beginning."""
         if text != self._line.text():
             self._line.setText(text)
             self._line.setCursorPosition(0)
 
 
 class FileField(LineField):
-    """A path, and a button that chooses one."""
+    """A path, with a button to choose a file."""
 
     def __init__(self, parameter: Parameter) -> None:
         super().__init__(parameter)
@@ -185,8 +185,8 @@ class FileField(LineField):
         row.addWidget(self._line, 1)
         row.addWidget(self.browse)
 
-    def stops(self) -> list[QWidget]:
-        """The line, then the button."""
+    def list_tab_stops(self) -> list[QWidget]:
+        """Lists the line edit, then the button."""
         return [self._line, self.browse]
 
     def _choose(self) -> None:

@@ -1,4 +1,4 @@
-"""The whole form: every parameter's field, the drawing tools, and what ties them together."""
+"""The complete form: a field for every parameter, and the drawing tools."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from PyQt6.QtCore import pyqtSignal
 from PyQt6.QtWidgets import QVBoxLayout, QWidget
 
 from ..adapter.parameters.settings import GROUPS, PARAMETERS
-from .accelerators import with_accelerators
-from .choice_fields import CheckField, field_for
-from .cuda import why_no_cuda
+from .accelerators import mark_accelerators
+from .choice_fields import CheckField, make_field
+from .cuda import explain_missing_cuda
 from .fields import Field
 from .sections import DrawingTools, DrawnPrompt, FieldGrid, Section
 from .tracking_tools import TrackingTools
 
 _TOP_GROUP = "prompt"
-_MAY_DRAW = "What you draw joins the prompt at the next run."
-_NO_DRAWING = "This mode takes nothing that is drawn."
+_MAY_DRAW = "Drawn points and boxes are added to the prompt of the next run."
+_NO_DRAWING = "This mode uses no drawn points or boxes."
 
 
 class Panel(QWidget):
     """A form for every parameter.
 
     Attributes:
-        submitted: Emitted when Enter in a field asks for a run.
+        submitted: Emitted when Enter is pressed in a field, to start a run.
         tool_requested: Emitted with the :class:`DrawnPrompt` whose tool is wanted.
         fields: One for each parameter, by its name.
         tools: The drawing tools.
@@ -38,7 +38,7 @@ class Panel(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.fields: dict[str, Field] = {n: field_for(p) for n, p in PARAMETERS.items()}
+        self.fields: dict[str, Field] = {n: make_field(p) for n, p in PARAMETERS.items()}
         self.tools = DrawingTools()
         self.tracking = TrackingTools()
         self._top = FieldGrid(self._group(_TOP_GROUP))
@@ -50,17 +50,17 @@ class Panel(QWidget):
         self._seen: dict[str, str] = {}
         self._note = ""
         self._lay_out()
-        self._set_accelerators()
+        self._assign_accelerators()
         self._set_tab_order()
         self._connect()
-        self.say_last_run("")
+        self.show_run_note("")
 
     def values(self) -> dict[str, str]:
-        """What the form says, as Ikomia's strings by name."""
+        """Returns the values of all fields, as Ikomia's strings by name."""
         return {name: field.value() for name, field in self.fields.items()}
 
     def show_values(self, values: Mapping[str, str]) -> None:
-        """Shows parameters; edits that are under way stay where the values did not change.
+        """Shows parameters; keeps an unapplied edit where the parameter did not change.
 
         Args:
             values: Strings by name, readable or not; unknown names are left alone.
@@ -77,38 +77,38 @@ class Panel(QWidget):
             elif is_first:
                 section.set_open(not all(field.is_default() for field in fields))
 
-    def invalid(self) -> list[Field]:
-        """The fields whose value cannot be read."""
+    def find_invalid_fields(self) -> list[Field]:
+        """Returns the fields with an invalid value."""
         return [field for field in self.fields.values() if field.error()]
 
-    def reveal(self, field: Field) -> None:
-        """Unfolds a field's section and takes the keyboard there."""
+    def focus_field(self, field: Field) -> None:
+        """Opens a field's section and gives the field the keyboard focus."""
         for section in self.sections.values():
             if field in section.grid.fields:
                 section.set_open(True)
         field.editor.setFocus()
 
-    def say_last_run(self, note: str) -> None:
-        """Tells what the last run made of the drawn prompts, and what hardware is left to choose.
+    def show_run_note(self, note: str) -> None:
+        """Shows the note of the last run, and whether CUDA can be used now.
 
         Args:
             note: One line; empty before the first run.
         """
         self._note = note
-        self._tell_about_drawing()
+        self._update_drawing_note()
         cuda = self.fields["cuda"]
         if isinstance(cuda, CheckField):
-            cuda.set_unavailable(why_no_cuda() or "")
+            cuda.set_unavailable(explain_missing_cuda() or "")
 
-    def tab_stops(self) -> list[QWidget]:
-        """Everything that the tab key visits, from top to bottom."""
-        stops = [stop for field in self._top.fields for stop in field.stops()]
+    def list_tab_stops(self) -> list[QWidget]:
+        """Lists the widgets that the tab key visits, from top to bottom."""
+        stops = [stop for field in self._top.fields for stop in field.list_tab_stops()]
         stops += self.tools.buttons.values()
         if not self.tracking.isHidden():
             stops.append(self.tracking.button)
         for section in self.sections.values():
             stops.append(section.header)
-            stops += [stop for field in section.grid.fields for stop in field.stops()]
+            stops += [stop for field in section.grid.fields for stop in field.list_tab_stops()]
         return stops
 
     def _group(self, group: str) -> list[Field]:
@@ -124,7 +124,7 @@ class Panel(QWidget):
         for section in self.sections.values():
             page.addWidget(section)
 
-    def _set_accelerators(self) -> None:
+    def _assign_accelerators(self) -> None:
         setters: list[tuple[str, Callable[[str], None]]] = [
             (field.parameter.label, field.set_title) for field in self._top.fields
         ]
@@ -132,12 +132,12 @@ class Panel(QWidget):
         setters += [(s.header.text(), s.header.setText) for s in self.sections.values()]
         for section in self.sections.values():
             setters += [(f.parameter.label, f.set_title) for f in section.grid.fields]
-        titles = with_accelerators(title for title, _ in setters)
+        titles = mark_accelerators(title for title, _ in setters)
         for title, (_, set_title) in zip(titles, setters, strict=True):
             set_title(title)
 
     def _set_tab_order(self) -> None:
-        stops = self.tab_stops()
+        stops = self.list_tab_stops()
         for before, after in itertools.pairwise(stops):
             self.setTabOrder(before, after)
 
@@ -145,10 +145,10 @@ class Panel(QWidget):
         for field in self.fields.values():
             field.submitted.connect(self.submitted)
         self.tools.requested.connect(self.tool_requested)
-        self.fields["prompt_mode"].changed.connect(self._follow_mode)
-        self._follow_mode()
+        self.fields["prompt_mode"].changed.connect(self._apply_mode)
+        self._apply_mode()
 
-    def _follow_mode(self) -> None:
+    def _apply_mode(self) -> None:
         mode = self.fields["prompt_mode"]
         if mode.error():
             return
@@ -158,8 +158,8 @@ class Panel(QWidget):
         drawn: DrawnPrompt
         for drawn, button in self.tools.buttons.items():
             button.setEnabled(PARAMETERS[drawn.parameter].is_used_in(value))
-        self._tell_about_drawing()
+        self._update_drawing_note()
 
-    def _tell_about_drawing(self) -> None:
+    def _update_drawing_note(self) -> None:
         may_draw = any(button.isEnabled() for button in self.tools.buttons.values())
-        self.tools.last_run.say((self._note or _MAY_DRAW) if may_draw else _NO_DRAWING)
+        self.tools.last_run.show_text((self._note or _MAY_DRAW) if may_draw else _NO_DRAWING)

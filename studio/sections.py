@@ -1,4 +1,4 @@
-"""How fields stand together: a grid of them, a section that folds, the drawing tools."""
+"""Groups of fields: a grid, a section that can be closed, and the drawing tools."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .theme import Note, PromptButton, bold, quiet_color
 
 
 class TwoColumns(QWidget):
-    """A widget whose parts stand in two columns, or one below the other where it is narrow."""
+    """A widget that arranges its parts in two columns, or in one where it is narrow."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class TwoColumns(QWidget):
         self._is_narrow = False
 
     def column_widths_px(self) -> list[int]:
-        """Returns the least width of each column."""
+        """Returns the minimum width of each column."""
         raise NotImplementedError
 
     def arrange(self, is_narrow: bool) -> None:
@@ -40,11 +40,11 @@ class TwoColumns(QWidget):
         raise NotImplementedError
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802
-        """Needs the width of one column only."""
+        """Returns a minimum that is one column wide."""
         return QSize(max(self.column_widths_px()) + self._margins_px(), super().sizeHint().height())
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:  # noqa: N802
-        """Changes the number of columns where the width asks for it."""
+        """Changes the number of columns to fit the width."""
         super().resizeEvent(event)
         widths = self.column_widths_px()
         needed = sum(widths) + self._margins_px() + max(0, self.grid.horizontalSpacing())
@@ -58,7 +58,7 @@ class TwoColumns(QWidget):
 
 
 class FieldGrid(TwoColumns):
-    """Fields one below the other: wide ones under their label, the others beside it."""
+    """Fields one below the other: wide ones below their label, the others beside it."""
 
     def __init__(self, fields: Iterable[Field]) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ class FieldGrid(TwoColumns):
         self.arrange(is_narrow=False)
 
     def column_widths_px(self) -> list[int]:
-        """Returns the least width of the labels and of the editors beside them."""
+        """Returns the minimum width of the labels and of the editors beside them."""
         beside = [field for field in self.fields if not field.is_wide]
         wide = max((f.body.minimumSizeHint().width() for f in self.fields if f.is_wide), default=0)
         labels = max((f.label.minimumSizeHint().width() for f in beside if f.label), default=0)
@@ -109,7 +109,7 @@ class FieldGrid(TwoColumns):
 
 
 class Section(QWidget):
-    """A title that folds the fields below it, and says how many of them differ when folded."""
+    """A titled group of fields that can be closed; then it shows how many were changed."""
 
     def __init__(self, title: str, fields: Iterable[Field]) -> None:
         super().__init__()
@@ -127,26 +127,26 @@ class Section(QWidget):
         self.summary.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self._lay_out()
         for field in self.grid.fields:
-            field.changed.connect(self.summarize)
+            field.changed.connect(self.update_summary)
         self.set_open(False)
 
     def is_open(self) -> bool:
-        """Whether the fields show."""
+        """Returns whether the fields are visible."""
         return self._is_open
 
     def set_open(self, is_open: bool) -> None:
-        """Folds or unfolds it."""
+        """Opens or closes the section."""
         self._is_open = is_open
         arrow = Qt.ArrowType.DownArrow if is_open else Qt.ArrowType.RightArrow
         self.header.setArrowType(arrow)
-        self.header.setAccessibleDescription("unfolded" if is_open else "folded")
+        self.header.setAccessibleDescription("open" if is_open else "closed")
         self.grid.setVisible(is_open)
-        self.summarize()
+        self.update_summary()
 
-    def summarize(self) -> None:
-        """Says what a folded section hides."""
+    def update_summary(self) -> None:
+        """Shows how many fields of a closed section differ from their default."""
         changed = sum(not field.is_default() for field in self.grid.fields)
-        self.summary.say(f"{changed} set" if changed and not self.is_open() else "")
+        self.summary.show_text(f"{changed} set" if changed and not self.is_open() else "")
 
     def _lay_out(self) -> None:
         head = QHBoxLayout()
@@ -163,14 +163,14 @@ class Section(QWidget):
 
 @dataclasses.dataclass(frozen=True)
 class DrawnPrompt:
-    """What a button arms Studio's drawing tool for.
+    """A kind of prompt that a button selects Studio's drawing tool for.
 
     Attributes:
-        label: What the button says.
-        help: What its tooltip says.
+        label: The button's text.
+        help: The button's tooltip.
         shape: ``point`` or ``box``.
-        include: Whether it is drawn on what is wanted.
-        parameter: The parameter that says the same in numbers: it is used in the same modes.
+        include: Whether it marks what to include (label 1), else what to exclude (label 0).
+        parameter: The parameter that means the same; used in the same prompt modes.
     """
 
     label: str
@@ -207,7 +207,7 @@ DRAWN_PROMPTS = (
 
 
 class DrawingTools(TwoColumns):
-    """Buttons that arm Studio's drawing tools, and a note about the last run."""
+    """Buttons that select Studio's drawing tools, and a note about the last run."""
 
     requested = pyqtSignal(object)
 

@@ -17,33 +17,33 @@ def _blend(over: QColor, under: QColor, weight: float) -> QColor:
 
 
 def is_dark(palette: QPalette) -> bool:
-    """Whether text is lighter than what it stands on."""
+    """Returns whether text is lighter than its background."""
     text = palette.color(QPalette.ColorRole.WindowText)
     return text.lightness() > palette.color(QPalette.ColorRole.Window).lightness()
 
 
 def quiet_color(palette: QPalette) -> QColor:
-    """For what explains: between text and background, still at reading contrast."""
+    """Returns the color of explanations: paler than text, with enough contrast to read."""
     text = palette.color(QPalette.ColorRole.WindowText)
     return _blend(text, palette.color(QPalette.ColorRole.Window), 0.72)
 
 
 def error_color(palette: QPalette) -> QColor:
-    """For a value that cannot be read."""
+    """Returns the color of invalid values and of what a prompt excludes."""
     return QColor("#ff8f87") if is_dark(palette) else QColor("#b3261e")
 
 
 def include_color(palette: QPalette) -> QColor:
-    """For what a prompt points at."""
+    """Returns the color of what a prompt includes."""
     return QColor("#5fce86") if is_dark(palette) else QColor("#176c39")
 
 
 class Note(QLabel):
-    """A line of text in a color of its own that wraps, and gives its room back when empty.
+    """A wrapped text in a color of its own; takes no space when empty.
 
     Args:
-        color_of: What color to write in, for a palette.
-        parent: The widget it stands in.
+        color_of: Returns the color for a palette.
+        parent: The parent widget.
     """
 
     def __init__(self, color_of: ColorOf, parent: QWidget | None = None) -> None:
@@ -54,13 +54,13 @@ class Note(QLabel):
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
         self.setVisible(False)
 
-    def say(self, text: str) -> None:
-        """Shows the text, or nothing at all when it is empty."""
+    def show_text(self, text: str) -> None:
+        """Shows the text; hides the note where it is empty."""
         self.setText(text)
         self.setVisible(bool(text))
 
     def paintEvent(self, event: QPaintEvent | None) -> None:  # noqa: N802
-        """Writes in the color that fits the palette, or the host's style sheet, of now."""
+        """Draws the text in the color for the current palette or style sheet."""
         painter = QPainter(self)
         painter.setPen(self._color_of(self.palette()))
         flags = self.alignment() | Qt.TextFlag.TextWordWrap
@@ -68,12 +68,12 @@ class Note(QLabel):
 
 
 class PromptButton(QPushButton):
-    """A button with a point or a box on it: green with a plus, or red with a minus.
+    """A button with the icon of a point or a box: green with a plus, or red with a minus.
 
     Args:
-        text: What it says.
+        text: The button's text.
         shape: ``point`` or ``box``.
-        include: Whether it is green.
+        include: Whether the icon is green with a plus.
     """
 
     def __init__(self, text: str, shape: str, include: bool) -> None:
@@ -83,7 +83,7 @@ class PromptButton(QPushButton):
         self.setIcon(self._icon())
 
     def changeEvent(self, event: QEvent | None) -> None:  # noqa: N802
-        """Follows the palette."""
+        """Redraws the icon when the palette changes."""
         super().changeEvent(event)
         if event is not None and event.type() == QEvent.Type.PaletteChange:
             self.setIcon(self._icon())
@@ -108,7 +108,7 @@ def _draw_prompt(painter: QPainter, side: float, shape: str, include: bool, colo
     if shape == "point":
         painter.setBrush(color)
         painter.drawEllipse(inner)
-        painter.setPen(QPen(ink_on(color), stroke * 1.3))
+        painter.setPen(QPen(get_contrast_color(color), stroke * 1.3))
     else:
         painter.drawRoundedRect(inner, stroke, stroke)
         painter.setPen(QPen(color, stroke * 1.3))
@@ -118,13 +118,13 @@ def _draw_prompt(painter: QPainter, side: float, shape: str, include: bool, colo
         painter.drawLine(QPointF(middle, middle - arm), QPointF(middle, middle + arm))
 
 
-def ink_on(color: QColor) -> QColor:
-    """Black or white, whichever stands out on a color."""
+def get_contrast_color(color: QColor) -> QColor:
+    """Returns black or white, whichever has more contrast to a color."""
     return QColor("#101010") if color.lightness() > 140 else QColor("#ffffff")
 
 
 def bold(font: QFont) -> QFont:
-    """The same font, bold."""
+    """Returns the font in bold."""
     heavier = QFont(font)
     heavier.setBold(True)
     return heavier

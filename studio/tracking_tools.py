@@ -34,13 +34,13 @@ class TrackingTools(QWidget):
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self.note, 1)
         row.addWidget(self.button)
-        self.say("")
+        self.show_text("")
 
-    def say(self, note: str) -> None:
+    def show_text(self, note: str) -> None:
         """Shows what is followed.
 
         Args:
             note: One line; empty where nothing is.
         """
-        self.note.say(note)
+        self.note.show_text(note)
         self.setHidden(not note)

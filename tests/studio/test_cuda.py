@@ -22,7 +22,7 @@ assert "torch" not in sys.modules
 print(int(field.editor.isEnabled()), field.reason_note.text())
 import torch
 assert field.editor.isEnabled() == torch.cuda.is_available(), torch.cuda.is_available()
-panel.say_last_run("")
+panel.show_run_note("")
 assert field.editor.isEnabled() == torch.cuda.is_available()
 """
 
@@ -66,4 +66,4 @@ def test_the_reason_is_the_one_that_holds(
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
     monkeypatch.setattr(cuda, "_has_driver", lambda: has_driver)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible_devices)
-    assert cuda.why_no_cuda() == why
+    assert cuda.explain_missing_cuda() == why

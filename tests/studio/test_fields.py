@@ -7,7 +7,7 @@ from PyQt6.QtTest import QTest
 from PyQt6.QtWidgets import QApplication, QComboBox, QLineEdit
 
 from infer_segment_anything_3.adapter.parameters.settings import PARAMETERS
-from infer_segment_anything_3.studio.choice_fields import CheckField, field_for
+from infer_segment_anything_3.studio.choice_fields import CheckField, make_field
 from infer_segment_anything_3.studio.theme import error_color
 
 pytestmark = pytest.mark.usefixtures("qt")
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("qt")
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_a_field_takes_its_words_from_the_table(name):
     parameter = PARAMETERS[name]
-    field = field_for(parameter)
+    field = make_field(parameter)
     assert field.value() == parameter.default
     assert field.is_default() and not field.error()
     assert field.editor.accessibleName() == parameter.label
@@ -56,7 +56,7 @@ def test_what_is_typed_has_an_example_that_can_be_read(name):
     ],
 )
 def test_a_value_that_nobody_edits_stays_as_it_is(name, value):
-    field = field_for(PARAMETERS[name])
+    field = make_field(PARAMETERS[name])
     field.set_value(value)
     assert field.value() == value
 
@@ -78,7 +78,7 @@ def test_a_value_that_nobody_edits_stays_as_it_is(name, value):
     ],
 )
 def test_the_keyboard_edits_it(name, keys, value):
-    field = field_for(PARAMETERS[name])
+    field = make_field(PARAMETERS[name])
     heard = []
     field.changed.connect(lambda: heard.append(field.value()))
     editor = field.editor
@@ -109,7 +109,7 @@ def test_the_keyboard_edits_it(name, keys, value):
     ],
 )
 def test_a_value_that_cannot_be_read_is_marked_with_the_words_of_the_api(name, value):
-    field = field_for(PARAMETERS[name])
+    field = make_field(PARAMETERS[name])
     field.set_value(value)
     with pytest.raises(ValueError) as refusal:
         PARAMETERS[name].parse(value)
@@ -123,7 +123,7 @@ def test_a_value_that_cannot_be_read_is_marked_with_the_words_of_the_api(name, v
 
 @pytest.mark.parametrize("name", ["input_box", "tiles"])
 def test_a_line_that_cannot_be_read_is_outlined(name):
-    field = field_for(PARAMETERS[name])
+    field = make_field(PARAMETERS[name])
     editor = field.editor
     editor.resize(editor.sizeHint())
     line = editor if isinstance(editor, QLineEdit) else editor.lineEdit()
@@ -138,7 +138,7 @@ def test_a_line_that_cannot_be_read_is_outlined(name):
 
 
 def test_a_choice_that_cannot_be_had_says_why_and_keeps_its_value():
-    field = field_for(PARAMETERS["cuda"])
+    field = make_field(PARAMETERS["cuda"])
     assert isinstance(field, CheckField)
     field.set_value("yes")
     field.set_unavailable("no such thing")
@@ -158,7 +158,7 @@ def test_a_choice_that_cannot_be_had_says_why_and_keeps_its_value():
 
 @pytest.mark.parametrize("name", ["prompt_mode", "confidence_threshold", "tiles"])
 def test_the_wheel_that_scrolls_the_page_changes_nothing(name):
-    field = field_for(PARAMETERS[name])
+    field = make_field(PARAMETERS[name])
     turn = QWheelEvent(
         QPointF(5, 5),
         QPointF(5, 5),

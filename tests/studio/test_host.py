@@ -246,7 +246,7 @@ def test_apply_comes_last(open_studio):
         chain.append(widget)
         widget = widget.nextInFocusChain()
     apply = host.findChildren(QPushButton)[-1]
-    places = [chain.index(stop) for stop in (*studio.panel.tab_stops(), apply)]
+    places = [chain.index(stop) for stop in (*studio.panel.list_tab_stops(), apply)]
     assert places == sorted(places)
 
 

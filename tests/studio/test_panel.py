@@ -10,7 +10,7 @@ from PyQt6.QtTest import QTest
 from PyQt6.QtWidgets import QAbstractButton, QApplication, QFileDialog, QLabel, QScrollArea
 
 from infer_segment_anything_3.adapter.parameters.settings import GROUPS, PARAMETERS, PROMPT_MODES
-from infer_segment_anything_3.studio.accelerators import with_accelerators
+from infer_segment_anything_3.studio.accelerators import mark_accelerators
 from infer_segment_anything_3.studio.sections import DRAWN_PROMPTS
 from infer_segment_anything_3.tests.studio.measuring import cramped, visible
 
@@ -113,13 +113,13 @@ def test_a_mode_offers_the_drawing_tools_it_can_use(panel):
 @pytest.mark.parametrize(
     ("mode", "note", "told"),
     [
-        ("auto", "", "What you draw joins the prompt at the next run."),
+        ("auto", "", "Drawn points and boxes are added to the prompt of the next run."),
         ("object", "The last run used 1 of 2.", "The last run used 1 of 2."),
-        ("everything", "The last run used 1 of 2.", "This mode takes nothing that is drawn."),
+        ("everything", "The last run used 1 of 2.", "This mode uses no drawn points or boxes."),
     ],
 )
 def test_a_line_tells_about_what_is_drawn(panel, mode, note, told):
-    panel.say_last_run(note)
+    panel.show_run_note(note)
     panel.fields["prompt_mode"].set_value(mode)
     assert panel.tools.last_run.text() == told
 
@@ -137,19 +137,19 @@ def test_the_tab_key_visits_everything_from_top_to_bottom(panel, settle):
     open_all(panel)
     panel.fields["cuda"].set_unavailable("")
     settle()
-    assert [name_of(stop) for stop in panel.tab_stops()] == TAB_ORDER
-    places = [s.mapTo(panel, s.rect().center()) for s in panel.tab_stops()]
+    assert [name_of(stop) for stop in panel.list_tab_stops()] == TAB_ORDER
+    places = [s.mapTo(panel, s.rect().center()) for s in panel.list_tab_stops()]
     rows = [(place.y() // 12, place.x()) for place in places]
     assert rows == sorted(rows)
 
     panel.fields["input_text"].editor.setFocus()
     visited = []
-    for _ in panel.tab_stops():
+    for _ in panel.list_tab_stops():
         visited.append(QApplication.focusWidget())
         QTest.keyClick(visited[-1], Qt.Key.Key_Tab)
-    enabled = [stop for stop in panel.tab_stops() if stop.isEnabled()]
+    enabled = [stop for stop in panel.list_tab_stops() if stop.isEnabled()]
     assert visited[: len(enabled)] == enabled
-    assert {name_of(s) for s in panel.tab_stops() if not s.isEnabled()} == {"points_per_side"}
+    assert {name_of(s) for s in panel.list_tab_stops() if not s.isEnabled()} == {"points_per_side"}
 
 
 def test_the_keyboard_reaches_fields_by_their_letter(panel, settle):
@@ -222,8 +222,8 @@ def test_edits_under_way_outlast_a_change_elsewhere(panel):
 
 def test_revealing_unfolds_and_takes_the_keyboard_there(panel, settle):
     panel.fields["tiles"].set_value("many")
-    assert [field.parameter.name for field in panel.invalid()] == ["tiles"]
-    panel.reveal(panel.invalid()[0])
+    assert [field.parameter.name for field in panel.find_invalid_fields()] == ["tiles"]
+    panel.focus_field(panel.find_invalid_fields()[0])
     settle()
     assert panel.sections["output"].is_open()
     assert panel.fields["tiles"].editor.hasFocus()
@@ -238,7 +238,7 @@ def test_nothing_is_clipped_at_320_px(panel, settle, qt, mode, growth):
     panel.fields["prompt_mode"].set_value(mode)
     panel.fields["input_box"].set_value("[[10, 20, 5")
     panel.fields["tiles"].set_value("many")
-    panel.say_last_run("The last run used 12 of 14 drawn prompts.")
+    panel.show_run_note("The last run used 12 of 14 drawn prompts.")
     open_all(panel)
     settle()
     scroll = panel.window()
@@ -291,11 +291,11 @@ def test_enter_asks_for_a_run(panel):
     ],
 )
 def test_no_letter_comes_twice(titles, marked):
-    assert with_accelerators(titles) == marked
+    assert mark_accelerators(titles) == marked
 
 
 def test_no_letter_comes_twice_however_many_titles():
     titles = ["".join(pair) for pair in itertools.product("abcdef", repeat=2)]
-    marked = with_accelerators(titles)
+    marked = mark_accelerators(titles)
     letters = [text[text.index("&") + 1] for text in marked if "&" in text]
     assert sorted(letters) == list("abcdef")
