@@ -11,9 +11,14 @@ import torch
 from infer_segment_anything_3.engine import Engine
 from infer_segment_anything_3.engine.checkpoints.zoo import MODELS
 from infer_segment_anything_3.engine.model.config import TINY_SHAPES
-from infer_segment_anything_3.tools.tiny_shapes import export, train, training_model
+from infer_segment_anything_3.tools.tiny_shapes import clip_samples, export, train, training_model
 from infer_segment_anything_3.tools.tiny_shapes.clip_samples import ClipPool
-from infer_segment_anything_3.tools.tiny_shapes.video_terms import video_terms
+from infer_segment_anything_3.tools.tiny_shapes.video_terms import FollowedClips
+
+
+@pytest.fixture(autouse=True)
+def _few_clips(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clip_samples, "LEAST_KEPT", 1)
 
 
 def training(out: Path, **arguments: object) -> train.Training:
@@ -77,7 +82,7 @@ def test_a_loss_of_video_reaches_every_part_of_the_memory() -> None:
         parameter.requires_grad_(False)
     tracker.requires_grad_(True)
     pool = ClipPool(model, seed=5, side=280, mask_side=80, frames=4, capacity=4)
-    terms, _ = video_terms(model, pool, clips=2)
+    terms, _ = FollowedClips(model, pool, clips=2).terms(frames=4)
     torch.stack(list(terms.values())).sum().backward()
     untouched = [
         name
@@ -87,3 +92,20 @@ def test_a_loss_of_video_reaches_every_part_of_the_memory() -> None:
     # The package keeps this one and never uses it; those of absent objects need one.
     unused = ("no_mem_pos_enc", "no_obj_ptr", "no_obj_embed_spatial", "mask_downsample")
     assert [name for name in untouched if not name.split("model.")[1].startswith(unused)] == []
+
+
+def test_a_clip_goes_on_from_the_memory_of_the_frames_before() -> None:
+    model = training_model.for_training(TINY_SHAPES, torch.device("cpu"))
+    training_model.initialise(model)
+    losses = []
+    for part in (4, 2):
+        pool = ClipPool(model, seed=5, side=280, mask_side=80, frames=4, capacity=2)
+        followed = FollowedClips(model, pool, clips=1)
+        parts = 0
+        with torch.no_grad():
+            while not followed.is_over:
+                _, report = followed.terms(part)
+                parts += 1
+        assert parts == 4 // part
+        losses.append(report["late_iou"])
+    assert losses[0] == pytest.approx(losses[1], abs=1e-6)

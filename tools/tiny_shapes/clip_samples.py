@@ -14,11 +14,15 @@ from torchvision.transforms import v2
 from ...engine.model.sam3_imports import Sam3Image
 from .clips import CLIP_FRAMES, Frame
 from .random_clips import draw_clip
+from .samples import Seed
 
 TRAIN_SIDE_RANGE_PX = (320, 480)
 TRAIN_LIKE_SHARE = 0.8
 STRIDES = (1, 1, 1, 2, 2, 3)
 """Frames from one frame of a sample to the next."""
+
+LEAST_KEPT = 8
+"""A batch is drawn from so many samples at least."""
 
 LEAST_CELLS = 3.0
 """A shape that covers less of the mask grid is in sight, but too small to be asked for."""
@@ -50,7 +54,7 @@ class ClipPool:
     """Clips drawn as they are needed, each used several times before it is forgotten."""
 
     def __init__(
-        self, model: Sam3Image, seed: int, side: int, mask_side: int, frames: int, capacity: int
+        self, model: Sam3Image, seed: Seed, side: int, mask_side: int, frames: int, capacity: int
     ) -> None:
         """Creates an empty pool.
 
@@ -69,7 +73,7 @@ class ClipPool:
 
     def batch(self, size: int, fresh: int = 1) -> list[ClipSample]:
         """Recalls ``size`` samples, after ``fresh`` new ones were added."""
-        for _ in range(max(fresh, size - len(self._kept))):
+        for _ in range(max(fresh, LEAST_KEPT - len(self._kept))):
             sample = self._new()
             if len(self._kept) < self._capacity:
                 self._kept.append(sample)
@@ -79,7 +83,8 @@ class ClipPool:
 
     def _new(self) -> ClipSample:
         clip = draw_clip(self.rng, TRAIN_SIDE_RANGE_PX, TRAIN_LIKE_SHARE)
-        stride = int(self.rng.choice(STRIDES))
+        longest = (CLIP_FRAMES - 1) // max(1, self._frames - 1)
+        stride = int(self.rng.choice([s for s in STRIDES if s <= longest]))
         first = int(self.rng.integers(CLIP_FRAMES - stride * (self._frames - 1)))
         frames = [clip.frame_at(first + stride * k) for k in range(self._frames)]
         if not any(frames[0].counts(i) for i in range(len(clip.shapes))):

@@ -26,6 +26,9 @@ CROWDED_WINDOW = 0.62
 beside the tile as those of any other scene."""
 
 
+Seed = int | tuple[int, ...]
+"""What NumPy takes as a seed."""
+
 LIKE_SHARE = 0.3
 """Share of scenes with several shapes of one color and kind, unless a stage has its own."""
 
@@ -106,7 +109,7 @@ class SamplePool:
 
     def __init__(
         self,
-        seed: int,
+        seed: Seed,
         side: int,
         mask_side: int,
         capacity: int,

@@ -30,7 +30,7 @@ from .clip_samples import ClipPool
 from .samples import LIKE_SHARE, SamplePool, images_tensor
 from .training_model import TRACKER, carried_over, for_training, initialise, is_memory
 from .training_terms import concept_terms, object_terms
-from .video_terms import video_terms
+from .video_terms import FollowedClips
 
 logger = logging.getLogger("tiny_shapes")
 
@@ -60,6 +60,7 @@ class Stage:
         objects: Whether objects are asked for.
         clips: Clips a step, each with :data:`~.video_terms.OBJECTS_PER_CLIP` shapes to follow.
         frames: Frames of a clip.
+        frames_a_step: Those that gradients go through.
         trained: Beginnings of the names of what is trained; the rest stays as it is.
         new_memory: Whether the tracker's memory begins from nothing.
         known_rate: Share of the learning rate for what is not the tracker's memory.
@@ -77,6 +78,7 @@ class Stage:
     objects: bool = True
     clips: int = 0
     frames: int = 0
+    frames_a_step: int = 8
     trained: tuple[str, ...] = ("",)
     new_memory: bool = False
     known_rate: float = 1.0
@@ -106,6 +108,19 @@ STAGES = (
         trained=DETECTOR,
         like_share=0.55,
         warmup=100,
+    ),
+    Stage(
+        name="many alike, again",
+        side=TINY_SHAPES.image_size,
+        steps=900,
+        batch=6,
+        learning_rate=2.5e-4,
+        last_rate=0.01,
+        concepts=True,
+        objects=False,
+        trained=DETECTOR,
+        like_share=0.6,
+        warmup=40,
     ),
     # Clicks are asked for all along: video alone makes the mask decoder forget them.
     Stage(
@@ -138,23 +153,23 @@ STAGES = (
         warmup=20,
     ),
     Stage(
-        name="video, eight frames",
+        name="video, long",
         side=TINY_SHAPES.image_size,
-        steps=500,
+        steps=480,
         batch=4,
         learning_rate=8e-4,
         last_rate=0.01,
         concepts=False,
         clips=2,
-        frames=8,
+        frames=24,
         trained=(TRACKER,),
         known_rate=0.3,
         warmup=20,
     ),
 )
 
-CLIPS_KEPT = 250
-"""Clips kept with their features, of 1.1 MB a frame."""
+FRAMES_KEPT = 2000
+"""Frames of clips that are kept with their features, of 1.1 MB each."""
 
 EMA_DECAY = 0.998
 SNAPSHOT_EVERY_S = 240
@@ -190,6 +205,7 @@ class Training:
         self.weights: dict[str, Tensor] | None = None
         self.average: dict[str, Tensor] = {}
         self.optimiser_state: dict[str, Any] | None = None
+        self.followed: FollowedClips | None = None
         self.snapshot_path = out / "snapshot.pt"
         if self.snapshot_path.exists():
             snapshot = torch.load(self.snapshot_path, map_location="cpu", weights_only=True)
@@ -231,7 +247,7 @@ class Training:
         if self.optimiser_state is not None:
             optimiser.load_state_dict(self.optimiser_state)
         pool = SamplePool(
-            seed=hash((self.seed, self.stage_index, self.step)) % 2**32,
+            seed=(self.seed, self.stage_index, self.step),
             side=stage.side,
             mask_side=architecture.mask_side,
             capacity=2000,
@@ -240,12 +256,13 @@ class Training:
         )
         clip_pool = ClipPool(
             model,
-            seed=hash((self.seed, self.stage_index, self.step, "clips")) % 2**32,
+            seed=(self.seed, self.stage_index, self.step, 1),
             side=stage.side,
             mask_side=architecture.mask_side,
             frames=stage.frames,
-            capacity=CLIPS_KEPT,
+            capacity=FRAMES_KEPT // max(1, stage.frames),
         )
+        self.followed = None
         logger.info("stage %d: %s", self.stage_index, stage)
         seen: dict[str, list[float]] = defaultdict(list)
         started = kept = time.monotonic()
@@ -289,7 +306,9 @@ class Training:
                 terms |= concept_terms(model, features, samples, pool.rng)
         report: dict[str, float] = {}
         if stage.clips:
-            video, report = video_terms(model, clip_pool, stage.clips)
+            if self.followed is None or self.followed.is_over:
+                self.followed = FollowedClips(model, clip_pool, stage.clips)
+            video, report = self.followed.terms(stage.frames_a_step)
             terms |= video
         total = torch.stack(list(terms.values())).sum()
         optimiser.zero_grad(set_to_none=True)

@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torch.overrides import TorchFunctionMode
 
+from ...engine.model.patched_modules import TensorsStayOnDevice
 from ...engine.model.sam3_imports import Sam3Image, Sam3TrackerBase
-from .clip_samples import ClipPool, ClipSample, pick_objects
+from .clip_samples import ClipPool, pick_objects
 from .losses import object_loss_of_each
 
 OBJECTS_PER_CLIP = 2
@@ -26,86 +26,136 @@ FIRST_PROMPTS = ("mask", "mask", "mask", "click", "box")
 
 SCORE_WEIGHT = 1.0
 VIDEO_WEIGHT = 3.0
+TrackerMemory = dict[str, dict[int, dict[str, Any]]]
 NO_END = 10**9
 """Number of frames of a video that nobody knows the end of."""
 
 
-class StayOnDevice(TorchFunctionMode):
-    """Makes ``Tensor.cuda`` and ``Tensor.pin_memory`` return their tensor, for this thread.
+class FollowedClips:
+    """Shapes followed through the clips of a batch, some frames at a time.
 
-    The package calls both on what is on the right device already.
+    Each part begins with the memory that the parts before left, without its gradients: so
+    the tracker learns to go on from what it made of many frames, at the price of a few.
     """
 
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        if func in (torch.Tensor.pin_memory, torch.Tensor.cuda):
-            return args[0]
-        return func(*args, **(kwargs or {}))
+    def __init__(self, model: Sam3Image, pool: ClipPool, clips: int) -> None:
+        """Draws the clips, and what is given on their first frames.
 
-
-def video_terms(
-    model: Sam3Image, pool: ClipPool, clips: int
-) -> tuple[dict[str, Tensor], dict[str, float]]:
-    """Loss of shapes followed through clips.
-
-    Args:
-        model: The model.
-        pool: Where clips come from.
-        clips: How many, with :data:`OBJECTS_PER_CLIP` shapes each.
-
-    Returns:
-        Weighted terms to sum; and the mean IoU of the mask that the tracker picks on the
-        second and on the last frame, and the share of right answers to whether the shape is
-        there.
-    """
-    tracker = model.inst_interactive_predictor.model
-    device = next(model.parameters()).device
-    rng = pool.rng
-    samples = pool.batch(clips)
-    chosen = [pick_objects(rng, sample, OBJECTS_PER_CLIP) for sample in samples]
-    rows = torch.arange(clips).repeat_interleave(OBJECTS_PER_CLIP)
-    coverage = torch.cat(
-        [s.coverage[:, torch.from_numpy(c)].float() for s, c in zip(samples, chosen, strict=True)],
-        dim=1,
-    ).to(device)
-    counts, gone = (
-        torch.from_numpy(
-            np.concatenate(
-                [getattr(s, name)[:, c] for s, c in zip(samples, chosen, strict=True)], axis=1
+        Args:
+            model: The model.
+            pool: Where clips come from.
+            clips: How many, with :data:`OBJECTS_PER_CLIP` shapes each.
+        """
+        self._tracker = model.inst_interactive_predictor.model
+        self._device = next(model.parameters()).device
+        self._samples = pool.batch(clips)
+        chosen = [pick_objects(pool.rng, sample, OBJECTS_PER_CLIP) for sample in self._samples]
+        pairs = list(zip(self._samples, chosen, strict=True))
+        self._rows = torch.arange(clips).repeat_interleave(OBJECTS_PER_CLIP)
+        self._coverage = torch.cat(
+            [s.coverage[:, torch.from_numpy(c)].float() for s, c in pairs], dim=1
+        ).to(self._device)
+        self._counts, self._gone = (
+            torch.from_numpy(np.concatenate(columns, axis=1)).to(self._device)
+            for columns in (
+                [s.counts[:, c] for s, c in pairs],
+                [s.gone[:, c] for s, c in pairs],
             )
-        ).to(device)
-        for name in ("counts", "gone")
-    )
-    prompt = _first_prompt(rng, tracker, coverage[0], str(rng.choice(FIRST_PROMPTS)))
-    answers = _follow(tracker, samples, rows, prompt)
-    mask_loss, score_loss = [], []
-    ious, right = [], []
-    for t, (logits, quality, score) in enumerate(answers):
-        present = counts[t]
-        if t == 0 and prompt["mask_inputs"] is not None:
-            continue
-        each, iou = object_loss_of_each(logits, quality, coverage[t, :, None])
-        mask_loss.append((each * present).sum() / present.sum().clamp(min=1))
-        # What is hardly visible may be called either.
-        known = present | gone[t]
-        cross_entropy = F.binary_cross_entropy_with_logits(
-            score[:, 0], present.float(), reduction="none"
         )
-        score_loss.append((cross_entropy * known).sum() / known.sum().clamp(min=1))
-        picked = iou[:, 1:].gather(1, quality[:, 1:].argmax(1, keepdim=True))[:, 0]
-        ious.append(float(picked[present].mean()) if present.any() else float("nan"))
-        right.append(float(((score[:, 0] > 0) == present)[known].float().mean()))
-    terms = {
-        "video": VIDEO_WEIGHT * torch.stack(mask_loss).mean(),
-        "score": SCORE_WEIGHT * torch.stack(score_loss).mean(),
+        form = str(pool.rng.choice(FIRST_PROMPTS))
+        self._prompt = _first_prompt(pool.rng, self._tracker, self._coverage[0], form)
+        self._memory: TrackerMemory = {"cond_frame_outputs": {}, "non_cond_frame_outputs": {}}
+        self._next = 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the last frame was followed."""
+        return self._next >= len(self._coverage)
+
+    def terms(self, frames: int) -> tuple[dict[str, Tensor], dict[str, float]]:
+        """Follows the shapes through the next frames.
+
+        Args:
+            frames: How many, at least 2.
+
+        Returns:
+            Weighted terms to sum; and the mean IoU of the masks that the tracker picks on
+            the first and on the last of these frames, and the share of right answers to
+            whether a shape is there.
+        """
+        mask_loss, score_loss = [], []
+        ious, right = [], []
+        with TensorsStayOnDevice(), _recorded(self._tracker.sam_mask_decoder) as recorded:
+            for t in range(self._next, min(self._next + frames, len(self._coverage))):
+                self._step(t)
+                if t == 0 and self._prompt["mask_inputs"] is not None:
+                    continue
+                logits, quality, score = (value.float() for value in recorded[-1])
+                present = self._counts[t]
+                each, iou = object_loss_of_each(logits, quality, self._coverage[t, :, None])
+                mask_loss.append((each * present).sum() / present.sum().clamp(min=1))
+                # What is hardly visible may be called either.
+                known = present | self._gone[t]
+                cross_entropy = F.binary_cross_entropy_with_logits(
+                    score[:, 0], present.float(), reduction="none"
+                )
+                score_loss.append((cross_entropy * known).sum() / known.sum().clamp(min=1))
+                picked = iou[:, 1:].gather(1, quality[:, 1:].argmax(1, keepdim=True))[:, 0]
+                ious.append(float(picked[present].mean()) if present.any() else float("nan"))
+                right.append(float(((score[:, 0] > 0) == present)[known].float().mean()))
+        self._next += frames
+        self._memory = _detached(self._memory)
+        terms = {
+            "video": VIDEO_WEIGHT * torch.stack(mask_loss).mean(),
+            "score": SCORE_WEIGHT * torch.stack(score_loss).mean(),
+        }
+        known_right = [value for value in right if not np.isnan(value)]
+        report = {
+            "early_iou": ious[0],
+            "late_iou": ious[-1],
+            "score_right": float(np.mean(known_right)) if known_right else float("nan"),
+        }
+        return terms, report
+
+    def _step(self, t: int) -> None:
+        """Runs the tracker on a frame, as ``Sam3TrackerPredictor`` does."""
+        decoder = self._tracker.sam_mask_decoder
+        fine, middle, coarse = (
+            torch.stack([s.features[level][t].float() for s in self._samples]).to(self._device)
+            for level in range(3)
+        )
+        maps = [decoder.conv_s0(fine), decoder.conv_s1(middle), coarse]
+        maps = [m[self._rows] for m in maps]
+        positions = self._samples[0].positions.to(self._device).flatten(2).permute(2, 0, 1)
+        first = t == 0
+        out = self._tracker.track_step(
+            frame_idx=t,
+            is_init_cond_frame=first,
+            current_vision_feats=[m.flatten(2).permute(2, 0, 1) for m in maps],
+            current_vision_pos_embeds=[positions.expand(-1, len(self._rows), -1)],
+            feat_sizes=[(m.shape[-2], m.shape[-1]) for m in maps],
+            image=None,
+            **(self._prompt if first else {"mask_inputs": None, "point_inputs": None}),
+            output_dict=self._memory,
+            num_frames=NO_END,
+        )
+        self._memory["cond_frame_outputs" if first else "non_cond_frame_outputs"][t] = out
+
+
+def _detached(memory: TrackerMemory) -> TrackerMemory:
+    """What later frames read of a memory, without gradients."""
+    return {
+        kind: {
+            t: {
+                "maskmem_features": out["maskmem_features"].detach(),
+                "maskmem_pos_enc": out["maskmem_pos_enc"],
+                "obj_ptr": out["obj_ptr"].detach(),
+                "eff_iou_score": out["eff_iou_score"].detach(),
+            }
+            for t, out in frames.items()
+        }
+        for kind, frames in memory.items()
     }
-    report = {
-        "early_iou": ious[1 if len(ious) == len(answers) else 0],
-        "late_iou": ious[-1],
-        "score_right": float(np.nanmean(right)),
-    }
-    return terms, report
 
 
 def _first_prompt(
@@ -150,51 +200,19 @@ def _first_prompt(
     }
 
 
-def _follow(
-    tracker: Sam3TrackerBase, samples: list[ClipSample], rows: Tensor, prompt: dict[str, Any]
-) -> list[tuple[Tensor, Tensor, Tensor]]:
-    """Follows B shapes; for each frame logits (B, 4, M, M), quality (B, 4), score (B, 1)."""
-    decoder = tracker.sam_mask_decoder
-    device = next(tracker.parameters()).device
-    memory: dict[str, dict[int, Any]] = {"cond_frame_outputs": {}, "non_cond_frame_outputs": {}}
-    positions = samples[0].positions.to(device).flatten(2).permute(2, 0, 1)
-    positions = positions.expand(-1, len(rows), -1)
-    answers = []
-    with StayOnDevice(), _recorded(decoder) as recorded:
-        for t in range(len(samples[0].coverage)):
-            fine, middle, coarse = (
-                torch.stack([s.features[level][t].float() for s in samples]).to(device)
-                for level in range(3)
-            )
-            maps = [decoder.conv_s0(fine), decoder.conv_s1(middle), coarse]
-            maps = [m[rows] for m in maps]
-            first = t == 0
-            out = tracker.track_step(
-                frame_idx=t,
-                is_init_cond_frame=first,
-                current_vision_feats=[m.flatten(2).permute(2, 0, 1) for m in maps],
-                current_vision_pos_embeds=[positions],
-                feat_sizes=[(m.shape[-2], m.shape[-1]) for m in maps],
-                image=None,
-                **(prompt if first else {"mask_inputs": None, "point_inputs": None}),
-                output_dict=memory,
-                num_frames=NO_END,
-            )
-            memory["cond_frame_outputs" if first else "non_cond_frame_outputs"][t] = out
-            logits, quality, _, score = recorded[-1]
-            answers.append((logits.float(), quality.float(), score.float()))
-    return answers
-
-
 @contextmanager
-def _recorded(decoder: Any) -> Iterator[list[Any]]:
-    """Keeps what the mask decoder gives before the tracker empties masks of absent objects."""
-    recorded: list[Any] = []
+def _recorded(decoder: Any) -> Iterator[list[tuple[Tensor, Tensor, Tensor]]]:
+    """Keeps what the mask decoder gives before the tracker empties masks of absent objects.
+
+    Logits (B, 4, M, M), quality (B, 4) and object score (B, 1), by call.
+    """
+    recorded: list[tuple[Tensor, Tensor, Tensor]] = []
     predict = decoder.predict_masks
 
     def predict_and_record(**arguments: Any) -> Any:
         answer = predict(**arguments)
-        recorded.append(answer)
+        logits, quality, _, score = answer
+        recorded.append((logits, quality, score))
         return answer
 
     decoder.predict_masks = predict_and_record
