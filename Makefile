@@ -11,7 +11,7 @@ UV_LOCK = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 \
 PLUGINS := $(HOME)/Ikomia/Plugins/Python
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo serve label score test test-slow test-gpu test-browser \
+.PHONY: help venv demo demo-video serve label score test test-slow test-gpu test-browser \
 	test-real-weights test-network lint types imports check format install package \
 	bench weights heldout readme pictures train audit lock clean
 
@@ -23,6 +23,10 @@ venv: ## the virtual environment every other target uses
 
 demo: venv ## segment a picture: IMAGE=photo.jpg TEXT="red car" MODEL=sam3
 	@$(PY) -m $(PACKAGE).examples.demo $(if $(IMAGE),--image "$(IMAGE)") \
+		$(if $(TEXT),--text "$(TEXT)") $(if $(MODEL),--model "$(MODEL)") $(ARGS)
+
+demo-video: venv ## follow objects through a video: VIDEO=clip.mp4 TEXT="person" MODEL=sam3
+	@$(PY) -m $(PACKAGE).examples.demo_video $(if $(VIDEO),--video "$(VIDEO)") \
 		$(if $(TEXT),--text "$(TEXT)") $(if $(MODEL),--model "$(MODEL)") $(ARGS)
 
 serve: venv ## the HTTP server: MODEL=tiny_shapes PORT=9090 HOST=127.0.0.1

@@ -43,8 +43,9 @@ def to_coco(
         ``image`` and ``images`` (the one image, under the name people look for and in the
         list that COCO readers want), ``categories``, ``annotations`` with ``bbox`` as xywh in
         pixels, ``area`` in pixels, ``score`` and ``segmentation``, and the ``prompt``. On
-        videos the image has its ``frame_index`` and each annotation its ``track_id``. An empty
-        mask has no polygon and is written as run lengths in that format, too.
+        videos the image has its ``frame_index`` and ``removed_track_ids``, and each annotation
+        its ``track_id``. An empty mask has no polygon and is written as run lengths in that
+        format, too.
 
     Raises:
         ValueError: If the format is none of the three.
@@ -68,6 +69,7 @@ def to_coco(
         image["file_name"] = file_name
     if result.frame_index is not None:
         image["frame_index"] = result.frame_index
+        image["removed_track_ids"] = list(result.removed_track_ids)
     data: dict[str, Any] = {
         "image": image,
         "images": [dict(image)],

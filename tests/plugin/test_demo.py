@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -13,10 +15,10 @@ from PIL import Image
 from infer_segment_anything_3.examples.demo import Panel, draw_panels
 
 
-def run_demo(ikomia_home, *arguments):
+def run_demo(ikomia_home, *arguments, module="examples.demo"):
     plugins = ikomia_home / "Ikomia" / "Plugins" / "Python"
     return subprocess.run(
-        [sys.executable, "-P", "-m", "infer_segment_anything_3.examples.demo", *arguments],
+        [sys.executable, "-P", "-m", f"infer_segment_anything_3.{module}", *arguments],
         capture_output=True,
         text=True,
         timeout=300,
@@ -72,3 +74,28 @@ def test_panels_of_any_shape(tmp_path, hw):
     with Image.open(tmp_path / "panels.png") as page:
         assert page.width >= 1000
         assert 100 <= page.height <= 2000
+
+
+def test_the_video_demo_leaves_a_film_tracks_and_a_contact_sheet(ikomia_home, tmp_path):
+    done = run_demo(
+        ikomia_home, "--frames", "3", "--out", str(tmp_path), module="examples.demo_video"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "id  class" in done.stdout
+    assert "3/3" in done.stderr, "the progress bar"
+    film = cv2.VideoCapture(str(tmp_path / "shapes_tracks.mp4"))
+    assert film.get(cv2.CAP_PROP_FRAME_COUNT) == 3
+    data = json.loads((tmp_path / "shapes_tracks.json").read_text())
+    assert data["videos"][0]["length"] == 3
+    assert all(len(track["segmentations"]) == 3 for track in data["annotations"])
+    with Image.open(tmp_path / "shapes_tracks.png") as sheet:
+        assert sheet.width > 1000
+
+
+def test_a_file_that_is_no_video_is_refused_in_one_line(ikomia_home, tmp_path):
+    path = tmp_path / "video.mp4"
+    path.write_bytes(b"no video")
+    done = run_demo(ikomia_home, "--video", str(path), module="examples.demo_video")
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "video: expected a video file" in done.stderr
