@@ -29,6 +29,7 @@ GROUPS = {
     "loading": False,
     "speed": False,
     "input_size": False,
+    "video": False,
     "precision": False,
     "memory": False,
     "overhead": True,

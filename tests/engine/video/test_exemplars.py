@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from infer_segment_anything_3.engine import ConceptPrompt, Engine, VideoSession
+from infer_segment_anything_3.tools.sam3_video_package import PackageVideo
 
 from .clips import BLUE, GREEN, RED, Ball, draw_clip
-from .package_video import PackageVideo
 
 BOX = (34.0, 44.0, 86.0, 96.0)
 HW = (240, 320)

@@ -17,9 +17,13 @@ from infer_segment_anything_3.engine import (
     VideoSession,
 )
 from infer_segment_anything_3.engine.postprocess import masks
+from infer_segment_anything_3.tools.sam3_video_package import (
+    PackageVideo,
+    package_runs,
+    package_tracker,
+)
 
 from .clips import THREE_BALLS, draw_clip
-from .package_video import PackageVideo, package_runs, package_tracker
 
 FRAMES = draw_clip(THREE_BALLS, 30)
 LOGIT_TOLERANCE = 1e-3

@@ -21,8 +21,8 @@ from sam3.model.sam3_tracking_predictor import Sam3TrackerPredictor
 from sam3.model.sam3_video_inference import Sam3VideoInferenceWithInstanceInteractivity
 from torch.overrides import TorchFunctionMode
 
-from infer_segment_anything_3.engine import Engine
-from infer_segment_anything_3.engine.runtime.openmp import full_teams
+from ..engine import Engine
+from ..engine.runtime.openmp import full_teams
 
 ENDLESS = 10**9
 
@@ -32,7 +32,9 @@ Frames = Sequence[npt.NDArray[np.uint8]]
 class OnCpu(TorchFunctionMode):
     """Keeps tensors where they are and as they are, for this thread."""
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
         if func in (torch.Tensor.pin_memory, torch.Tensor.cuda):
             return args[0]
         if func is torch.Tensor.to and torch.bfloat16 in args[1:]:
@@ -42,7 +44,7 @@ class OnCpu(TorchFunctionMode):
 
 @contextlib.contextmanager
 def package_runs() -> Iterator[None]:
-    """What the package's calls run under, with as many threads as the engine's."""
+    """Sets what the package's calls need on a CPU, with as many threads as the engine's."""
     fill = sam3_video_base.fill_holes_in_mask_scores
 
     def fill_some(mask: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
@@ -58,7 +60,7 @@ def package_runs() -> Iterator[None]:
 
 
 def package_tracker(engine: Engine) -> Sam3TrackerPredictor:
-    """The package's tracker as its builder configures it, with the engine's parameters."""
+    """Builds the package's tracker as its own builder does, with the engine's parameters."""
     own = engine.model.inst_interactive_predictor.model
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -193,9 +195,9 @@ class PackageVideo:
             return [out for _, out in outputs]
 
     def prompt_box(self, box_xywh: Sequence[float]) -> dict[str, Any]:
-        """What the package finds on the first frame with one positive box, normalized."""
+        """Finds what is like one positive box, normalized, on the first frame."""
         with package_runs():
-            _, out = self.model.add_prompt(
+            out: dict[str, Any] = self.model.add_prompt(
                 self.state, 0, text_str="visual", boxes_xywh=[box_xywh], box_labels=[1]
-            )
+            )[1]
         return out

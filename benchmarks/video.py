@@ -1,0 +1,194 @@
+"""Time of a frame of a video: the session against the package's own video classes."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+
+from ..engine import ConceptPrompt, ObjectPrompt, PromptedObject, VideoSession
+from ..engine.model.sam3_imports import Sam3Image, SAM3VLBackbone, UniversalSegmentationHead
+from ..engine.model.video_tracker import VideoTracker
+from ..engine.video.frame import Frame
+from ..tools.sam3_video_package import PackageVideo, package_runs, package_tracker
+from .context import BenchmarkContext, RgbImage
+from .table import Row
+from .timing import time_call, time_interleaved, watch_calls
+
+HD, SMALL = (720, 1280), (360, 640)
+OBJECT_COUNTS = {"cpu": (1, 4, 16), "cuda": (1, 16, 64)}
+WARM_UP_FRAMES = 8
+"""Frames after which the memory that each frame looks back to is full."""
+_COLORS = ((220, 40, 40), (40, 180, 60), (50, 70, 220), (235, 210, 50))
+_NETWORKS = (
+    (SAM3VLBackbone, "forward_image"),
+    (SAM3VLBackbone, "forward_text"),
+    (Sam3Image, "_encode_prompt"),
+    (Sam3Image, "_run_encoder"),
+    (Sam3Image, "_run_decoder"),
+    (UniversalSegmentationHead, "forward"),
+    (VideoTracker, "track_step"),
+    (VideoTracker, "_encode_new_memory"),
+)
+
+
+def measure(context: BenchmarkContext) -> Iterator[Row]:
+    """Yields the rows."""
+    yield from _measure_tracking(context)
+    if not context.is_full_size:
+        yield _measure_concept(context)
+    yield _measure_own_share(context)
+    if not context.is_full_size:
+        yield _measure_frame_rate(context)
+
+
+def draw_frame(hw: tuple[int, int], count: int, step: int = 0) -> RgbImage:
+    """Draws up to 4 circles of different colors that move a pixel a step."""
+    height, width = hw
+    image = np.full((height, width, 3), (120, 125, 118), np.uint8)
+    for k in range(count):
+        center = (width * (2 * k + 1) // (2 * count) + step, height // 2)
+        cv2.circle(image, center, min(height, width // count) // 4, _COLORS[k], -1)
+    return image
+
+
+def _measure_tracking(context: BenchmarkContext) -> Iterator[Row]:
+    """Clicked objects on a frame that both have encoded."""
+    seconds = {}
+    engine, image = context.engine, draw_frame(HD, 4)
+    frame_seconds = time_call(lambda: engine._encoder.encode_anew(image))
+    yield Row("one frame, encode", frame_seconds * 1e3, "ms")
+    encoded = engine._encoder.encode_anew(image)
+    for count in OBJECT_COUNTS[context.device]:
+        session = VideoSession(engine, _make_clicks(count))
+        package = _PackageObjects(context, encoded.state, count)
+        with _encoded_already(engine, encoded):
+            for _ in range(2 if context.is_full_size else WARM_UP_FRAMES):
+                session.step(image)
+                package.step()
+            rounds = range(1 if context.is_full_size else context.repeats)
+            ours, theirs = time_interleaved(
+                [lambda s=session: s.step(image) for _ in rounds],  # type: ignore[misc]
+                [package.step for _ in rounds],
+            )
+        seconds[count] = ours
+        yield Row(f"one frame, encoded before, {count} objects followed, 1280×720", ours * 1e3,
+                  "ms", theirs * 1e3)  # fmt: skip
+    counts = OBJECT_COUNTS["cpu"]
+    if set(counts) <= set(seconds):
+        yield Row("16 objects as a multiple of one", seconds[16] / seconds[1], "times",
+                  at_most=16 if context.is_full_size else 8)  # fmt: skip
+
+
+def _measure_concept(context: BenchmarkContext) -> Row:
+    """A whole short video by text, encoding included."""
+    frames = [draw_frame(SMALL, 4, step) for step in range(6)]
+    prompt = ConceptPrompt(texts=("circle",))
+    package = PackageVideo(context.engine, frames)
+
+    def by_session() -> None:
+        session = VideoSession(context.engine, prompt)
+        for frame in frames:
+            session.step(frame)
+
+    ours, theirs = time_interleaved([by_session] * 2, [lambda: package.run("circle")] * 2)
+    scale = 1e3 / len(frames)
+    return Row("one frame, text, 4 objects, 640×360", ours * scale, "ms", theirs * scale,
+               note="the package's whole video is known to it beforehand")  # fmt: skip
+
+
+def _measure_own_share(context: BenchmarkContext) -> Row:
+    """All of a step that is no network."""
+    session = VideoSession(context.engine, _make_clicks(4))
+    image = draw_frame(HD, 4)
+    session.step(image)
+    own = []
+    for _ in range(2 if context.is_full_size else context.repeats):
+        with watch_calls(*_NETWORKS) as networks:
+            seconds = time_call(lambda: session.step(image))
+        own.append(seconds - networks.seconds)
+    return Row("all but the networks, 4 objects, 1280×720", min(own) * 1e3, "ms", at_most=15)
+
+
+def _measure_frame_rate(context: BenchmarkContext) -> Row:
+    session = VideoSession(context.engine, ConceptPrompt(texts=("circle",)))
+    frames = [draw_frame(SMALL, 3, step) for step in range(WARM_UP_FRAMES + 8)]
+    for frame in frames[:WARM_UP_FRAMES]:
+        session.step(frame)
+    seconds = min(time_call(lambda f=f: session.step(f)) for f in frames[WARM_UP_FRAMES:])  # type: ignore[misc]
+    return Row("text, 3 objects, 640×360", 1 / seconds, "frames/s", at_least=8,
+               note="2 cores, the fastest frame")  # fmt: skip
+
+
+class _PackageObjects:
+    """The package's own predictor following clicked objects, on one frame ever again."""
+
+    def __init__(self, context: BenchmarkContext, state: dict[str, Any], count: int) -> None:
+        self._context = context
+        self._tracker = package_tracker(context.engine)
+        self._features = state["backbone_out"]["sam2_backbone_out"]
+        self._cache: dict[Any, Any] = {}
+        self._t = -1
+        height, width = HD
+        with self._running():
+            self._state = self._tracker.init_state(
+                cached_features=self._cache, video_height=height, video_width=width
+            )
+            for i, prompted in enumerate(_make_clicks(count).objects):
+                ((x, y),) = prompted.points_xy
+                self._tracker.add_new_points_or_box(
+                    self._state, 0, i, points=[[x / width, y / height]], labels=[1]
+                )
+            self._tracker.propagate_in_video_preflight(self._state)
+
+    @contextlib.contextmanager
+    def _running(self) -> Iterator[None]:
+        bfloat16 = self._context.engine.precision == "bfloat16"
+        Frame(max(0, self._t), HD, self._features).fill(self._cache)
+        with (
+            package_runs(),
+            torch.autocast(self._context.device, torch.bfloat16, enabled=bfloat16),
+        ):
+            yield
+
+    def step(self) -> None:
+        """Follows the objects to the next frame."""
+        self._t += 1
+        with self._running():
+            for _ in self._tracker.propagate_in_video(
+                self._state, self._t, 0, False, tqdm_disable=True
+            ):
+                pass
+
+
+def _make_clicks(count: int) -> ObjectPrompt:
+    """Makes clicks on a grid over an HD frame."""
+    columns = max(1, int(np.ceil(np.sqrt(count))))
+    height, width = HD
+    return ObjectPrompt(
+        tuple(
+            PromptedObject(
+                points_xy=(
+                    (
+                        width * (k % columns + 0.5) / columns,
+                        height * (k // columns + 0.5) / columns,
+                    ),
+                )
+            )
+            for k in range(count)
+        )
+    )
+
+
+@contextlib.contextmanager
+def _encoded_already(engine: Any, encoded: Any) -> Iterator[None]:
+    """Lets every frame be one that was encoded before."""
+    engine._encoder.encode_anew = lambda *args: encoded
+    try:
+        yield
+    finally:
+        del engine._encoder.encode_anew
