@@ -131,8 +131,7 @@ def test_fifty_changes_of_the_prompt_load_one_model_and_encode_once(make_algo, l
 def test_another_precision_frees_the_model_before_it_loads_the_next(make_algo, monkeypatch):
     wf, algo = make_algo(input_point="[5, 5]", precision="bfloat16")
     wf.run_on(array=IMAGE)
-    session = algo._session
-    model = weakref.ref(session.models.engine.model)
+    model = weakref.ref(Engine.load("tiny_shapes", None, "cpu", "bfloat16").model)
     alive_at_load = []
     load = model_holder._load
 
@@ -154,10 +153,8 @@ def test_the_last_task_to_go_frees_the_model(make_algo):
     two, second = make_algo(input_point="[5, 5]", precision="bfloat16")
     one.run_on(array=IMAGE)
     two.run_on(array=IMAGE)
-    engine = first._session.models.engine
-    assert second._session.models.engine is engine
-    model = weakref.ref(engine.model)
-    del engine
+    # Loading gives the engine that is held already.
+    model = weakref.ref(Engine.load("tiny_shapes", None, "cpu", "bfloat16").model)
     one.remove_task(task=first)
     del first, one
     gc.collect()

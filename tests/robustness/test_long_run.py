@@ -86,7 +86,7 @@ def run_many(wf: Any, algo: Any, scene: Any, random: np.random.Generator, count:
 def test_a_session_stays_flat(make_algo, shown, warm_up, count, record_property):
     wf, algo = make_algo()
     expected = ask(wf, algo, shown)
-    engine = algo._session.models.engine
+    engine = Engine.load("tiny_shapes", device="cpu", precision="float32")
     cache = engine.image_cache
     limits = cache.max_items, cache.max_bytes
     # Filled within the warm-up: what it keeps is meant to be kept.
