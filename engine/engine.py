@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -47,6 +47,9 @@ from .runtime.openmp import full_teams
 logger = logging.getLogger("infer_segment_anything_3")
 
 StepCallback = Callable[[str], None]
+
+IMAGES_PER_FORWARD = {"cpu": 1, "cuda": 8}
+"""Images of a batch that share a pass of the image encoder: on a CPU that saves nothing."""
 
 CONCEPTS_PER_FORWARD = {"cpu": 1, "cuda": 8}
 """Concepts that share a forward pass: on a CPU that saves nothing and costs memory."""
@@ -196,6 +199,86 @@ class Engine:
                 self._encoder.cache.clear,
             )
 
+    def segment_batch(
+        self,
+        images: Sequence[RgbImage],
+        prompt: Prompt,
+        input_size_percent: float = 100,
+        on_step: StepCallback = ignore_step,
+        masks: bool = True,
+    ) -> list[Result]:
+        """Segments several images with one prompt.
+
+        On a GPU up to :data:`IMAGES_PER_FORWARD` images share a pass of the image encoder, so
+        that memory stays bounded for any number of them; a prompt with ``tiles`` runs image
+        by image. Logits are those of one by one within 1e-3.
+
+        Args:
+            images: (H, W, 3) uint8, RGB, of any sizes.
+            prompt: What to look for in each, in pixels of each.
+            input_size_percent: See :meth:`segment`.
+            on_step: See :meth:`segment`.
+            masks: See :meth:`segment`.
+
+        Returns:
+            One result for each image, in order.
+
+        Raises:
+            TypeError: If an image is not such an array.
+            ValueError: If the prompt does not fit an image.
+            GpuMemoryError: If the GPU has no room for the run even in small portions.
+        """
+        for image in images:
+            check_rgb(image)
+        limits = self._usual_portions()
+        in_batches = getattr(prompt, "tiles", 1) == 1 and limits.images > 1
+        results = []
+        for start in range(0, len(images), limits.images):
+            chunk = images[start : start + limits.images]
+            fresh: list[EncodedImage | None] = [None] * len(chunk)
+            if in_batches:
+                fresh = self._encode_batch(chunk, input_size_percent, limits)
+            for image, encoded in zip(chunk, fresh, strict=True):
+                with self._lock:
+                    if encoded is not None:
+                        self._encoder.remember(image, input_size_percent, encoded)
+                    found = self.segment(image, prompt, input_size_percent, on_step, masks)
+                results.append(found)
+        return results
+
+    def _encode_batch(
+        self, images: Sequence[RgbImage], size_percent: float, limits: Portions
+    ) -> list[EncodedImage | None]:
+        with self._running():
+            return within_memory(
+                lambda portions: [
+                    *self._encoder.encode_batch(images, size_percent, portions.images)
+                ],
+                limits,
+                self._encoder.cache.clear,
+            )
+
+    def prepare_texts(self, texts: Iterable[str], rest_text_encoder: bool = False) -> None:
+        """Encodes phrases before they are asked for, as for a fixed list of classes.
+
+        Args:
+            texts: The phrases.
+            rest_text_encoder: Moves the text encoder, two fifths of the parameters, to the
+                CPU's memory afterwards. A phrase that is not among the last thousand brings
+                it back to the GPU for its encoding.
+
+        Raises:
+            ValueError: If a phrase is empty or too long, or the weights hold no detector.
+        """
+        prompt = ConceptPrompt(tuple(texts))
+        self._check_concepts()
+        with self._running():
+            for text in prompt.texts:
+                self._processor.set_text_prompt(text, {"backbone_out": {}})
+            if rest_text_encoder:
+                self._processor.rest_text_encoder()
+                release_memory()
+
     def _answer(
         self,
         image: RgbImage,
@@ -224,6 +307,13 @@ class Engine:
             )
         return self._decoder
 
+    def _check_concepts(self) -> None:
+        if not supports_concepts(self.model):
+            raise ValueError(
+                "prompt_mode: these weights hold no detector, so they know objects (points, "
+                "boxes) but not concepts (text, exemplars)"
+            )
+
     def _segment_concepts(
         self,
         image: RgbImage,
@@ -232,11 +322,7 @@ class Engine:
         on_step: StepCallback,
         portions: Portions,
     ) -> Result:
-        if not supports_concepts(self.model):
-            raise ValueError(
-                "prompt_mode: these weights hold no detector, so they know objects (points, "
-                "boxes) but not concepts (text, exemplars)"
-            )
+        self._check_concepts()
 
         def look(pixels: RgbImage, asked: ConceptPrompt, keep: bool, step: StepCallback) -> View:
             encoded, cached = self._encoder.encode(pixels, size_percent, keep)
@@ -307,6 +393,7 @@ class Engine:
         """How much is computed at a time where memory suffices."""
         return Portions(
             concepts=CONCEPTS_PER_FORWARD.get(self.device.type, 1),
+            images=IMAGES_PER_FORWARD.get(self.device.type, 1),
             mask_bytes=GPU_CHUNK_BYTES if self.device.type == "cuda" else CHUNK_BYTES,
         )
 

@@ -43,13 +43,24 @@ class PromptProcessor(Sam3Processor):
         )
         self.text_encodings = 0
         """Texts encoded so far."""
+        self.text_encoder_rests = False
+        """Whether the text encoder lies in the CPU's memory while it is not used."""
+
+    def rest_text_encoder(self) -> None:
+        """Moves the text encoder to the CPU's memory; a new text brings it back for a while."""
+        self.text_encoder_rests = True
+        self.model.backbone.language_backbone.to("cpu")
 
     def set_text_prompt(self, prompt: str, state: dict[str, Any]) -> dict[str, Any]:
         """Adds a text, encoded or recalled."""
         features = self._texts.get(prompt)
         if features is None:
+            if self.text_encoder_rests:
+                self.model.backbone.language_backbone.to(self.device)
             features = self.model.backbone.forward_text([prompt], device=self.device)
             self.text_encodings += 1
+            if self.text_encoder_rests:
+                self.rest_text_encoder()
             self._texts.put(prompt, features)
         state["backbone_out"].update(features)
         state.setdefault("geometric_prompt", self.model._get_dummy_prompt())

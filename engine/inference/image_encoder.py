@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
+from PIL import Image
 from torch import Tensor
 
 from .cache import LruCache, tensor_bytes
@@ -32,6 +34,9 @@ MAX_GROUNDINGS = 128
 
 MAX_GROUNDING_BYTES = 1024**3
 """Bytes of groundings kept of one image."""
+
+
+_SIZE_KEYS = ("original_height", "original_width")
 
 
 def _no_groundings() -> LruCache[tuple[Any, ...], Grounding]:
@@ -119,7 +124,41 @@ class ImageEncoder:
         tensor = torch.from_numpy(_shrunk(image, size_percent)).permute(2, 0, 1)
         state = self._processor.set_image(tensor)
         self.encodings += 1
-        state["original_height"], state["original_width"] = image.shape[:2]
+        state |= dict(zip(_SIZE_KEYS, image.shape[:2], strict=True))
+        return self._finish(state)
+
+    def encode_batch(
+        self, images: Sequence[RgbImage], size_percent: float, batch_size: int
+    ) -> list[EncodedImage]:
+        """Encodes several images, a batch in one forward pass; known ones are recalled.
+
+        Args:
+            images: N images, (H, W, 3) uint8, RGB, of any sizes.
+            size_percent: Shrinks each first; what comes back still has its full size.
+            batch_size: The most images in one forward pass.
+
+        Returns:
+            N encoded images; none of them is added to the cache.
+        """
+        keys = [_content_key(image, size_percent) for image in images]
+        known = {key: self.cache.get(key) for key in keys}
+        new = [index for index, key in enumerate(keys) if known[key] is None]
+        for start in range(0, len(new), batch_size):
+            batch = new[start : start + batch_size]
+            pictures = [Image.fromarray(_shrunk(images[k], size_percent)) for k in batch]
+            features = self._processor.set_image_batch(pictures)["backbone_out"]
+            self.encodings += len(batch)
+            for row, index in enumerate(batch):
+                state = {"backbone_out": _take_row(features, row)}
+                state |= dict(zip(_SIZE_KEYS, images[index].shape[:2], strict=True))
+                known[keys[index]] = self._finish(state)
+        return [encoded for encoded in map(known.get, keys) if encoded is not None]
+
+    def remember(self, image: RgbImage, size_percent: float, encoded: EncodedImage) -> None:
+        """Adds an encoded image to the cache, as if :meth:`encode` had made it."""
+        self.cache.put(self._key(image, size_percent), encoded)
+
+    def _finish(self, state: dict[str, Any]) -> EncodedImage:
         for holder in _feature_holders(state):
             holder["vision_pos_enc"] = [self._shared(t) for t in holder["vision_pos_enc"]]
         return EncodedImage(state)
@@ -156,6 +195,16 @@ def _feature_holders(state: dict[str, Any]) -> list[dict[str, Any]]:
     features = state["backbone_out"]
     interactive = features["sam2_backbone_out"]
     return [features] if interactive is None else [features, interactive]
+
+
+def _take_row(features: Any, row: int) -> Any:
+    """Copies one image's part out of the features of a batch."""
+    if isinstance(features, Tensor):
+        # A copy: a view would keep the features of the whole batch.
+        return features[row : row + 1].clone()
+    if isinstance(features, dict):
+        return {name: _take_row(value, row) for name, value in features.items()}
+    return [_take_row(value, row) for value in features] if features is not None else None
 
 
 def _shrunk(image: RgbImage, size_percent: float) -> RgbImage:

@@ -41,11 +41,13 @@ class Portions:
     Attributes:
         concepts: Concepts in one forward pass.
         objects: Objects in one decoder call.
+        images: Images in one forward pass of the image encoder.
         mask_bytes: Bytes of float32 masks at the image's size; one mask is the least.
     """
 
     concepts: int = 1
     objects: int = MAX_BATCH
+    images: int = 1
     mask_bytes: int = CHUNK_BYTES
 
     def smaller(self) -> Portions:
@@ -53,6 +55,7 @@ class Portions:
         return Portions(
             max(1, self.concepts // _SMALLER),
             max(1, self.objects // _SMALLER),
+            max(1, self.images // _SMALLER),
             self.mask_bytes // _SMALLER,
         )
 
