@@ -192,7 +192,7 @@ def _read_objects(
     if settings.refine:
         objects = add_previous_masks(objects, previous)
     return PromptReading(
-        ObjectPrompt(objects, settings.multimask_output) if objects else None,
+        ObjectPrompt(objects, settings.multimask_output, settings.refine) if objects else None,
         "object",
         class_colors={d.class_name: d.color for d in reversed(found) if d.class_name},
         warnings=tuple(warnings),

@@ -60,14 +60,14 @@ def run_upscaling(instances: int = INSTANCES) -> dict[str, Any]:
     """Upscales and thresholds mask logits of the real model's size."""
     import torch
 
-    from ..engine.postprocess.masks import upscaled_probability_masks
+    from ..engine.postprocess.masks import upscale_probability_masks
 
     logits = torch.randn(instances, 288, 288, generator=torch.Generator().manual_seed(0))
     kept: list[Any] = []
-    list(upscaled_probability_masks(logits[:1], (100, 100)))
+    list(upscale_probability_masks(logits[:1], (100, 100)))
     peak = PeakMemory()
     with torch.inference_mode():
-        seconds = time_call(lambda: kept.extend(upscaled_probability_masks(logits, LARGE_HW)))
+        seconds = time_call(lambda: kept.extend(upscale_probability_masks(logits, LARGE_HW)))
     return _describe(peak, [mask.crop for mask in kept], seconds)
 
 

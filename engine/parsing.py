@@ -136,11 +136,13 @@ def parse_choice(name: str, text: str, choices: Sequence[str]) -> str:
     return validation.check_choice(name, text.strip().lower(), choices)
 
 
-def parse_tiles(name: str, text: str) -> int:
-    """Parses ``off`` as 1, ``auto`` as 0, and a number of tiles a side as itself."""
+def parse_tiles(name: str, text: str) -> int | Literal["auto"]:
+    """Parses ``off`` as 1, ``auto``, and a number of tiles a side as itself."""
     word = text.strip().lower()
-    if word in ("off", "auto"):
-        return int(word == "off")
+    if word == "auto":
+        return "auto"
+    if word == "off":
+        return 1
     try:
         return parse_integer(name, text, 1, validation.MAX_TILES)
     except ValueError:

@@ -1,8 +1,7 @@
-"""What a user can ask for, as validated, frozen values.
+"""Prompts as validated, frozen values.
 
-Every prompt checks itself when it is made; :func:`check_against_image` adds what only
-the image can tell. A refusal is a one-line ``ValueError`` that begins with the name of
-the attribute.
+Every prompt validates itself when it is made; :func:`fit_to_image` validates it against the
+size of an image. An error is a one-line ``ValueError`` that begins with the attribute's name.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from .validation import BoxXyxy, PointXy, value_error
 
 @dataclasses.dataclass(frozen=True)
 class ConceptPrompt:
-    """Everything like this: texts, exemplar boxes, or both.
+    """All instances of concepts: texts, exemplar boxes, or both.
 
     Attributes:
         texts: Noun phrases, one class each, in the order of the classes. May be empty when
@@ -30,8 +29,9 @@ class ConceptPrompt:
         confidence_threshold: Instances at or below it are left out. 0..1.
         overlap: ``keep`` all, or the ``best`` of instances that claim the same pixels.
         min_area_px: Instances with a smaller mask are left out.
-        tiles: 1 for the whole image at once, N for N x N overlapping tiles, 0 to choose.
-        masks: False for boxes and scores only: the mask head is skipped, every mask is empty,
+        tiles: 1 for the whole image at once, N for N x N overlapping tiles beside it, "auto"
+            to choose N from the image's size and what is found.
+        masks: False for boxes and scores only: the mask head does not run, every mask is empty,
             and ``overlap`` compares boxes. Neither ``min_area_px`` nor ``tiles`` may be set.
 
     Raises:
@@ -47,7 +47,7 @@ class ConceptPrompt:
     confidence_threshold: float = 0.5
     overlap: Literal["keep", "best"] = "keep"
     min_area_px: int = 0
-    tiles: int = 1
+    tiles: int | Literal["auto"] = 1
     masks: bool = True
 
     def __post_init__(self) -> None:
@@ -67,7 +67,7 @@ class ConceptPrompt:
             min_area_px=validation.to_whole_number(
                 "min_area_px", self.min_area_px, 0, validation.MAX_AREA_PX
             ),
-            tiles=validation.to_whole_number("tiles", self.tiles, 0, validation.MAX_TILES),
+            tiles=validation.to_tiles("tiles", self.tiles),
         )
         if not self.masks and (self.min_area_px or self.tiles != 1):
             name = "min_area_px" if self.min_area_px else "tiles"
@@ -87,7 +87,7 @@ class ConceptPrompt:
 
 @dataclasses.dataclass(frozen=True)
 class PromptedObject:
-    """This one object: points, a box, or both.
+    """One object: points, a box, or both.
 
     Attributes:
         points_xy: Points in pixels of the image.
@@ -126,11 +126,13 @@ class PromptedObject:
 
 @dataclasses.dataclass(frozen=True)
 class ObjectPrompt:
-    """These objects, one instance each, in this order.
+    """Objects, one instance each, in this order.
 
     Attributes:
         objects: The objects.
-        multimask: Whether to give three candidates for each instead of one mask.
+        multimask: Whether to return three candidates for each instead of one mask.
+        return_logits: Whether instances carry ``low_res_logits``, which refining needs: 1 MB
+            for each of 3 candidates of an object at full size.
 
     Raises:
         ValueError: If there are more than 1,000 objects, or something else among them.
@@ -138,6 +140,7 @@ class ObjectPrompt:
 
     objects: tuple[PromptedObject, ...] = ()
     multimask: bool = False
+    return_logits: bool = False
 
     def __post_init__(self) -> None:
         _set(self, objects=tuple(self.objects))
@@ -149,7 +152,7 @@ class ObjectPrompt:
 
 @dataclasses.dataclass(frozen=True)
 class EverythingPrompt:
-    """Everything there is, without a class (SAM's automatic mask generation).
+    """Every object of an image, without a class (SAM's automatic mask generation).
 
     Attributes:
         points_per_side: Points of the grid along each side.
@@ -176,8 +179,8 @@ class EverythingPrompt:
 Prompt = ConceptPrompt | ObjectPrompt | EverythingPrompt
 
 
-def check_against_image(prompt: Prompt, image_hw: tuple[int, int]) -> Prompt:
-    """A prompt as it fits an image.
+def fit_to_image(prompt: Prompt, image_hw: tuple[int, int]) -> Prompt:
+    """Clips a prompt's boxes to an image and checks its points.
 
     Args:
         prompt: Any prompt.
@@ -193,12 +196,12 @@ def check_against_image(prompt: Prompt, image_hw: tuple[int, int]) -> Prompt:
         boxes = validation.clip_boxes_xyxy("exemplars_xyxy", prompt.exemplars_xyxy, image_hw)
         return dataclasses.replace(prompt, exemplars_xyxy=boxes)
     if isinstance(prompt, ObjectPrompt):
-        objects = tuple(_fitted(prompted, image_hw) for prompted in prompt.objects)
+        objects = tuple(_fit_object(prompted, image_hw) for prompted in prompt.objects)
         return dataclasses.replace(prompt, objects=objects)
     return prompt
 
 
-def _fitted(prompted: PromptedObject, image_hw: tuple[int, int]) -> PromptedObject:
+def _fit_object(prompted: PromptedObject, image_hw: tuple[int, int]) -> PromptedObject:
     validation.check_inside("points_xy", prompted.points_xy, image_hw)
     if prompted.box_xyxy is None:
         return prompted

@@ -1,4 +1,4 @@
-"""What a run found, as frozen values that hold masks compactly."""
+"""Results as frozen values: masks stored as crops, instances, the result of one image."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import numpy.typing as npt
 BoxXyxy = tuple[float, float, float, float]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Mask:
-    """A binary mask kept as the crop that holds its pixels.
+    """A binary mask, stored as the crop that holds its pixels.
+
+    Masks are equal if they have the same pixels on images of the same size.
 
     Attributes:
         image_hw: Height and width of the image it belongs to, in pixels.
@@ -23,6 +25,18 @@ class Mask:
     image_hw: tuple[int, int]
     origin_xy: tuple[int, int]
     crop: npt.NDArray[np.bool_]
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Mask):
+            return NotImplemented
+        return (
+            self.image_hw == other.image_hw
+            and self.origin_xy == other.origin_xy
+            and np.array_equal(self.crop, other.crop)
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.image_hw, self.origin_xy, self.crop.shape, self.area))
 
     @classmethod
     def from_full(cls, full: npt.NDArray[np.bool_]) -> Mask:
@@ -45,7 +59,7 @@ class Mask:
 
     @property
     def area(self) -> int:
-        """Pixels set."""
+        """Number of pixels."""
         return int(np.count_nonzero(self.crop))
 
     @property
@@ -64,45 +78,48 @@ class Mask:
 
 @dataclasses.dataclass(frozen=True)
 class PackedMask:
-    """A mask at a bit a pixel, to be kept for later.
+    """A mask at one bit a pixel, for caches.
 
     Attributes:
         image_hw: Height and width of the image it belongs to, in pixels.
         origin_xy: Left and top of the crop, in pixels.
         crop_hw: Height and width of the crop.
-        bits: Its pixels, row after row, (ceil(h * w / 8),) uint8.
+        bits: Its pixels, row after row, ceil(h * w / 8) bytes.
     """
 
     image_hw: tuple[int, int]
     origin_xy: tuple[int, int]
     crop_hw: tuple[int, int]
-    bits: npt.NDArray[np.uint8]
+    bits: bytes
 
     @classmethod
-    def of(cls, mask: Mask) -> PackedMask:
+    def from_mask(cls, mask: Mask) -> PackedMask:
         """Packs a mask."""
         height, width = mask.crop.shape
-        return cls(mask.image_hw, mask.origin_xy, (height, width), np.packbits(mask.crop))
+        bits = np.packbits(mask.crop).tobytes()
+        return cls(mask.image_hw, mask.origin_xy, (height, width), bits)
 
-    def unpacked(self) -> Mask:
+    def unpack(self) -> Mask:
         """The mask, with an array of its own."""
         height, width = self.crop_hw
-        pixels = np.unpackbits(self.bits, count=height * width).view(np.bool_)
+        packed = np.frombuffer(self.bits, np.uint8)
+        pixels = np.unpackbits(packed, count=height * width).view(np.bool_)
         return Mask(self.image_hw, self.origin_xy, pixels.reshape(height, width))
 
 
 @dataclasses.dataclass(frozen=True)
 class Instance:
-    """One thing found.
+    """One instance on one image.
 
     Attributes:
         class_index: Index into the result's class names.
-        score: Concept: the model's confidence; object: its predicted mask quality (IoU). 0..1.
+        score: Concept: presence score times query score; object: predicted IoU. 0 to 1.
         box_xyxy: Concept: the model's own float box; object: the tight box of the mask, or
-            what the prompt says of the place when the mask is empty. Pixels of the image.
+            the prompt's box or point when the mask is empty. Pixels of the image.
         mask: Its pixels.
         alternatives: With ``multimask``: the second and third candidate, by falling score.
-        low_res_logits: Objects only: (1, g, g) float32 mask logits to refine with.
+        low_res_logits: Of an object prompt with ``return_logits``: (1, g, g) float32 mask
+            logits, to be given back as ``PromptedObject.mask_input``. Not compared.
         track_id: On videos: the same from frame to frame. None on images.
     """
 
@@ -111,25 +128,27 @@ class Instance:
     box_xyxy: BoxXyxy
     mask: Mask
     alternatives: tuple[Instance, ...] = ()
-    low_res_logits: npt.NDArray[np.float32] | None = dataclasses.field(default=None, repr=False)
+    low_res_logits: npt.NDArray[np.float32] | None = dataclasses.field(
+        default=None, repr=False, compare=False
+    )
     track_id: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """What one run found on one image.
+    """The instances of one run on one image.
 
     Attributes:
         image_hw: Height and width of the image, in pixels.
         class_names: Name of each class.
         instances: Concepts: sorted by class, then falling score. Objects: in prompt order,
             exactly one for each. On videos: sorted by class, then track id.
-        image_was_cached: Whether the image encoder was spared.
-        truncated: Names of the classes that filled every query of the model, so that there
-            may be more instances than were returned.
+        image_was_cached: Whether the image had been encoded before.
+        truncated: Names of the classes that took more than half of the model's queries on one
+            view, so that there may be more instances than were returned.
         frame_index: On videos: index of the frame, from 0. None on images.
-        removed_track_ids: On videos: tracks that proved false starts on this frame; who
-            already used their earlier instances may take them back.
+        removed_track_ids: On videos: tracks that turned out to be false starts on this frame;
+            their earlier instances may be discarded.
     """
 
     image_hw: tuple[int, int]

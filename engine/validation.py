@@ -1,4 +1,4 @@
-"""Checks of single values; every refusal is one line that begins with the value's name."""
+"""Validation of single values. An error is one line that begins with the value's name."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 import re
 import reprlib
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 PointXy = tuple[float, float]
 BoxXyxy = tuple[float, float, float, float]
@@ -51,9 +51,9 @@ def value_error(name: str, expected: str, got: object) -> ValueError:
     """The error for a value that is not what was expected.
 
     Args:
-        name: What the user calls the value.
-        expected: What it should have been, to follow "expected".
-        got: What came.
+        name: Name of the value in the error.
+        expected: What was expected.
+        got: What was given.
 
     Returns:
         The error, to be raised by the caller.
@@ -65,7 +65,7 @@ def to_finite_number(name: str, value: object, expected: str = "a finite number"
     """The value as a finite float.
 
     Args:
-        name: What the user calls the value.
+        name: Name of the value in the error.
         value: Anything.
         expected: What the error says of it.
 
@@ -104,6 +104,16 @@ def to_whole_number(name: str, value: object, low: int, high: int) -> int:
     return int(number)
 
 
+def to_tiles(name: str, value: object) -> int | Literal["auto"]:
+    """The value as tiles a side, 1 to 16, or ``auto``; else ValueError."""
+    if value == "auto":
+        return "auto"
+    try:
+        return to_whole_number(name, value, 1, MAX_TILES)
+    except ValueError:
+        raise value_error(name, f"auto or a whole number from 1 to {MAX_TILES}", value) from None
+
+
 def check_choice(name: str, value: str, choices: Sequence[str]) -> str:
     """The value, if it is one of the choices; else ValueError."""
     if value not in choices:
@@ -115,7 +125,7 @@ def to_points_xy(name: str, values: Iterable[Sequence[float]]) -> tuple[PointXy,
     """Points as tuples of floats.
 
     Args:
-        name: What the user calls them.
+        name: Name of the values in the error.
         values: Pairs of numbers.
 
     Returns:
@@ -133,7 +143,7 @@ def to_boxes_xyxy(name: str, values: Iterable[Sequence[float]]) -> tuple[BoxXyxy
     """Boxes as tuples of floats.
 
     Args:
-        name: What the user calls them.
+        name: Name of the values in the error.
         values: Rows of four numbers.
 
     Returns:
@@ -167,7 +177,7 @@ def clip_boxes_xyxy(
     """Boxes cut at the borders of an image.
 
     Args:
-        name: What the user calls them.
+        name: Name of the values in the error.
         boxes: Boxes in pixels.
         image_hw: Height and width of the image, in pixels.
 
@@ -192,7 +202,7 @@ def to_labels(name: str, values: Iterable[object]) -> tuple[int, ...]:
     """Labels as ints.
 
     Args:
-        name: What the user calls them.
+        name: Name of the values in the error.
         values: Zeros and ones.
 
     Returns:
@@ -224,7 +234,7 @@ def to_concept(name: str, text: object) -> str:
     """A concept with its white space made single blanks.
 
     Args:
-        name: What the user calls it.
+        name: Name of the value in the error.
         text: A noun phrase.
 
     Returns:

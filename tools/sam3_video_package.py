@@ -22,7 +22,7 @@ from sam3.model.sam3_video_inference import Sam3VideoInferenceWithInstanceIntera
 from torch.overrides import TorchFunctionMode
 
 from ..engine import Engine
-from ..engine.runtime.openmp import full_teams
+from ..engine.runtime.openmp import fixed_thread_teams
 
 ENDLESS = 10**9
 
@@ -52,7 +52,7 @@ def package_runs() -> Iterator[None]:
 
     sam3_video_base.fill_holes_in_mask_scores = fill_some
     try:
-        with OnCpu(), torch.inference_mode(), full_teams(), warnings.catch_warnings():
+        with OnCpu(), torch.inference_mode(), fixed_thread_teams(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
@@ -160,7 +160,7 @@ class PackageVideo:
             compile_model=False,
         ).eval()
         self.frames = frames
-        images = [engine._processor.transform(torch.from_numpy(f).permute(2, 0, 1)) for f in frames]
+        images = [engine.processor.transform(torch.from_numpy(f).permute(2, 0, 1)) for f in frames]
         with package_runs():
             pictures = [PIL.Image.fromarray(frame) for frame in frames]
             self.state = self.model.init_state(pictures, offload_video_to_cpu=True)

@@ -49,7 +49,7 @@ class Settings:
         overlap: ``keep`` or ``best``.
         min_area: Pixels.
         tracking: ``auto``, ``on`` or ``off``.
-        tiles: 1 for off, 0 for auto, else tiles a side.
+        tiles: 1 for off, "auto", else tiles a side.
         masks: Whether concepts get masks, or boxes only.
         segmentation_format: ``rle``, ``polygon`` or ``none``.
         model_name: ``sam3`` or ``tiny_shapes``.
@@ -73,7 +73,7 @@ class Settings:
     overlap: Literal["keep", "best"]
     min_area: int
     tracking: Literal["auto", "on", "off"]
-    tiles: int
+    tiles: int | Literal["auto"]
     masks: bool
     segmentation_format: Literal["rle", "polygon", "none"]
     model_name: str

@@ -80,3 +80,7 @@ class DiskFullError(DownloadError):
 
 class CorruptDownloadError(DownloadError):
     """The hash of the downloaded file is not the one that the Hub announced."""
+
+
+class NonFiniteOutputError(WeightsError):
+    """The model's output is NaN or infinite: its weights are damaged or overflow."""

@@ -1,4 +1,4 @@
-"""What a run found, in the terms of COCO: plain data that ``json`` can write."""
+"""Results in COCO terms: plain data that ``json`` can write."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def to_coco(
     instance ``k - 1`` (the evaluation of ``pycocotools`` takes an annotation 0 for none).
 
     Args:
-        result: What a run found.
-        prompt: What was asked, to be echoed.
+        result: The instances of a run.
+        prompt: The prompt of the run, to be echoed.
         segmentation_format: How masks are written: compressed run lengths (exact),
             polygons (IoU of a round trip at least 0.98), or not at all.
         file_name: Where the image came from; left out if empty.
@@ -118,7 +118,7 @@ def _plain(value: Any) -> Any:
         return {
             field.name: _plain(getattr(value, field.name))
             for field in dataclasses.fields(value)
-            if field.name != "mask_input"
+            if field.name not in ("mask_input", "return_logits")
         }
     if isinstance(value, tuple):
         return [_plain(item) for item in value]

@@ -1,4 +1,4 @@
-"""COCO's run-length encoding (RLE) of masks."""
+"""Masks as COCO run-length encodings (RLE)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..results import Mask
 
 
 def mask_to_rle(mask: Mask) -> dict[str, Any]:
-    """COCO's compressed run lengths of a mask, exact.
+    """Encodes a mask as COCO's compressed run lengths, exactly.
 
     Costs time in the size of the crop, where ``pycocotools.mask.encode`` walks the image.
 
@@ -25,13 +25,20 @@ def mask_to_rle(mask: Mask) -> dict[str, Any]:
     from pycocotools import mask as mask_api
 
     height, width = mask.image_hw
-    runs = {"size": [height, width], "counts": _run_lengths(mask)}
+    runs = {"size": [height, width], "counts": compute_run_lengths(mask)}
     encoded = mask_api.frPyObjects(runs, height, width)
     return {"size": [height, width], "counts": encoded["counts"].decode("ascii")}
 
 
-def _run_lengths(mask: Mask) -> npt.NDArray[np.int64]:
-    """Lengths of the runs down the columns of the image, the first one of background."""
+def compute_run_lengths(mask: Mask) -> npt.NDArray[np.int64]:
+    """Computes COCO's uncompressed run lengths of a mask.
+
+    Args:
+        mask: Any binary mask.
+
+    Returns:
+        (R,) int64: lengths of the runs down the columns of the image, background first.
+    """
     image_height, image_width = mask.image_hw
     height, width = mask.crop.shape
     left, top = mask.origin_xy

@@ -1,14 +1,13 @@
-"""Everything there is, without a word: a grid of clicks, and what comes of the good ones.
+"""Automatic masks: a grid of point prompts, filtered as SAM's automatic mask generator does.
 
-The recipe is SAM's automatic mask generation (Kirillov et al., "Segment Anything", 2023,
-appendix B): three candidates for each point of a grid; those kept that the model itself
-rates well, that hardly change with the threshold, and that repeat no better one.
+Kirillov et al., "Segment Anything", 2023, appendix B: three candidates for each point of a
+grid; those stay whose predicted IoU and stability score are high, after NMS on their boxes.
+Names and values of the thresholds are those of ``SamAutomaticMaskGenerator``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,84 +15,88 @@ import torch
 from torch import Tensor
 from torchvision.ops import masks_to_boxes, nms
 
-from ..postprocess.filters import best_of_rivals
-from ..postprocess.masks import upscaled_logit_masks
+from ..postprocess.masks import upscale_logit_masks
+from ..postprocess.nms import mask_nms
 from ..prompts import EverythingPrompt, PromptedObject
-from ..results import Instance
-from ..runtime.memory import Portions
+from ..results import Instance, Mask
+from ..runtime.memory import BatchLimits
+from .image_encoder import EncodedImage
 from .interactive import ObjectDecoder
 
 CLASS_NAME = "object"
 
-MIN_PREDICTED_IOU = 0.88
-"""Candidates that the model rates lower are left out; the paper's value."""
+PRED_IOU_THRESH = 0.88
+"""Candidates with a lower predicted IoU are dropped; the paper's value."""
 
-MAX_CHANGE = 0.05
-"""Likewise for candidates that change more with the threshold; the paper's value.
+STABILITY_SCORE_THRESH = 0.95
+"""Candidates with a lower stability score are dropped; the paper's value.
 
-It is meant for masks of :data:`PAPER_GRID_SIDE` cells a side. The rim that changes is about
-a cell wide on any grid, so on a coarser one it is a larger share of the mask.
+It is meant for masks of :data:`PAPER_GRID_SIDE` cells a side. The boundary that changes is
+about a cell wide on any grid, so on a coarser one it is a larger share of the mask.
 """
 
 PAPER_GRID_SIDE = 256
 
-STABILITY_OFFSET = 1.0
+STABILITY_SCORE_OFFSET = 1.0
 """How far the threshold is moved to both sides, in logits; the paper's value."""
 
-SAME_BOX_IOU = 0.7
-"""Of candidates whose boxes overlap more the best-rated stays; the paper's value."""
+BOX_NMS_THRESH = 0.7
+"""Of candidates whose boxes have a higher IoU the best-rated stays; the paper's value."""
 
-SAME_MASK_IOU = 0.5
-"""Likewise for masks, which the paper does not compare: parts and pairs of a thing that a
-better-rated mask shows whole and alone."""
+MASK_NMS_THRESH = 0.5
+"""The same for masks, which the paper does not compare: it drops parts and pairs of an object
+that a better-rated mask shows alone."""
+
+MAX_BORDER_SHARE = 0.8
+"""A mask that covers a larger share of the image's border pixels is the background, which is no
+object, and is dropped."""
 
 
 def segment_everything(
     decoder: ObjectDecoder,
-    state: dict[str, Any],
+    encoded: EncodedImage,
     prompt: EverythingPrompt,
     on_step: Callable[[str], None],
-    portions: Portions,
+    limits: BatchLimits,
 ) -> tuple[Instance, ...]:
-    """Finds candidates for everything in an image.
+    """Segments every object of an image from a grid of points.
 
-    Masks stay at the size in which the decoder makes them until it is known which of
-    them remain.
+    Masks are upscaled to the image's size after the filters.
 
     Args:
         decoder: The decoder.
-        state: The encoded image; its original size is that of the masks.
-        prompt: Says how fine the grid is.
+        encoded: The encoded image.
+        prompt: Its ``points_per_side`` is the grid's.
         on_step: Called after each batch of points.
-        portions: How many points go through the decoder at a time.
+        limits: How many points go through the decoder at a time.
 
     Returns:
         Instances of one class, by falling predicted IoU.
     """
-    image_hw = state["original_height"], state["original_width"]
-    grid = point_grid(prompt.points_per_side, image_hw)
+    image_hw = encoded.image_hw
+    grid = make_point_grid(prompt.points_per_side, image_hw)
     side = decoder.mask_side
     logits, scores = torch.empty(0, side, side), torch.empty(0)
-    for start in range(0, len(grid), portions.objects):
-        batch = grid[start : start + portions.objects]
+    for start in range(0, len(grid), limits.objects):
+        batch = grid[start : start + limits.objects]
         clicks = [PromptedObject(points_xy=((x, y),)) for x, y in batch.tolist()]
-        decoded = decoder.decode(state, clicks, multimask=True, fill_holes=False)
+        decoded = decoder.decode(encoded.state, clicks, True, holes_filled=False)
         candidates = torch.from_numpy(decoded.logits).flatten(0, 1)
         rated = torch.from_numpy(decoded.scores).flatten()
-        good = (rated > MIN_PREDICTED_IOU) & is_stable(candidates, decoder.mask_threshold)
+        good = (rated > PRED_IOU_THRESH) & is_stable(candidates, decoder.mask_threshold)
         logits, scores = torch.cat([logits, candidates[good]]), torch.cat([scores, rated[good]])
-        # After every batch, so that memory holds different things only.
-        kept = nms(masks_to_boxes(logits > decoder.mask_threshold), scores, SAME_BOX_IOU)
+        # After every batch, so that no duplicates are kept in memory.
+        kept = nms(masks_to_boxes(logits > decoder.mask_threshold), scores, BOX_NMS_THRESH)
         logits, scores = logits[kept], scores[kept]
         on_step(f"everything: {start + len(batch)} of {len(grid)} points")
-    logits = decoder.with_holes_filled(logits.unsqueeze(1)).squeeze(1)
-    threshold, mask_bytes = decoder.mask_threshold, portions.mask_bytes
-    found = list(_instances(logits, scores, image_hw, threshold, mask_bytes))
-    return best_of_rivals(found, SAME_MASK_IOU)
+    logits = decoder.fill_holes(logits.unsqueeze(1)).squeeze(1)
+    threshold, mask_bytes = decoder.mask_threshold, limits.mask_bytes
+    found = list(_make_instances(logits, scores, image_hw, threshold, mask_bytes))
+    return mask_nms(found, MASK_NMS_THRESH)
 
 
-def point_grid(points_per_side: int, image_hw: tuple[int, int]) -> npt.NDArray[np.float64]:
-    """Centres of the cells of a square grid laid over an image.
+def make_point_grid(points_per_side: int, image_hw: tuple[int, int]) -> npt.NDArray[np.float64]:
+    """Makes a grid of points: the centers of N x N cells laid over an image.
 
     Args:
         points_per_side: Cells along each side.
@@ -108,7 +111,9 @@ def point_grid(points_per_side: int, image_hw: tuple[int, int]) -> npt.NDArray[n
 
 
 def is_stable(logits: Tensor, threshold: float) -> Tensor:
-    """Whether masks are much the same with a stricter and with a laxer threshold.
+    """Whether the stability score of masks is high enough.
+
+    The score is the IoU of the masks at a stricter and at a laxer threshold.
 
     Args:
         logits: (N, g, g) float32.
@@ -117,21 +122,30 @@ def is_stable(logits: Tensor, threshold: float) -> Tensor:
     Returns:
         (N,) bool; false for a mask that the stricter threshold leaves empty.
     """
-    strict = (logits > threshold + STABILITY_OFFSET).flatten(1).sum(dim=1)
-    lax = (logits > threshold - STABILITY_OFFSET).flatten(1).sum(dim=1)
-    min_stability = 1 - MAX_CHANGE * PAPER_GRID_SIDE / logits.shape[-1]
-    return (strict > 0) & (strict >= min_stability * lax)
+    strict = (logits > threshold + STABILITY_SCORE_OFFSET).flatten(1).sum(dim=1)
+    lax = (logits > threshold - STABILITY_SCORE_OFFSET).flatten(1).sum(dim=1)
+    min_score = 1 - (1 - STABILITY_SCORE_THRESH) * PAPER_GRID_SIDE / logits.shape[-1]
+    return (strict > 0) & (strict >= min_score * lax)
 
 
-def _instances(
+def compute_border_share(mask: Mask) -> float:
+    """Computes the share of the image's border pixels that belong to a mask."""
+    height, width = mask.image_hw
+    left, top = mask.origin_xy
+    inner = mask.crop[max(0, 1 - top) : (height - 1) - top, max(0, 1 - left) : (width - 1) - left]
+    border_px = height * width - max(0, height - 2) * max(0, width - 2)
+    return (mask.area - int(np.count_nonzero(inner))) / border_px
+
+
+def _make_instances(
     logits: Tensor,
     scores: Tensor,
     image_hw: tuple[int, int],
     threshold: float,
     mask_bytes: int,
 ) -> Iterator[Instance]:
-    masks = upscaled_logit_masks(logits, image_hw, threshold, mask_bytes)
+    masks = upscale_logit_masks(logits, image_hw, threshold, mask_bytes)
     for mask, score in zip(masks, scores.tolist(), strict=True):
-        if mask.area:
+        if mask.area and compute_border_share(mask) <= MAX_BORDER_SHARE:
             left, top, right, bottom = (float(v) for v in mask.xyxy)
             yield Instance(0, score, (left, top, right, bottom), mask)

@@ -13,9 +13,9 @@ V = TypeVar("V")
 
 
 class LruCache(Generic[K, V]):
-    """Keeps what was used last, within two bounds.
+    """A cache that drops the least recently used items to stay within two bounds.
 
-    Not thread-safe: the engine holds its lock around every use.
+    Not thread-safe: it is used within :meth:`ModelExecution.step` only.
 
     Attributes:
         max_items: Most items kept. May be changed; takes effect at the next :meth:`put`.
@@ -44,14 +44,14 @@ class LruCache(Generic[K, V]):
         return sum(self._size_of(value) for value in self._items.values())
 
     def get(self, key: K) -> V | None:
-        """The item, which becomes the last used, or None."""
+        """Returns the item, now the last used, or None."""
         if key not in self._items:
             return None
         self._items.move_to_end(key)
         return self._items[key]
 
     def put(self, key: K, value: V) -> None:
-        """Keeps an item and drops the least recently used until both bounds hold."""
+        """Adds an item and drops the least recently used until both bounds hold."""
         self._items[key] = value
         self._items.move_to_end(key)
         self.trim()
@@ -71,8 +71,8 @@ class LruCache(Generic[K, V]):
         self._items.clear()
 
 
-def tensor_bytes(values: Iterable[Any]) -> int:
-    """Bytes of all tensors in nested dicts, lists and tuples, shared ones counted once."""
+def count_tensor_bytes(values: Iterable[Any]) -> int:
+    """Counts the bytes of all tensors in nested dicts, lists and tuples, shared storage once."""
     seen: dict[int, int] = {}
     pending = list(values)
     while pending:

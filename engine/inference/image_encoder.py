@@ -1,11 +1,11 @@
-"""Encodes images once: the image encoder's output, cached by content."""
+"""Image encoding: the image encoder runs once for the same pixels; its output is cached."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -14,9 +14,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from .cache import LruCache, tensor_bytes
-from .concepts import PromptProcessor
-from .grounding import Grounding
+from ..runtime.execution import ModelExecution
+from .cache import LruCache, count_tensor_bytes
+from .concept_output import ConceptOutput
+
+if TYPE_CHECKING:
+    from .concepts import PromptProcessor
 
 RgbImage = npt.NDArray[np.uint8]
 
@@ -24,63 +27,65 @@ MAX_IMAGES = 8
 """Encoded images kept, by default."""
 
 MAX_BYTES = 2 * 1024**3
-"""Bytes of encoded images and their groundings kept, by default.
+"""Bytes of encoded images and their concept outputs kept, by default.
 
 A full-size image takes about 140 MB in float32, each concept asked of it about 10 MB more.
 """
 
-MAX_GROUNDINGS = 128
-"""Groundings kept of one image: more than the concepts of one prompt."""
+MAX_CONCEPTS = 128
+"""Concept outputs kept for one image: more than the concepts of one prompt."""
 
-MAX_GROUNDING_BYTES = 1024**3
-"""Bytes of groundings kept of one image."""
-
-
-_SIZE_KEYS = ("original_height", "original_width")
+MAX_CONCEPT_BYTES = 1024**3
+"""Bytes of concept outputs kept for one image."""
 
 
-def _no_groundings() -> LruCache[tuple[Any, ...], Grounding]:
-    return LruCache(MAX_GROUNDINGS, MAX_GROUNDING_BYTES, lambda grounding: grounding.nbytes)
+def _make_concept_cache() -> LruCache[tuple[Any, ...], ConceptOutput]:
+    return LruCache(MAX_CONCEPTS, MAX_CONCEPT_BYTES, lambda output: output.nbytes)
 
 
 @dataclasses.dataclass
 class EncodedImage:
-    """An image as the model sees it, and what was grounded on it so far.
+    """The image encoder's output for one image, and what was decoded from it so far.
 
     Attributes:
-        state: What ``Sam3Processor.set_image`` gives. Never changed: prompts work on copies.
-        groundings: By text, exemplars and their labels.
+        state: Result of ``Sam3Processor.set_image``. Never changed: prompts work on copies.
+        concepts: The detector's outputs by text, exemplars and their labels.
     """
 
     state: dict[str, Any]
-    groundings: LruCache[tuple[Any, ...], Grounding] = dataclasses.field(
-        default_factory=_no_groundings
+    concepts: LruCache[tuple[Any, ...], ConceptOutput] = dataclasses.field(
+        default_factory=_make_concept_cache
     )
 
     @property
+    def image_hw(self) -> tuple[int, int]:
+        """Height and width of the image, in pixels: the size of its masks."""
+        return self.state["original_height"], self.state["original_width"]
+
+    @property
     def nbytes(self) -> int:
-        """Bytes it keeps alive; the position tables are shared by all images."""
-        own = [holder["backbone_fpn"] for holder in _feature_holders(self.state)]
-        return tensor_bytes(own) + self.groundings.nbytes
+        """Bytes it keeps in memory; the position tables are shared by all images."""
+        own = [features["backbone_fpn"] for features in _list_features(self.state)]
+        return count_tensor_bytes(own) + self.concepts.nbytes
 
 
 class ImageEncoder:
     """Runs the image encoder, at most once for the same pixels.
-
-    Not thread-safe: the engine holds its lock around every use.
 
     Attributes:
         cache: The encoded images.
         encodings: Images encoded so far.
     """
 
-    def __init__(self, processor: PromptProcessor) -> None:
+    def __init__(self, processor: PromptProcessor, execution: ModelExecution) -> None:
         """Wraps a processor.
 
         Args:
-            processor: The processor.
+            processor: The processor around the model.
+            execution: The context of every forward pass.
         """
         self._processor = processor
+        self._execution = execution
         self._positions: dict[tuple[int, ...], Tensor] = {}
         self._last: tuple[RgbImage, float, bytes] | None = None
         self.cache: LruCache[bytes, EncodedImage] = LruCache(
@@ -91,89 +96,98 @@ class ImageEncoder:
     def encode(
         self, image: RgbImage, size_percent: float = 100, keep: bool = True
     ) -> tuple[EncodedImage, bool]:
-        """Encodes an image or recalls it.
+        """Encodes an image, or takes its encoding from the cache.
 
         Args:
             image: (H, W, 3) uint8, RGB. Keyed by content: a changed pixel is another image.
             size_percent: Shrinks the image first; what comes back still has its full size.
-            keep: Whether to remember it.
+            keep: Whether to add it to the cache.
 
         Returns:
-            The encoded image, and whether it was recalled.
+            The encoded image, and whether it came from the cache.
         """
-        key = self._key(image, size_percent)
+        with self._execution.step():
+            return self._encode(image, size_percent, keep)
+
+    def _encode(
+        self, image: RgbImage, size_percent: float, keep: bool
+    ) -> tuple[EncodedImage, bool]:
+        key = self._make_key(image, size_percent)
         known = self.cache.get(key)
         if known is not None:
             return known, True
-        encoded = self.encode_anew(image, size_percent)
+        encoded = self.encode_uncached(image, size_percent)
         if keep:
             self.cache.put(key, encoded)
         return encoded, False
 
-    def encode_anew(self, image: RgbImage, size_percent: float = 100) -> EncodedImage:
-        """Encodes an image without looking for it in the cache, as for frames of a video.
+    def encode_uncached(self, image: RgbImage, size_percent: float = 100) -> EncodedImage:
+        """Encodes an image without a look at the cache, as for frames of a video.
 
         Args:
             image: (H, W, 3) uint8, RGB.
-            size_percent: Shrinks the image first; what comes back still has its full size.
+            size_percent: Shrinks the image first; the masks still have its full size.
 
         Returns:
             The encoded image.
         """
-        # The processor reads the size of arrays wrongly unless channels come first.
-        tensor = torch.from_numpy(_shrunk(image, size_percent)).permute(2, 0, 1)
-        state = self._processor.set_image(tensor)
+        with self._execution.step():
+            # The processor reads the size of arrays wrongly unless channels come first.
+            tensor = torch.from_numpy(_shrink(image, size_percent)).permute(2, 0, 1)
+            state = self._processor.set_image(tensor)
         self.encodings += 1
-        state |= dict(zip(_SIZE_KEYS, image.shape[:2], strict=True))
-        return self._finish(state)
+        return self._finish(state, image)
 
     def encode_batch(
         self, images: Sequence[RgbImage], size_percent: float, batch_size: int
     ) -> list[EncodedImage]:
-        """Encodes several images, a batch in one forward pass; known ones are recalled.
+        """Encodes several images, a batch in one forward pass, or takes them from the cache.
 
         Args:
             images: N images, (H, W, 3) uint8, RGB, of any sizes.
-            size_percent: Shrinks each first; what comes back still has its full size.
-            batch_size: The most images in one forward pass.
+            size_percent: Shrinks each first; the masks still have its full size.
+            batch_size: Most images in one forward pass.
 
         Returns:
             N encoded images; none of them is added to the cache.
         """
-        keys = [_content_key(image, size_percent) for image in images]
-        known = {key: self.cache.get(key) for key in keys}
+        keys = [_hash_content(image, size_percent) for image in images]
+        with self._execution.step():
+            known = {key: self.cache.get(key) for key in keys}
         new = [index for index, key in enumerate(keys) if known[key] is None]
         for start in range(0, len(new), batch_size):
             batch = new[start : start + batch_size]
-            pictures = [Image.fromarray(_shrunk(images[k], size_percent)) for k in batch]
-            features = self._processor.set_image_batch(pictures)["backbone_out"]
+            pictures = [Image.fromarray(_shrink(images[k], size_percent)) for k in batch]
+            with self._execution.step():
+                features = self._processor.set_image_batch(pictures)["backbone_out"]
             self.encodings += len(batch)
             for row, index in enumerate(batch):
-                state = {"backbone_out": _take_row(features, row)}
-                state |= dict(zip(_SIZE_KEYS, images[index].shape[:2], strict=True))
-                known[keys[index]] = self._finish(state)
+                state = {"backbone_out": _copy_row(features, row)}
+                known[keys[index]] = self._finish(state, images[index])
         return [encoded for encoded in map(known.get, keys) if encoded is not None]
 
-    def remember(self, image: RgbImage, size_percent: float, encoded: EncodedImage) -> None:
+    def add_to_cache(self, image: RgbImage, size_percent: float, encoded: EncodedImage) -> None:
         """Adds an encoded image to the cache, as if :meth:`encode` had made it."""
-        self.cache.put(self._key(image, size_percent), encoded)
+        with self._execution.step():
+            self.cache.put(self._make_key(image, size_percent), encoded)
 
-    def _finish(self, state: dict[str, Any]) -> EncodedImage:
-        for holder in _feature_holders(state):
-            holder["vision_pos_enc"] = [self._shared(t) for t in holder["vision_pos_enc"]]
+    def _finish(self, state: dict[str, Any], image: RgbImage) -> EncodedImage:
+        state["original_height"], state["original_width"] = image.shape[:2]
+        for features in _list_features(state):
+            features["vision_pos_enc"] = [self._share(t) for t in features["vision_pos_enc"]]
         return EncodedImage(state)
 
-    def _key(self, image: RgbImage, size_percent: float) -> bytes:
+    def _make_key(self, image: RgbImage, size_percent: float) -> bytes:
         # Most runs are on the image of the run before, and comparing is faster than hashing.
         if self._last is not None and self._last[1] == size_percent:
             pixels, _, key = self._last
             if np.array_equal(image, pixels):
                 return key
-        key = _content_key(image, size_percent)
+        key = _hash_content(image, size_percent)
         self._last = (image.copy(), size_percent, key)
         return key
 
-    def _shared(self, position_table: Tensor) -> Tensor:
+    def _share(self, position_table: Tensor) -> Tensor:
         # The package copies these constant tables for every image: 110 MB at full size.
         return self._positions.setdefault(tuple(position_table.shape), position_table)
 
@@ -190,24 +204,24 @@ def check_rgb(image: RgbImage) -> None:
         raise TypeError(f"image: expected a non-empty (H, W, 3) uint8 array, got {what}")
 
 
-def _feature_holders(state: dict[str, Any]) -> list[dict[str, Any]]:
-    """Features for concepts and, where the model has the interactive part, for objects."""
+def _list_features(state: dict[str, Any]) -> list[dict[str, Any]]:
+    """Feature dicts for concepts and, where the model has a tracker, for objects."""
     features = state["backbone_out"]
     interactive = features["sam2_backbone_out"]
     return [features] if interactive is None else [features, interactive]
 
 
-def _take_row(features: Any, row: int) -> Any:
+def _copy_row(features: Any, row: int) -> Any:
     """Copies one image's part out of the features of a batch."""
     if isinstance(features, Tensor):
         # A copy: a view would keep the features of the whole batch.
         return features[row : row + 1].clone()
     if isinstance(features, dict):
-        return {name: _take_row(value, row) for name, value in features.items()}
-    return [_take_row(value, row) for value in features] if features is not None else None
+        return {name: _copy_row(value, row) for name, value in features.items()}
+    return [_copy_row(value, row) for value in features] if features is not None else None
 
 
-def _shrunk(image: RgbImage, size_percent: float) -> RgbImage:
+def _shrink(image: RgbImage, size_percent: float) -> RgbImage:
     if size_percent >= 100:
         # Read-only arrays cannot become tensors without a warning.
         return image if image.flags.writeable else image.copy()
@@ -216,7 +230,7 @@ def _shrunk(image: RgbImage, size_percent: float) -> RgbImage:
     return np.asarray(shrunk, dtype=np.uint8)
 
 
-def _content_key(image: RgbImage, size_percent: float) -> bytes:
+def _hash_content(image: RgbImage, size_percent: float) -> bytes:
     # Processors have instructions for SHA-1: five times as fast as BLAKE2 where they do.
     digest = hashlib.sha1(usedforsecurity=False)
     digest.update(repr((image.shape, size_percent)).encode())

@@ -1,4 +1,4 @@
-"""The object route: points and boxes, each meaning *this* one, through ``predict_inst``."""
+"""Interactive segmentation: points and boxes of single objects, through ``predict_inst``."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ import torch
 from torch import Tensor
 
 from ..model.sam3_imports import SAM2Transforms, Sam3Image, SAM3InteractiveImagePredictor
-from ..postprocess.masks import on_device, upscaled_logit_masks, with_holes_filled
+from ..postprocess.masks import fill_holes, move_to_device, upscale_logit_masks
 from ..prompts import ObjectPrompt, PromptedObject
 from ..results import BoxXyxy, Instance, Mask
+from ..runtime.execution import ModelExecution
 from ..runtime.isolation import unchanged_attention_flags, without_warnings
-from ..runtime.memory import Portions
+from ..runtime.memory import BatchLimits
+from .concept_output import check_finite
+from .image_encoder import EncodedImage
 
 
 class _LowResTransforms(SAM2Transforms):
@@ -27,11 +30,11 @@ class _LowResTransforms(SAM2Transforms):
     """
 
     def postprocess_masks(self, masks: Tensor, orig_hw: tuple[int, int]) -> Tensor:
-        return with_holes_filled(masks.float(), self.max_hole_area, self.mask_threshold)
+        return fill_holes(masks.float(), self.max_hole_area, self.mask_threshold)
 
 
 class _Predictor(SAM3InteractiveImagePredictor):
-    """The package's predictor, which brings its three answers to the host in one transfer."""
+    """The package's predictor, which copies its three outputs to the host in one transfer."""
 
     def predict(
         self,
@@ -52,7 +55,7 @@ class _Predictor(SAM3InteractiveImagePredictor):
         sizes = [part.numel() for part in found]
         parts = torch.cat([part.float().flatten() for part in found]).cpu().split(sizes)
         return tuple(
-            # A copy: what is kept of one answer must not keep the others.
+            # A copy: a view would keep all three outputs in memory.
             part.view(own.shape).clone().numpy()
             for part, own in zip(parts, found, strict=True)
         )
@@ -60,7 +63,7 @@ class _Predictor(SAM3InteractiveImagePredictor):
 
 @dataclasses.dataclass(frozen=True)
 class DecodedObjects:
-    """What the decoder gives for N objects.
+    """The decoder's output for N objects.
 
     Attributes:
         logits: (N, C, g, g) float32, holes filled.
@@ -78,15 +81,21 @@ class ObjectDecoder:
 
     ``predict_inst`` keeps its features on the predictor while it runs. This one has a
     predictor of its own around the model's tracker, so that a direct call of the model
-    elsewhere is not disturbed; calls of one decoder must not overlap.
+    elsewhere is not disturbed.
     """
 
-    def __init__(self, model: Sam3Image) -> None:
+    def __init__(
+        self, model: Sam3Image, execution: ModelExecution, weights_name: str = "the weights"
+    ) -> None:
         """Wraps a model.
 
         Args:
             model: A model with an interactive predictor.
+            execution: The context of every forward pass.
+            weights_name: What errors call the weights.
         """
+        self._execution = execution
+        self._weights_name = weights_name
         own = model.inst_interactive_predictor
         with without_warnings():  # both use TorchScript, which is deprecated
             self._predictor = _Predictor(own.model, mask_threshold=own.mask_threshold)
@@ -108,7 +117,7 @@ class ObjectDecoder:
         state: dict[str, Any],
         objects: list[PromptedObject],
         multimask: bool,
-        fill_holes: bool = True,
+        holes_filled: bool = True,
     ) -> DecodedObjects:
         """Decodes objects whose prompts have equal lengths, in one call.
 
@@ -117,32 +126,38 @@ class ObjectDecoder:
             objects: N objects with equally many points and labels; all or none with a box,
                 all or none with a mask to refine.
             multimask: Three candidates for each instead of one mask.
-            fill_holes: Off for candidates of which few will be kept: it takes most of the
-                time on a CPU.
+            holes_filled: Off for candidates of which few will be kept: filling takes most of
+                the time on a CPU.
 
         Returns:
             C = 3 candidates with ``multimask``, else C = 1.
+
+        Raises:
+            NonFiniteOutputError: If a logit or score is NaN or infinite.
         """
         first = objects[0]
         options = {"multimask_output": multimask, "return_logits": True}
         prompts: dict[str, npt.NDArray[Any]] = {}
         if first.points_xy:
             prompts["point_coords"] = np.array([o.points_xy for o in objects], np.float32)
-            prompts["point_labels"] = np.array([labels_of(o) for o in objects], np.int32)
+            prompts["point_labels"] = np.array([get_point_labels(o) for o in objects], np.int32)
         if first.box_xyxy is not None:
             prompts["box"] = np.array([o.box_xyxy for o in objects], np.float32)
         if first.mask_input is not None:
             prompts["mask_input"] = np.stack([o.mask_input for o in objects])  # type: ignore[misc]
         device = self._predictor.device
-        sent = {k: on_device(torch.from_numpy(v), device) for k, v in prompts.items()}
-        self._predictor._transforms.max_hole_area = self._max_hole_area if fill_holes else 0.0
+        sent = {k: move_to_device(torch.from_numpy(v), device) for k, v in prompts.items()}
         holder = SimpleNamespace(inst_interactive_predictor=self._predictor)
-        try:
-            with unchanged_attention_flags():
-                found = Sam3Image.predict_inst(holder, state, **sent, **options)
-        finally:
-            self._predictor.reset_predictor()
-        self.calls += 1
+        with self._execution.step():
+            transforms = self._predictor._transforms
+            transforms.max_hole_area = self._max_hole_area if holes_filled else 0.0
+            try:
+                with unchanged_attention_flags():
+                    found = Sam3Image.predict_inst(holder, state, **sent, **options)
+            finally:
+                self._predictor.reset_predictor()
+            self.calls += 1
+        check_finite(map(torch.from_numpy, found), "masks and scores", self._weights_name)
         logits, scores, low_res = found
         # One object comes back without its leading dimension.
         by_object = (len(objects), -1, *logits.shape[-2:])
@@ -150,31 +165,31 @@ class ObjectDecoder:
             logits.reshape(by_object), scores.reshape(len(objects), -1), low_res.reshape(by_object)
         )
 
-    def with_holes_filled(self, logits: Tensor) -> Tensor:
-        """What ``fill_holes`` would have done, (N, C, g, g) float32."""
-        return with_holes_filled(logits, self._max_hole_area, self.mask_threshold)
+    def fill_holes(self, logits: Tensor) -> Tensor:
+        """Fills the holes that ``holes_filled=False`` left, (N, C, g, g) float32."""
+        return fill_holes(logits, self._max_hole_area, self.mask_threshold)
 
 
-def labels_of(prompted: PromptedObject) -> tuple[int, ...]:
-    """Its labels, all 1 where none were given."""
+def get_point_labels(prompted: PromptedObject) -> tuple[int, ...]:
+    """Labels of an object's points, all 1 where none were given."""
     return prompted.point_labels or (1,) * len(prompted.points_xy)
 
 
 def segment_objects(
-    decoder: ObjectDecoder, state: dict[str, Any], prompt: ObjectPrompt, portions: Portions
+    decoder: ObjectDecoder, encoded: EncodedImage, prompt: ObjectPrompt, limits: BatchLimits
 ) -> list[Instance]:
     """Segments every object of a prompt.
 
     Args:
         decoder: The decoder.
-        state: The encoded image; its original size is that of the masks.
-        prompt: The objects; class indices follow :func:`class_names_of`.
-        portions: How many go through the decoder at a time.
+        encoded: The encoded image.
+        prompt: The objects; class indices follow :func:`get_class_names`.
+        limits: How many go through the decoder at a time.
 
     Returns:
         One instance for each object, in prompt order.
     """
-    names = class_names_of(prompt)
+    names = get_class_names(prompt)
     groups: dict[tuple[bool, int, bool], list[int]] = defaultdict(list)
     for index, prompted in enumerate(prompt.objects):
         # Padding to one length would change the result, so only equal prompts share a call.
@@ -186,49 +201,57 @@ def segment_objects(
         groups[key].append(index)
     instances: dict[int, Instance] = {}
     for members in groups.values():
-        for start in range(0, len(members), portions.objects):
-            batch = members[start : start + portions.objects]
+        for start in range(0, len(members), limits.objects):
+            batch = members[start : start + limits.objects]
             objects = [prompt.objects[i] for i in batch]
-            decoded = decoder.decode(state, objects, prompt.multimask)
-            hw = state["original_height"], state["original_width"]
+            decoded = decoder.decode(encoded.state, objects, prompt.multimask)
             for row, index in enumerate(batch):
-                instances[index] = _instance(
-                    decoded, row, objects[row], names.index(objects[row].class_name), hw, decoder
+                instances[index] = _make_instance(
+                    decoded,
+                    row,
+                    objects[row],
+                    names.index(objects[row].class_name),
+                    encoded.image_hw,
+                    decoder.mask_threshold,
+                    prompt.return_logits,
                 )
     return [instances[i] for i in range(len(prompt.objects))]
 
 
-def class_names_of(prompt: ObjectPrompt) -> tuple[str, ...]:
+def get_class_names(prompt: ObjectPrompt) -> tuple[str, ...]:
     """Distinct class names, in the order in which they first appear."""
     return tuple(dict.fromkeys(o.class_name for o in prompt.objects))
 
 
-def _instance(
+def _make_instance(
     decoded: DecodedObjects,
     row: int,
     prompted: PromptedObject,
     class_index: int,
     image_hw: tuple[int, int],
-    decoder: ObjectDecoder,
+    mask_threshold: float,
+    return_logits: bool,
 ) -> Instance:
     order = np.argsort(-decoded.scores[row], kind="stable")
-    masks = upscaled_logit_masks(
-        torch.from_numpy(decoded.logits[row][order]), image_hw, decoder.mask_threshold
+    masks = upscale_logit_masks(
+        torch.from_numpy(decoded.logits[row][order]), image_hw, mask_threshold
     )
     candidates = [
         Instance(
             class_index=class_index,
             score=float(decoded.scores[row][candidate]),
-            box_xyxy=_box(mask, prompted),
+            box_xyxy=_get_box(mask, prompted),
             mask=mask,
-            low_res_logits=decoded.low_res_logits[row, candidate][None],
+            low_res_logits=(
+                decoded.low_res_logits[row, candidate][None].copy() if return_logits else None
+            ),
         )
         for candidate, mask in zip(order, masks, strict=True)
     ]
     return dataclasses.replace(candidates[0], alternatives=tuple(candidates[1:]))
 
 
-def _box(mask: Mask, prompted: PromptedObject) -> BoxXyxy:
+def _get_box(mask: Mask, prompted: PromptedObject) -> BoxXyxy:
     if mask.area:
         left, top, right, bottom = mask.xyxy
         return float(left), float(top), float(right), float(bottom)

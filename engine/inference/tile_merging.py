@@ -1,4 +1,4 @@
-"""Joins what neighbouring views of one image show: each thing once, by its mask."""
+"""Merges the instances of overlapping views of one image into one instance an object."""
 
 from __future__ import annotations
 
@@ -14,17 +14,24 @@ from scipy.sparse.csgraph import connected_components
 
 from ..results import BoxXyxy, Instance, Mask
 
-SAME_IOU = 0.5
-"""Masks that agree more than this in the strip they share are one thing."""
+STRIP_IOU = 0.5
+"""Two masks with a higher IoU in the strip that their tiles share belong to one object."""
+
+SAME_VIEW_IOU = 0.75
+"""A tile's mask with a higher IoU with a mask of the whole image shows the same, in more
+detail."""
+
+COVERED_SHARE = 0.5
+"""A mask of which another covers more than this share shows a part of the same object."""
 
 EDGE_SHARE = 0.01
-"""What is this near to the border of its tile, in shares of the tile's side, touches it."""
+"""A mask this near to the border of its tile, in shares of the tile's side, touches it."""
 
 CUT_SHARE = 0.2
-"""A mask that touches a border along this share of its own size is cut; a speck is not."""
+"""A mask that touches a border along this share of its own size is cut; less is a speck."""
 
 SEEN_SHARE = 0.95
-"""A tile that holds this share of a mask holds all of it but specks."""
+"""A tile that holds this share of a mask holds the object; the rest are specks."""
 
 
 class Tile(NamedTuple):
@@ -35,7 +42,7 @@ class Tile(NamedTuple):
     right: int
     bottom: int
 
-    def shared_with(self, other: Tile) -> Tile:
+    def intersect(self, other: Tile) -> Tile:
         """The strip that two tiles share; empty (right <= left or so) where they do not."""
         return Tile(
             max(self.left, other.left),
@@ -44,13 +51,13 @@ class Tile(NamedTuple):
             min(self.bottom, other.bottom),
         )
 
-    def meets(self, other: Tile) -> bool:
+    def intersects(self, other: Tile) -> bool:
         """Whether two tiles share any pixel."""
-        left, top, right, bottom = self.shared_with(other)
+        left, top, right, bottom = self.intersect(other)
         return left < right and top < bottom
 
     def cuts(self, mask: Mask) -> bool:
-        """Whether a mask ends at a border of this tile that is none of the image's."""
+        """Whether a mask ends at a border of this tile that is not the image's border."""
         x_px = math.ceil(EDGE_SHARE * (self.right - self.left))
         y_px = math.ceil(EDGE_SHARE * (self.bottom - self.top))
         height, width = mask.image_hw
@@ -62,81 +69,185 @@ class Tile(NamedTuple):
         )
         size_px = math.sqrt(mask.area)
         return any(
-            inner and _area_within(mask, edge) > CUT_SHARE * size_px * depth_px
+            inner and _count_inside(mask, edge) > CUT_SHARE * size_px * depth_px
             for inner, depth_px, edge in edges
         )
 
 
 @dataclasses.dataclass(frozen=True)
-class Part:
-    """What one tile shows of a thing, in pixels of the image."""
+class TileInstance:
+    """An instance found on a tile, in pixels of the image.
+
+    Attributes:
+        tile: The tile.
+        instance: The instance.
+        touches_tile_border: Whether the tile's border cuts it.
+    """
 
     tile: Tile
     instance: Instance
-    is_cut: bool
+    touches_tile_border: bool
 
 
-def merged(parts: Sequence[Part]) -> list[Instance]:
-    """Joins the parts of each thing into one instance.
+def merge_views(
+    found: Sequence[tuple[Tile, Instance]],
+    tiles: Sequence[Tile],
+    whole_view: Sequence[Instance] = (),
+) -> list[Instance]:
+    """Merges the instances of all tiles with those of the whole image.
 
-    Of several whole views of a thing the best-scored stays, and its cut views go. Cut
-    views of a thing that no tile shows whole are united.
+    An instance of the whole image stays, unless tiles show several objects in its place; what
+    tiles show of it is dropped, or takes its place if it shows all of it, in more detail.
 
     Args:
-        parts: What each tile showed, with pixels in each mask.
+        found: Instances with the tile on which they were found, in pixels of the image, with
+            pixels in each mask.
+        tiles: Every tile.
+        whole_view: Instances that the whole image shows well.
 
     Returns:
-        One instance for each thing.
+        One instance for each object.
+    """
+    parts = drop_partial_views(
+        [TileInstance(tile, instance, tile.cuts(instance.mask)) for tile, instance in found], tiles
+    )
+    kept = []
+    for instance in whole_view:
+        if is_merged_group(instance, parts):
+            continue
+        same, other = _find_covered(instance, parts)
+        if same is None:
+            kept.append(instance)
+        else:
+            other.append(same)
+        parts = other
+    return [*merge_tile_instances(parts), *kept]
+
+
+def _find_covered(
+    whole: Instance, parts: Sequence[TileInstance]
+) -> tuple[TileInstance | None, list[TileInstance]]:
+    """The best tile instance that shows all of an instance, and those that show others."""
+    same, other = None, []
+    box = Tile(*whole.mask.xyxy)
+    for part in parts:
+        mask = part.instance.mask
+        shared = (
+            _count_shared(mask, whole.mask, box)
+            if part.instance.class_index == whole.class_index
+            else 0
+        )
+        iou = shared / (mask.area + whole.mask.area - shared)
+        if iou > SAME_VIEW_IOU and not part.touches_tile_border:
+            if same is None or part.instance.score > same.instance.score:
+                same = part
+        elif shared <= COVERED_SHARE * mask.area:
+            other.append(part)
+    return same, other
+
+
+def merge_tile_instances(parts: Sequence[TileInstance]) -> list[Instance]:
+    """Merges what several tiles show of each object into one instance.
+
+    Of several whole views of an object the best-scored stays, and its cut views are dropped.
+    Cut views of an object that no tile shows whole are united.
+
+    Args:
+        parts: The instances of all tiles, with pixels in each mask.
+
+    Returns:
+        One instance for each object.
     """
     parts = sorted(parts, key=lambda p: -p.instance.score)
-    same = _same_things(parts)
-    whole = [k for k, part in enumerate(parts) if not part.is_cut]
+    same = _match(parts)
+    whole = [k for k, part in enumerate(parts) if not part.touches_tile_border]
     kept: list[int] = []
     for k in whole:
         if not same[k, kept].any():
             kept.append(k)
-    cut = [k for k, part in enumerate(parts) if part.is_cut and not same[k, whole].any()]
-    pieces = _connected(same[np.ix_(cut, cut)]) if cut else []
-    united = [_united([parts[cut[k]].instance for k in piece]) for piece in pieces]
+    cut = [k for k, p in enumerate(parts) if p.touches_tile_border and not same[k, whole].any()]
+    groups = _group_connected(same[np.ix_(cut, cut)]) if cut else []
+    united = [_unite([parts[cut[k]].instance for k in group]) for group in groups]
     return [*(parts[k].instance for k in kept), *united]
 
 
-def _connected(linked: npt.NDArray[np.bool_]) -> list[npt.NDArray[np.int64]]:
+def drop_partial_views(parts: Sequence[TileInstance], tiles: Sequence[Tile]) -> list[TileInstance]:
+    """Drops cut instances where another tile holds all of the object.
+
+    Args:
+        parts: The instances of all tiles, with pixels in each mask.
+        tiles: Every tile.
+
+    Returns:
+        The others, and those dropped at whose place nothing else was found.
+    """
+    partial = [p.touches_tile_border and _is_whole_in_one(p.instance.mask, tiles) for p in parts]
+    best = [part for part, is_partial in zip(parts, partial, strict=True) if not is_partial]
+    boxes = _get_boxes(best)
+    missed = [
+        part
+        for part, is_partial in zip(parts, partial, strict=True)
+        if is_partial and not any(_is_covered(part, best[k]) for k in _find_near(boxes, part))
+    ]
+    return best + missed
+
+
+def is_merged_group(instance: Instance, parts: Sequence[TileInstance]) -> bool:
+    """Whether tiles show several whole objects where a wider view shows one.
+
+    Args:
+        instance: The instance of the wider view.
+        parts: The instances of all tiles.
+
+    Returns:
+        Whether most of its pixels belong to objects that are each less than half of it.
+    """
+    mask = instance.mask
+    within = Tile(*mask.xyxy)
+    covered = [
+        _count_shared(mask, part.instance.mask, within)
+        for part in parts
+        if part.instance.class_index == instance.class_index and not part.touches_tile_border
+    ]
+    return sum(area for area in covered if area < mask.area / 2) > mask.area / 2
+
+
+def _group_connected(linked: npt.NDArray[np.bool_]) -> list[npt.NDArray[np.int64]]:
     count, labels = connected_components(csr_array(linked), directed=False)
     return [np.flatnonzero(labels == label) for label in range(count)]
 
 
-def _same_things(parts: Sequence[Part]) -> npt.NDArray[np.bool_]:
-    """Which parts show the same thing, (N, N) bool."""
+def _match(parts: Sequence[TileInstance]) -> npt.NDArray[np.bool_]:
+    """Which instances show the same object, (N, N) bool."""
     same = np.zeros((len(parts), len(parts)), bool)
-    boxes = _boxes(parts)
+    boxes = _get_boxes(parts)
     for k, part in enumerate(parts):
-        for j in _meeting(boxes[:k], part):
+        for j in _find_near(boxes[:k], part):
             if part.instance.class_index == parts[j].instance.class_index:
-                same[k, j] = same[j, k] = _strip_iou(part, parts[j]) > SAME_IOU
+                same[k, j] = same[j, k] = _compute_strip_iou(part, parts[j]) > STRIP_IOU
     return same
 
 
-def _strip_iou(one: Part, other: Part) -> float:
+def _compute_strip_iou(one: TileInstance, other: TileInstance) -> float:
     """IoU of two masks in the strip that their tiles share."""
-    strip = one.tile.shared_with(other.tile)
-    in_strip = [_area_within(part.instance.mask, strip) for part in (one, other)]
-    both = _shared_area(one.instance.mask, other.instance.mask, strip)
+    strip = one.tile.intersect(other.tile)
+    in_strip = [_count_inside(part.instance.mask, strip) for part in (one, other)]
+    both = _count_shared(one.instance.mask, other.instance.mask, strip)
     return both / max(1, sum(in_strip) - both)
 
 
-def _area_within(mask: Mask, tile: Tile) -> int:
-    return int(np.count_nonzero(_window(mask, tile)))
+def _count_inside(mask: Mask, tile: Tile) -> int:
+    return int(np.count_nonzero(_crop(mask, tile)))
 
 
-def _shared_area(one: Mask, other: Mask, within: Tile) -> int:
-    meeting = within.shared_with(Tile(*one.xyxy)).shared_with(Tile(*other.xyxy))
-    if not within.meets(meeting):
+def _count_shared(one: Mask, other: Mask, within: Tile) -> int:
+    window = within.intersect(Tile(*one.xyxy)).intersect(Tile(*other.xyxy))
+    if not within.intersects(window):
         return 0
-    return int(np.count_nonzero(_window(one, meeting) & _window(other, meeting)))
+    return int(np.count_nonzero(_crop(one, window) & _crop(other, window)))
 
 
-def _window(mask: Mask, tile: Tile) -> npt.NDArray[np.bool_]:
+def _crop(mask: Mask, tile: Tile) -> npt.NDArray[np.bool_]:
     """The mask's pixels inside a tile; a view of its crop."""
     left, top = mask.origin_xy
     return mask.crop[
@@ -145,48 +256,27 @@ def _window(mask: Mask, tile: Tile) -> npt.NDArray[np.bool_]:
     ]
 
 
-def best_views(parts: Sequence[Part], tiles: Sequence[Tile]) -> list[Part]:
-    """Leaves out parts that are cut where another tile sees all of them and what lies beyond.
-
-    Args:
-        parts: What each tile showed, with pixels in each mask.
-        tiles: Every tile.
-
-    Returns:
-        The others; and those left out at whose place nothing else was found.
-    """
-    poorer = [part.is_cut and _is_whole_in_one(part.instance.mask, tiles) for part in parts]
-    best = [part for part, is_poorer in zip(parts, poorer, strict=True) if not is_poorer]
-    boxes = _boxes(best)
-    missed = [
-        part
-        for part, is_poorer in zip(parts, poorer, strict=True)
-        if is_poorer and not any(_is_covered(part, best[k]) for k in _meeting(boxes, part))
-    ]
-    return best + missed
-
-
 def _is_whole_in_one(mask: Mask, tiles: Sequence[Tile]) -> bool:
     box = Tile(*mask.xyxy)
     return any(
-        _area_within(mask, tile) >= SEEN_SHARE * mask.area and not tile.cuts(mask)
+        _count_inside(mask, tile) >= SEEN_SHARE * mask.area and not tile.cuts(mask)
         for tile in tiles
-        if tile.meets(box)
+        if tile.intersects(box)
     )
 
 
-def _is_covered(part: Part, other: Part) -> bool:
+def _is_covered(part: TileInstance, other: TileInstance) -> bool:
     mask = part.instance.mask
-    shared = _shared_area(mask, other.instance.mask, Tile(*mask.xyxy))
-    return shared > SAME_IOU * mask.area
+    shared = _count_shared(mask, other.instance.mask, Tile(*mask.xyxy))
+    return shared > COVERED_SHARE * mask.area
 
 
-def _boxes(parts: Sequence[Part]) -> npt.NDArray[np.int64]:
+def _get_boxes(parts: Sequence[TileInstance]) -> npt.NDArray[np.int64]:
     return np.array([p.instance.mask.xyxy for p in parts], np.int64).reshape(-1, 4)
 
 
-def _meeting(boxes: npt.NDArray[np.int64], part: Part) -> list[int]:
-    """Which boxes share pixels with a part's."""
+def _find_near(boxes: npt.NDArray[np.int64], part: TileInstance) -> list[int]:
+    """Which boxes share pixels with the box of an instance."""
     left, top, right, bottom = part.instance.mask.xyxy
     in_x = (boxes[:, 0] < right) & (boxes[:, 2] > left)
     in_y = (boxes[:, 1] < bottom) & (boxes[:, 3] > top)
@@ -194,39 +284,20 @@ def _meeting(boxes: npt.NDArray[np.int64], part: Part) -> list[int]:
     return indices
 
 
-def is_a_clump(instance: Instance, parts: Sequence[Part]) -> bool:
-    """Whether tiles show several whole things where a wider view shows one.
-
-    Args:
-        instance: What the wider view showed.
-        parts: What the tiles showed.
-
-    Returns:
-        Whether most of its pixels belong to things that are each less than half of it.
-    """
-    mask = instance.mask
-    within = Tile(*mask.xyxy)
-    covered = [
-        _shared_area(mask, part.instance.mask, within)
-        for part in parts
-        if part.instance.class_index == instance.class_index and not part.is_cut
-    ]
-    return sum(area for area in covered if area < mask.area / 2) > mask.area / 2
-
-
-def _united(instances: Sequence[Instance]) -> Instance:
+def _unite(instances: Sequence[Instance]) -> Instance:
     if len(instances) == 1:
         return instances[0]
     best = max(instances, key=lambda i: i.score)
-    left, top, right, bottom = (int(v) for v in _hull([i.mask.xyxy for i in instances]))
+    left, top, right, bottom = (int(v) for v in _enclose([i.mask.xyxy for i in instances]))
     crop = np.zeros((bottom - top, right - left), bool)
     for mask in (i.mask for i in instances):
         x, y, x_end, y_end = mask.xyxy
         crop[y - top : y_end - top, x - left : x_end - left] |= mask.crop
     mask = Mask(best.mask.image_hw, (left, top), crop)
-    return dataclasses.replace(best, mask=mask, box_xyxy=_hull([i.box_xyxy for i in instances]))
+    box_xyxy = _enclose([i.box_xyxy for i in instances])
+    return dataclasses.replace(best, mask=mask, box_xyxy=box_xyxy)
 
 
-def _hull(boxes: Sequence[BoxXyxy]) -> BoxXyxy:
+def _enclose(boxes: Sequence[BoxXyxy]) -> BoxXyxy:
     lefts, tops, rights, bottoms = zip(*boxes, strict=True)
     return min(lefts), min(tops), max(rights), max(bottoms)

@@ -1,153 +1,200 @@
-"""Concepts on overlapping tiles, for images with more or smaller things than one view shows.
+"""Concepts on overlapping tiles, for images with many or small instances.
 
-Neighbouring tiles share a strip of :data:`OVERLAP` of a tile's side, so that whatever is
-smaller than the strip is seen whole by one tile at least. What two tiles saw becomes one
-instance where their masks agree in the strip; boxes are never compared, because the box of
-a cut thing says little.
+Neighboring tiles share a strip of :data:`OVERLAP` of a tile's side, so that an instance
+smaller than the strip is whole in at least one tile. :mod:`.tile_merging` makes one instance
+of what several views show of it.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 
 from ..prompts import ConceptPrompt
 from ..results import Instance, Mask
-from .tile_merging import Part, Tile, best_views, is_a_clump, merged
+from .tile_merging import Tile, merge_views
 
 OVERLAP = 1 / 3
 """Share of a tile's side that it has in common with the next."""
 
-CROWDED_SHARE = 0.5
-"""With more of its queries taken, a view may be missing things."""
-
 MAX_AUTO_SIDE = 20
-"""Most tiles along a side that are chosen by themselves."""
+"""Most tiles along a side that ``auto`` chooses."""
 
-KEPT_TILES = 4
-"""Up to so many encoded tiles go to the image cache; more would only push one another out."""
+CROWD_SCORE = 0.1
+"""Instances with a lower score do not make a view crowded: with a threshold of 0 every query
+is an instance, and tiles would become smaller without end."""
+
+CROWDED_SHARE = 0.5
+"""A view on which a concept takes more of the queries than this may be missing instances."""
+
+WELL_SEEN_PX = 42
+"""An instance this large in the model's input, three patches, is seen well by the whole view."""
+
+MAX_CACHED_TILES = 4
+"""Encodings of more tiles than this are not cached: they would push out other images."""
 
 RgbImage = npt.NDArray[np.uint8]
-StepCallback = Callable[[str], None]
 
 
 @dataclasses.dataclass(frozen=True)
 class View:
-    """What a concept prompt gave on one view.
+    """A part of an image to be segmented.
 
     Attributes:
-        instances: In pixels of the view.
-        truncated: Texts that filled every query.
-        was_cached: Whether the view had been encoded before.
+        tile: Its place, in pixels of the image.
+        prompt: What to segment there.
+        classes: Index into the whole prompt's texts of each of its texts.
+        name: For progress; empty for the whole image.
+        is_cached: Whether its encoding is worth caching.
     """
 
-    instances: tuple[Instance, ...]
-    truncated: tuple[str, ...]
-    was_cached: bool
+    tile: Tile
+    prompt: ConceptPrompt
+    classes: tuple[int, ...]
+    name: str = ""
+    is_cached: bool = True
+
+    def crop(self, image: RgbImage) -> RgbImage:
+        """Its pixels, a view of ``image``."""
+        left, top, right, bottom = self.tile
+        return image[top:bottom, left:right]
 
 
-Look = Callable[[RgbImage, ConceptPrompt, bool, StepCallback], View]
-"""Runs a prompt on the pixels of one view; the flag says whether to keep the encoding."""
+class TiledSegmentation:
+    """One run of a concept prompt on the whole image and on tiles.
 
+    Iterating gives the views to segment; :meth:`add` takes the instances of each before the
+    next is asked for, :meth:`merge` returns those of the image::
 
-def look_closer(
-    image: RgbImage,
-    prompt: ConceptPrompt,
-    look: Look,
-    queries: int,
-    image_size: int,
-    on_step: StepCallback,
-) -> View:
-    """Runs a prompt whose ``tiles`` is not 1.
+        tiling = TiledSegmentation(image_hw, prompt, queries=200, input_side=1008)
+        for view in tiling:
+            tiling.add(view, *segment(view.crop(image), view.prompt))
+        instances = tiling.merge()
 
-    With ``tiles`` 0 the whole image is seen first, and then, unless the model saw all its
-    pixels and had queries to spare, as many tiles as :func:`automatic_grid` says; twice as
-    many a side as long as one is still full. Exemplars, which show one place of the whole
-    image, leave it at the first look.
-
-    Args:
-        image: (H, W, 3) uint8.
-        prompt: The prompt.
-        look: Runs a prompt on a view.
-        queries: The most instances that one concept can give on a view.
-        image_size: Side of the model's input, in pixels.
-        on_step: Called after every step on every view.
-
-    Returns:
-        What was found, in pixels of the image.
-
-    Raises:
-        ValueError: If ``tiles`` asks for tiles and there are exemplars.
+    With ``tiles=N`` there are the whole image and N x N tiles. With ``auto`` the whole image
+    comes first; then, unless the model saw all its pixels and had queries to spare, as many
+    tiles as :func:`choose_grid` says; twice as many a side as long as one is crowded.
+    Exemplars, which mark a place of the whole image, allow no tiles.
     """
-    every = range(len(prompt.texts))
-    if prompt.tiles:
-        if prompt.exemplars_xyxy:
+
+    def __init__(
+        self,
+        image_hw: tuple[int, int],
+        prompt: ConceptPrompt,
+        queries: int,
+        input_side: int,
+    ) -> None:
+        """Starts a run.
+
+        Args:
+            image_hw: Height and width of the image, in pixels.
+            prompt: A prompt whose ``tiles`` is not 1.
+            queries: Most instances that one concept can have on a view.
+            input_side: Side of the model's input, in pixels.
+
+        Raises:
+            ValueError: If ``tiles`` is a number and there are exemplars.
+        """
+        if prompt.exemplars_xyxy and prompt.tiles != "auto":
             raise ValueError(
                 "tiles: expected off or auto with exemplar boxes, which the model sees only in "
                 f"the whole image, got {prompt.tiles}"
             )
-        return _look_at_tiles(image, prompt, every, (prompt.tiles,) * 2, look, on_step)
-    image_hw = image.shape[0], image.shape[1]
-    whole = look(image, prompt, True, on_step)
-    by_class = [[i for i in whole.instances if i.class_index == k] for k in every]
-    rows, columns = automatic_grid(image_hw, image_size)
-    saw_all_pixels = rows == columns == 1
-    crowd = CROWDED_SHARE * queries
-    again = [k for k in every if not saw_all_pixels or len(by_class[k]) > crowd]
-    if prompt.exemplars_xyxy or not again:
-        return whole
-    if saw_all_pixels:
-        rows = columns = 2
-    large = [i for k in again for i in by_class[k]]
-    while True:
-        closer = _look_at_tiles(image, prompt, again, (rows, columns), look, on_step, large)
-        if not closer.truncated or rows == columns == MAX_AUTO_SIDE:
-            break
-        rows, columns = (min(2 * n, MAX_AUTO_SIDE) for n in (rows, columns))
-    kept = [i for k in every if k not in again for i in by_class[k]]
-    return View((*kept, *closer.instances), closer.truncated, whole.was_cached)
+        self._image_hw = image_hw
+        self._prompt = prompt
+        self._crowd = CROWDED_SHARE * queries
+        self._input_side = input_side
+        self._whole = Tile(0, 0, image_hw[1], image_hw[0])
+        self._whole_instances: list[Instance] = []
+        self._tile_instances: list[tuple[Tile, Instance]] = []
+        self._tiles: list[Tile] = []
+        self._tiled_classes: tuple[int, ...] = ()
+        self._crowded: set[int] = set()
+        self._truncated: set[str] = set()
+
+    @property
+    def truncated(self) -> tuple[str, ...]:
+        """Texts that were crowded on the closest views taken of them."""
+        return tuple(text for text in self._prompt.texts if text in self._truncated)
+
+    def __iter__(self) -> Iterator[View]:
+        every = tuple(range(max(1, len(self._prompt.texts))))
+        yield View(self._whole, self._prompt, every)
+        if self._prompt.exemplars_xyxy:
+            return
+        if self._prompt.tiles != "auto":
+            yield from self._iterate_tiles(self._prompt.tiles, self._prompt.tiles, every)
+            return
+        rows, columns = choose_grid(self._image_hw, self._input_side)
+        if rows == columns == 1:
+            # The model saw every pixel; only a crowd is worth a closer view.
+            rows = columns = 2
+            every = tuple(k for k in every if k in self._crowded)
+        while every:
+            self._tile_instances, self._crowded = [], set()
+            yield from self._iterate_tiles(rows, columns, every)
+            if not self._crowded or rows == columns == MAX_AUTO_SIDE:
+                break
+            rows, columns = (min(2 * n, MAX_AUTO_SIDE) for n in (rows, columns))
+
+    def _iterate_tiles(self, rows: int, columns: int, classes: tuple[int, ...]) -> Iterator[View]:
+        self._tiles = make_tile_grid(self._image_hw, rows, columns)
+        self._tiled_classes = classes
+        self._truncated -= {self._prompt.texts[k] for k in classes}
+        prompt = dataclasses.replace(
+            self._prompt,
+            texts=tuple(self._prompt.texts[k] for k in classes),
+            thresholds=tuple(
+                self._prompt.thresholds[k] for k in classes if self._prompt.thresholds
+            ),
+        )
+        count = len(self._tiles)
+        for index, tile in enumerate(self._tiles, 1):
+            yield View(tile, prompt, classes, f"tile {index} of {count}", count <= MAX_CACHED_TILES)
+
+    def add(self, view: View, instances: list[Instance], crowded: list[str]) -> None:
+        """Adds what was found on a view.
+
+        Args:
+            view: The view.
+            instances: In pixels of the view; class indices of the view's prompt.
+            crowded: Texts that took more than :data:`CROWDED_SHARE` of the queries.
+        """
+        self._truncated.update(crowded)
+        found = [dataclasses.replace(i, class_index=view.classes[i.class_index]) for i in instances]
+        for k in view.classes:
+            if sum(i.class_index == k and i.score > CROWD_SCORE for i in found) > self._crowd:
+                self._crowded.add(k)
+        if not view.name:
+            self._whole_instances += found
+            return
+        for instance in found:
+            if instance.mask.area:
+                moved = _move_to_image(instance, view.tile, self._image_hw)
+                self._tile_instances.append((view.tile, moved))
+
+    def merge(self) -> list[Instance]:
+        """Merges the instances of all views, in pixels of the image."""
+        if not self._tiles:
+            return self._whole_instances
+        strip_px = OVERLAP * min(min(t.right - t.left, t.bottom - t.top) for t in self._tiles)
+        well_seen_px = WELL_SEEN_PX * max(self._image_hw) / self._input_side
+        untiled, well_seen = [], []
+        for instance in self._whole_instances:
+            if instance.class_index not in self._tiled_classes:
+                untiled.append(instance)
+            # Anything smaller is whole in a tile, which shows it in more detail.
+            elif max(instance.mask.crop.shape) > min(strip_px, well_seen_px):
+                well_seen.append(instance)
+        return [*untiled, *merge_views(self._tile_instances, self._tiles, well_seen)]
 
 
-def _look_at_tiles(
-    image: RgbImage,
-    prompt: ConceptPrompt,
-    classes: Sequence[int],
-    grid: tuple[int, int],
-    look: Look,
-    on_step: StepCallback,
-    whole_view: Sequence[Instance] = (),
-) -> View:
-    """Looks for some of a prompt's concepts on tiles; class indices are those of the prompt."""
-    tiles = tile_grid((image.shape[0], image.shape[1]), *grid)
-    asked = dataclasses.replace(
-        prompt,
-        texts=tuple(prompt.texts[k] for k in classes),
-        thresholds=tuple(prompt.thresholds[k] for k in classes if prompt.thresholds),
-    )
-    views: list[View] = []
-
-    def find(pixels: RgbImage, index: int) -> list[Instance]:
-        where = f"tile {index + 1} of {len(tiles)}"
-        keep = len(tiles) <= KEPT_TILES
-        view = look(pixels, asked, keep, lambda step: on_step(f"{where}: {step}"))
-        views.append(dataclasses.replace(view, instances=()))
-        return [dataclasses.replace(i, class_index=classes[i.class_index]) for i in view.instances]
-
-    instances = find_on_tiles(image, tiles, find, whole_view)
-    full = {text for view in views for text in view.truncated}
-    return View(
-        tuple(instances),
-        tuple(text for text in asked.texts if text in full),
-        all(view.was_cached for view in views),
-    )
-
-
-def tile_grid(image_hw: tuple[int, int], rows: int, columns: int) -> list[Tile]:
-    """Overlapping tiles of equal size that cover an image.
+def make_tile_grid(image_hw: tuple[int, int], rows: int, columns: int) -> list[Tile]:
+    """Makes overlapping tiles of equal size that cover an image.
 
     Args:
         image_hw: Height and width of the image, in pixels.
@@ -158,81 +205,41 @@ def tile_grid(image_hw: tuple[int, int], rows: int, columns: int) -> list[Tile]:
         The tiles, row by row.
     """
     vertical, horizontal = (
-        _intervals(length, count) for length, count in zip(image_hw, (rows, columns), strict=True)
+        _make_intervals(length, count)
+        for length, count in zip(image_hw, (rows, columns), strict=True)
     )
     return [
         Tile(left, top, right, bottom) for top, bottom in vertical for left, right in horizontal
     ]
 
 
-def _intervals(length: int, count: int) -> list[tuple[int, int]]:
+def _make_intervals(length: int, count: int) -> list[tuple[int, int]]:
     count = min(count, length)
     side = min(length, math.ceil(length / (count - (count - 1) * OVERLAP)))
     starts = np.linspace(0, length - side, count).round().astype(int).tolist()
     return [(start, start + side) for start in starts]
 
 
-def automatic_grid(image_hw: tuple[int, int], image_size: int) -> tuple[int, int]:
-    """Rows and columns for which the model sees an image's own pixels, about.
+def choose_grid(image_hw: tuple[int, int], input_side: int) -> tuple[int, int]:
+    """Chooses tiles of about the size of the model's input, which shows their own pixels.
 
     Args:
         image_hw: Height and width of the image, in pixels.
-        image_size: Side of the model's input, in pixels.
+        input_side: Side of the model's input, in pixels.
 
     Returns:
-        Tiles along each side, at most :data:`MAX_AUTO_SIDE`.
+        Rows and columns, at most :data:`MAX_AUTO_SIDE` each.
     """
     height, width = (
-        max(1, min(MAX_AUTO_SIDE, round((n / image_size - OVERLAP) / (1 - OVERLAP))))
+        max(1, min(MAX_AUTO_SIDE, round((n / input_side - OVERLAP) / (1 - OVERLAP))))
         for n in image_hw
     )
     return height, width
 
 
-def find_on_tiles(
-    image: RgbImage,
-    tiles: Sequence[Tile],
-    find: Callable[[RgbImage, int], Iterable[Instance]],
-    whole_view: Iterable[Instance] = (),
-) -> list[Instance]:
-    """Looks for things on one tile after the other and joins what belongs together.
-
-    Args:
-        image: (H, W, 3) uint8.
-        tiles: Where to look; :func:`tile_grid`.
-        find: Gives the instances on a tile's pixels, in pixels of the tile; its second
-            argument is the tile's index.
-        whole_view: What was found on the whole image. Used for things too large to be
-            whole in a tile.
-
-    Returns:
-        Instances in pixels of the image, each thing once.
-    """
-    image_hw = image.shape[0], image.shape[1]
-    parts = []
-    for index, tile in enumerate(tiles):
-        pixels = image[tile.top : tile.bottom, tile.left : tile.right]
-        for found in find(pixels, index):
-            instance = _moved(found, tile, image_hw)
-            parts.append(Part(tile, instance, tile.cuts(instance.mask)))
-    parts = best_views([part for part in parts if part.instance.mask.area], tiles)
-    strip = OVERLAP * min(min(t.right - t.left, t.bottom - t.top) for t in tiles)
-    everywhere = Tile(0, 0, image_hw[1], image_hw[0])
-    large = [
-        Part(everywhere, i, False)
-        for i in whole_view
-        if _longer_side(i.mask) > strip and not is_a_clump(i, parts)
-    ]
-    return merged([*parts, *large])
-
-
-def _moved(instance: Instance, tile: Tile, image_hw: tuple[int, int]) -> Instance:
+def _move_to_image(instance: Instance, tile: Tile, image_hw: tuple[int, int]) -> Instance:
     mask = instance.mask
     origin = mask.origin_xy[0] + tile.left, mask.origin_xy[1] + tile.top
     left, top, right, bottom = instance.box_xyxy
     box = left + tile.left, top + tile.top, right + tile.left, bottom + tile.top
     return dataclasses.replace(instance, box_xyxy=box, mask=Mask(image_hw, origin, mask.crop))
-
-
-def _longer_side(mask: Mask) -> int:
-    return max(mask.crop.shape)

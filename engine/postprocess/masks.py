@@ -1,4 +1,4 @@
-"""Pure functions on mask arrays: upscale, threshold, fill holes."""
+"""From mask logits to masks: upscale, threshold, fill holes."""
 
 from __future__ import annotations
 
@@ -15,47 +15,47 @@ from ..results import Mask
 from ..runtime.memory import CHUNK_BYTES
 
 
-def upscaled_probability_masks(
+def upscale_probability_masks(
     logits: Tensor, image_hw: tuple[int, int], chunk_bytes: int = CHUNK_BYTES
 ) -> Iterator[Mask]:
-    """Masks as ``Sam3Processor`` makes them: bilinear, sigmoid, above 0.5, in float32.
+    """Upscales mask logits as ``Sam3Processor`` does: bilinear, sigmoid, above 0.5, float32.
 
     Args:
         logits: (N, g, g), any float dtype.
-        image_hw: Size to bring them to, in pixels.
+        image_hw: Size of the masks, in pixels.
         chunk_bytes: Bound on the float32 masks in memory at a time; at least one is made.
 
     Yields:
         N masks, bit-identical to the package's in float32.
     """
-    for upscaled in _upscaled_chunks(logits, image_hw, chunk_bytes):
+    for upscaled in _upscale_in_chunks(logits, image_hw, chunk_bytes):
         for full in (upscaled.sigmoid_() > 0.5).cpu().numpy():
             yield Mask.from_full(full)
 
 
-def upscaled_logit_masks(
+def upscale_logit_masks(
     logits: Tensor,
     image_hw: tuple[int, int],
     threshold: float = 0.0,
     chunk_bytes: int = CHUNK_BYTES,
 ) -> Iterator[Mask]:
-    """Masks as ``predict_inst`` makes them: bilinear, above the threshold, in float32.
+    """Upscales mask logits as ``predict_inst`` does: bilinear, above the threshold, float32.
 
     Args:
         logits: (N, g, g), any float dtype.
-        image_hw: Size to bring them to, in pixels.
+        image_hw: Size of the masks, in pixels.
         threshold: The predictor's ``mask_threshold``.
         chunk_bytes: Bound on the float32 masks in memory at a time; at least one is made.
 
     Yields:
         N masks, bit-identical to the package's in float32.
     """
-    for upscaled in _upscaled_chunks(logits, image_hw, chunk_bytes):
+    for upscaled in _upscale_in_chunks(logits, image_hw, chunk_bytes):
         for full in (upscaled > threshold).cpu().numpy():
             yield Mask.from_full(full)
 
 
-def _upscaled_chunks(
+def _upscale_in_chunks(
     logits: Tensor, image_hw: tuple[int, int], chunk_bytes: int
 ) -> Iterator[Tensor]:
     per_mask = image_hw[0] * image_hw[1] * 4
@@ -65,14 +65,14 @@ def _upscaled_chunks(
         ).squeeze(1)
 
 
-def on_device(tensor: Tensor, device: torch.device) -> Tensor:
-    """A tensor from the CPU on another device, for which the host does not wait."""
+def move_to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """Copies a CPU tensor to a device without waiting for the copy."""
     if device.type == "cuda":
         return tensor.pin_memory().to(device, non_blocking=True)
     return tensor.to(device)
 
 
-def with_holes_filled(logits: Tensor, max_area: float, threshold: float = 0.0) -> Tensor:
+def fill_holes(logits: Tensor, max_area: float, threshold: float = 0.0) -> Tensor:
     """Fills small holes as ``SAM2Transforms.postprocess_masks`` does, before upscaling.
 
     Args:
@@ -85,7 +85,7 @@ def with_holes_filled(logits: Tensor, max_area: float, threshold: float = 0.0) -
     """
     if max_area <= 0 or not logits.numel():
         return logits
-    is_hole = _small_regions(logits <= threshold, max_area)
+    is_hole = _find_small_regions(logits <= threshold, max_area)
     return torch.where(is_hole, threshold + 10.0, logits)
 
 
@@ -101,13 +101,13 @@ def clean_track_masks(logits: Tensor, max_area: float) -> Tensor:
     """
     if max_area <= 0 or not logits.numel():
         return logits
-    logits = torch.where(_small_regions(logits <= 0, max_area), 0.1, logits)
+    logits = torch.where(_find_small_regions(logits <= 0, max_area), 0.1, logits)
     foreground = logits > 0
     half = foreground.sum(dim=(-1, -2), keepdim=True) // 2
-    return torch.where(_small_regions(foreground, half.clamp(max=max_area)), -0.1, logits)
+    return torch.where(_find_small_regions(foreground, half.clamp(max=max_area)), -0.1, logits)
 
 
-def _small_regions(mask: Tensor, max_area: float | Tensor) -> Tensor:
+def _find_small_regions(mask: Tensor, max_area: float | Tensor) -> Tensor:
     """Cells of 8-connected regions of at most ``max_area`` cells, (..., g, g) bool."""
     flat = mask.reshape(-1, 1, *mask.shape[-2:])
     if mask.is_cuda:
@@ -115,11 +115,12 @@ def _small_regions(mask: Tensor, max_area: float | Tensor) -> Tensor:
 
         areas = connected_components(flat.to(torch.uint8))[1]
     else:
-        areas = torch.from_numpy(np.stack([_region_areas(part[0].numpy()) for part in flat]))
+        regions = [_measure_region_areas(part[0].numpy()) for part in flat]
+        areas = torch.from_numpy(np.stack(regions))
     return mask & (areas.view_as(mask) <= max_area)
 
 
-def _region_areas(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.int32]:
+def _measure_region_areas(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.int32]:
     """Area of the 8-connected region of each pixel, (H, W) int32; undefined outside."""
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
     return np.asarray(stats[:, cv2.CC_STAT_AREA][labels], np.int32)

@@ -22,7 +22,7 @@ _LIBRARIES = {
 
 
 @contextlib.contextmanager
-def full_teams() -> Iterator[None]:
+def fixed_thread_teams() -> Iterator[None]:
     """Gives this thread teams of full size for as long as the context lasts.
 
     The setting belongs to the calling thread; it is put back afterwards.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from ..model.video_tracker import VideoTracker
-from ..prompts import ConceptPrompt, ObjectPrompt, check_against_image
+from ..prompts import ConceptPrompt, ObjectPrompt, fit_to_image
 
 if TYPE_CHECKING:
     from ..engine import Engine
@@ -59,12 +59,12 @@ def check_count(count: int, max_objects: int) -> None:
         raise ValueError(f"objects: expected at most {max_objects} (max_objects), got {count}")
 
 
-def fit_to_image(prompt: P, image_hw: tuple[int, int]) -> P:
+def clip_to_frame(prompt: P, image_hw: tuple[int, int]) -> P:
     """Checks a prompt against an image, and clips its boxes to it.
 
     Raises:
         ValueError: If a point is outside the image, or a box wholly so.
     """
-    fitted = check_against_image(prompt, image_hw)
+    fitted = fit_to_image(prompt, image_hw)
     assert isinstance(fitted, type(prompt))
     return fitted

@@ -7,15 +7,15 @@ from typing import Any
 import torch
 from torchvision.ops import box_convert
 
+from ..inference.concept_output import ConceptOutput
 from ..inference.concepts import (
     PromptProcessor,
     PromptTokens,
-    ground,
-    prompted_state,
-    texts_of,
-    thresholds_of,
+    add_prompt,
+    decode_concepts,
+    get_texts,
+    get_thresholds,
 )
-from ..inference.grounding import Grounding
 from ..model.sam3_imports import Sam3Image, generic_nms_cpu, mask_iou
 from ..prompts import ConceptPrompt
 from .concept_tracks import Detections
@@ -42,8 +42,8 @@ class ConceptDetector:
         self._model = model
         self._processor = processor
         self.prompt = prompt
-        self.texts = texts_of(prompt)
-        self.thresholds = thresholds_of(prompt)
+        self.texts = get_texts(prompt)
+        self.thresholds = get_thresholds(prompt)
 
     def detect(
         self,
@@ -68,14 +68,13 @@ class ConceptDetector:
         for start in range(0, len(self.texts), per_forward):
             chunk = slice(start, start + per_forward)
             states = [
-                prompted_state(self._processor, state, text, prompt) for text in self.texts[chunk]
+                add_prompt(self._processor, state, text, prompt) for text in self.texts[chunk]
             ]
             known = [t for t in tokens[chunk] if t is not None]
-            for grounding, threshold in zip(
-                ground(self._model, states, _joined(known)), self.thresholds[chunk], strict=True
-            ):
-                found.append(_detections(self._model, grounding, threshold))
-                inputs = grounding.mask_head_inputs
+            outputs = decode_concepts(self._model, states, _joined(known))
+            for output, threshold in zip(outputs, self.thresholds[chunk], strict=True):
+                found.append(_detections(self._model, output, threshold))
+                inputs = output.mask_head_inputs
                 own = PromptTokens(inputs["prompt"], inputs["prompt_mask"])
                 kept.append(own if prompt.exemplars_xyxy else None)
         return found, kept
@@ -90,10 +89,10 @@ def _joined(tokens: list[PromptTokens]) -> PromptTokens | None:
     )
 
 
-def _detections(model: Sam3Image, grounding: Grounding, threshold: float) -> Detections:
+def _detections(model: Sam3Image, output: ConceptOutput, threshold: float) -> Detections:
     """Detections above a threshold, each with another mask, in the order of the queries."""
-    kept = (grounding.scores > threshold).nonzero().squeeze(1)
-    inputs = grounding.mask_head_inputs
+    kept = (output.scores > threshold).nonzero().squeeze(1)
+    inputs = output.mask_head_inputs
     if not len(kept):
         side = 4 * model.inst_interactive_predictor.model.sam_image_embedding_size
         none = torch.zeros(0, side, side, device=model.device)
@@ -102,10 +101,10 @@ def _detections(model: Sam3Image, grounding: Grounding, threshold: float) -> Det
     head = model.segmentation_head(**{**inputs, "obj_queries": queries})
     masks = head["pred_masks"][0].float()
     is_set = masks > 0
-    best = generic_nms_cpu(mask_iou(is_set, is_set), grounding.scores[kept], NMS_IOU)
+    best = generic_nms_cpu(mask_iou(is_set, is_set), output.scores[kept], NMS_IOU)
     rows = best.sort().values
     return {
-        "scores": grounding.scores[kept][rows],
-        "bbox": box_convert(grounding.boxes_cxcywh[kept][rows], "cxcywh", "xyxy"),
+        "scores": output.scores[kept][rows],
+        "bbox": box_convert(output.boxes_cxcywh[kept][rows], "cxcywh", "xyxy"),
         "mask": masks[rows.to(masks.device)],
     }

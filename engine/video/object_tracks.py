@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..inference.interactive import labels_of
+from ..inference.interactive import get_point_labels
 from ..model.video_tracker import TrackerState, VideoTracker
 from ..prompts import PromptedObject
 from .frame import Frame, Track, visible
@@ -157,7 +157,7 @@ class ObjectTracks:
         """A box's corners and the points, (P, 2) in pixels of the model's input, and labels."""
         corners = prompted.box_xyxy
         points = [] if corners is None else [corners[:2], corners[2:]]
-        labels = [*(_BOX_LABELS if corners else ()), *labels_of(prompted)]
+        labels = [*(_BOX_LABELS if corners else ()), *get_point_labels(prompted)]
         height, width = frame.hw
         side = self._tracker.image_size
         scale = torch.tensor([side / width, side / height], dtype=torch.float32)

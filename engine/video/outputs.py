@@ -8,8 +8,8 @@ from collections.abc import Collection, Sequence
 import numpy as np
 import torch
 
-from ..postprocess.filters import selected
-from ..postprocess.masks import upscaled_logit_masks
+from ..postprocess.masks import upscale_logit_masks
+from ..postprocess.nms import apply_filters
 from ..prompts import ConceptPrompt, PromptedObject
 from ..results import BoxXyxy, Instance, Mask, Result
 from .frame import Track
@@ -69,7 +69,7 @@ def make_result(
             if mask.area
         ]
     if prompt is not None:
-        instances = list(selected(Result(hw, (), tuple(instances)), prompt).instances)
+        instances = list(apply_filters(Result(hw, (), tuple(instances)), prompt).instances)
     shown = [
         t
         for t in tracks.objects
@@ -141,7 +141,7 @@ def _masks(tracks: Sequence[Track], hw: tuple[int, int], chunk_bytes: int) -> li
     if not tracks:
         return []
     logits = torch.stack([track.logits for track in tracks])
-    return list(upscaled_logit_masks(logits, hw, chunk_bytes=chunk_bytes))
+    return list(upscale_logit_masks(logits, hw, chunk_bytes=chunk_bytes))
 
 
 def _instance(track: Track, mask: Mask, class_index: int) -> Instance:

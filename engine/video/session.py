@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, TypeVar
 from ..inference.image_encoder import RgbImage, check_rgb
 from ..prompts import ConceptPrompt, ObjectPrompt, PromptedObject
 from ..results import Result
-from ..runtime.memory import Portions, within_memory
-from .checks import check_count, check_prompt, find_tracker, fit_to_image
+from ..runtime.memory import BatchLimits
+from .checks import check_count, check_prompt, clip_to_frame, find_tracker
 from .frame import Frame
 from .outputs import FrameTracks, make_result
 from .tracking import SessionMemory, SessionTracks, StepCallback, ignore_step
@@ -94,7 +94,7 @@ class VideoSession:
             TypeError: If the prompt is none.
             ValueError: If it cannot be followed.
         """
-        with self._engine._running():
+        with self._engine.execution.step():
             self._set_prompt(self._prompt if prompt is None else prompt)
 
     def step(self, image: RgbImage, on_step: StepCallback = ignore_step) -> Result:
@@ -111,10 +111,10 @@ class VideoSession:
         Raises:
             TypeError: If ``image`` is not such an array.
             ValueError: If it has another size, or the prompt does not fit the first frame.
-            GpuMemoryError: If the GPU has no room for the step even in small portions.
+            GpuMemoryError: If the GPU has no room for the step even in small limits.
         """
         check_rgb(image)
-        with self._engine._running():
+        with self._engine.execution.step():
             return self._changed(partial(self._advance, image, on_step), self._show)
 
     def track(self, images: Iterable[RgbImage], delay_frames: int = 0) -> Iterator[Result]:
@@ -136,7 +136,7 @@ class VideoSession:
                 yield self.step(image)
                 continue
             check_rgb(image)
-            with self._engine._running():
+            with self._engine.execution.step():
                 tracks = self._changed(
                     partial(self._advance, image, ignore_step), lambda memory, _: _now(memory)
                 )
@@ -160,13 +160,13 @@ class VideoSession:
             ValueError: If there is no current frame, there would be too many objects, or the
                 prompt does not fit the frame.
         """
-        with self._engine._running():
+        with self._engine.execution.step():
             frame = self._current_frame("add_objects")
-            fitted = fit_to_image(prompt, frame.hw)
+            fitted = clip_to_frame(prompt, frame.hw)
             count = len(self._memory.track_ids) + len(fitted.objects)
             check_count(count, self.max_objects)
             return self._changed(
-                lambda memory, portions: self._tracks.add_objects(memory, frame, fitted, portions),
+                lambda memory, limits: self._tracks.add_objects(memory, frame, fitted, limits),
                 self._show,
             )
 
@@ -184,10 +184,10 @@ class VideoSession:
         Raises:
             ValueError: If there is no such object, or the prompt does not fit the frame.
         """
-        with self._engine._running():
+        with self._engine.execution.step():
             frame = self._current_frame("correct")
             self._check_known(track_id)
-            (fitted,) = fit_to_image(ObjectPrompt((prompted,)), frame.hw).objects
+            (fitted,) = clip_to_frame(ObjectPrompt((prompted,)), frame.hw).objects
             return self._changed(
                 lambda memory, _: self._tracks.correct(memory, frame, track_id, fitted),
                 self._show,
@@ -208,7 +208,7 @@ class VideoSession:
         Raises:
             ValueError: If there is no such object.
         """
-        with self._engine._running():
+        with self._engine.execution.step():
             self._current_frame("remove")
             self._check_known(track_id)
             return self._changed(
@@ -225,29 +225,29 @@ class VideoSession:
         self._frame: Frame | None = None
 
     def _advance(
-        self, image: RgbImage, on_step: StepCallback, memory: SessionMemory, portions: Portions
+        self, image: RgbImage, on_step: StepCallback, memory: SessionMemory, limits: BatchLimits
     ) -> Frame:
         hw = (image.shape[0], image.shape[1])
         prompt: ConceptPrompt | ObjectPrompt = self._prompt
         if self._frame is None:
-            prompt = fit_to_image(prompt, hw)
+            prompt = clip_to_frame(prompt, hw)
         elif hw != self._frame.hw:
             height, width = self._frame.hw
             raise ValueError(
                 f"image: expected {width}x{height} pixels as the frames before, got "
                 f"{hw[1]}x{hw[0]}; call reset() before another video"
             )
-        encoded = self._engine._encoder.encode_anew(image, self._size_percent)
+        encoded = self._engine.encoder.encode_uncached(image, self._size_percent)
         on_step("encode")
         features = encoded.state["backbone_out"]["sam2_backbone_out"]
         frame = Frame(self.frame_index + 1, hw, features)
-        self._tracks.advance(memory, frame, encoded.state, prompt, on_step, portions)
+        self._tracks.advance(memory, frame, encoded.state, prompt, on_step, limits)
         return frame
 
     def _changed(
         self,
-        change: Callable[[SessionMemory, Portions], Frame | None],
-        read: Callable[[SessionMemory, Portions], T],
+        change: Callable[[SessionMemory, BatchLimits], Frame | None],
+        read: Callable[[SessionMemory, BatchLimits], T],
     ) -> T:
         """Changes a copy of the memory, reads it, and keeps it when all has gone well.
 
@@ -259,33 +259,29 @@ class VideoSession:
             What was read.
         """
 
-        def attempt(portions: Portions) -> T:
+        def attempt(limits: BatchLimits) -> T:
             memory = self._memory.copy()
-            frame = change(memory, portions)
-            result = read(memory, portions)
+            frame = change(memory, limits)
+            result = read(memory, limits)
             self._memory = memory
             self._frame = frame or self._frame
             return result
 
-        return within_memory(
-            attempt, self._engine._usual_portions(), self._engine._encoder.cache.clear
-        )
+        return self._engine.retry_on_oom(attempt)
 
-    def _show(self, memory: SessionMemory, portions: Portions) -> Result:
-        return self._make_result(_now(memory), memory.hidden, portions)
+    def _show(self, memory: SessionMemory, limits: BatchLimits) -> Result:
+        return self._make_result(_now(memory), memory.hidden, limits)
 
     def _show_delayed(self, tracks: FrameTracks, removed: set[int]) -> Result:
         hidden = removed | self._memory.hidden
-        with self._engine._running():
-            return within_memory(
-                lambda portions: self._make_result(tracks, hidden, portions),
-                self._engine._usual_portions(),
-                self._engine._encoder.cache.clear,
+        with self._engine.execution.step():
+            return self._engine.retry_on_oom(
+                lambda limits: self._make_result(tracks, hidden, limits)
             )
 
-    def _make_result(self, tracks: FrameTracks, hidden: set[int], portions: Portions) -> Result:
+    def _make_result(self, tracks: FrameTracks, hidden: set[int], limits: BatchLimits) -> Result:
         prompt = self._prompt if isinstance(self._prompt, ConceptPrompt) else None
-        return make_result(tracks, prompt, hidden, portions.mask_bytes)
+        return make_result(tracks, prompt, hidden, limits.mask_bytes)
 
     def _current_frame(self, method: str) -> Frame:
         if self._frame is None:

@@ -8,12 +8,13 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from ..inference.image_encoder import EncodedImage
 from ..inference.interactive import segment_objects
 from ..model.video_tracker import TrackerTensors, VideoTracker
 from ..prompts import ConceptPrompt, ObjectPrompt, PromptedObject
 from ..results import Instance
 from ..runtime.isolation import unchanged_attention_flags
-from ..runtime.memory import Portions
+from ..runtime.memory import BatchLimits
 from .concept_tracks import ConceptMemory, ConceptTracks
 from .detections import ConceptDetector
 from .frame import Frame, Track
@@ -96,7 +97,7 @@ class SessionTracks:
         self._detector: ConceptDetector | None = None
         self._concepts: list[ConceptTracks] = []
         if isinstance(prompt, ConceptPrompt):
-            self._detector = ConceptDetector(engine.model, engine._processor, prompt)
+            self._detector = ConceptDetector(engine.model, engine.processor, prompt)
             self._concepts = [ConceptTracks(tracker, t) for t in self._detector.thresholds]
         self._cache: dict[Any, Any] = {}
         self._has_warned = False
@@ -119,7 +120,7 @@ class SessionTracks:
         state: dict[str, Any],
         prompt: ConceptPrompt | ObjectPrompt,
         on_step: StepCallback,
-        portions: Portions,
+        limits: BatchLimits,
     ) -> None:
         """Follows everything to the next frame.
 
@@ -129,11 +130,11 @@ class SessionTracks:
             state: The encoded frame.
             prompt: The session's, as it fits the frame.
             on_step: Called after each step with its name.
-            portions: How much is computed at a time.
+            limits: How much is computed at a time.
         """
         with self.on_frame(frame):
             concepts, removed, truncated = self._advance_concepts(
-                memory, frame, state, prompt, on_step, portions
+                memory, frame, state, prompt, on_step, limits
             )
             objects = self._objects.step(memory.objects.states, frame)
         memory.current = FrameTracks(
@@ -147,7 +148,7 @@ class SessionTracks:
             truncated,
         )
         if frame.index == 0 and isinstance(prompt, ObjectPrompt) and prompt.objects:
-            self.add_objects(memory, frame, prompt, portions)
+            self.add_objects(memory, frame, prompt, limits)
         if memory.objects.class_names:
             on_step("objects")
         self._forget(memory, frame, removed)
@@ -159,12 +160,12 @@ class SessionTracks:
         state: dict[str, Any],
         prompt: ConceptPrompt | ObjectPrompt,
         on_step: StepCallback,
-        portions: Portions,
+        limits: BatchLimits,
     ) -> tuple[list[tuple[Track, ...]], tuple[int, ...], tuple[str, ...]]:
         if self._detector is None or not isinstance(prompt, ConceptPrompt):
             return [], (), ()
         tokens = [concept.prompt_tokens for concept in memory.concepts]
-        detections, tokens = self._detector.detect(state, tokens, prompt, portions.concepts)
+        detections, tokens = self._detector.detect(state, tokens, prompt, limits.concepts)
         queries = self._engine.model.transformer.decoder.num_queries
         found: list[tuple[Track, ...]] = []
         removed: list[int] = []
@@ -191,7 +192,7 @@ class SessionTracks:
         return found, tuple(removed), tuple(truncated)
 
     def add_objects(
-        self, memory: SessionMemory, frame: Frame, prompt: ObjectPrompt, portions: Portions
+        self, memory: SessionMemory, frame: Frame, prompt: ObjectPrompt, limits: BatchLimits
     ) -> None:
         """Starts objects on the current frame.
 
@@ -199,7 +200,7 @@ class SessionTracks:
             memory: Changed in place.
             frame: The current frame, which was tracked.
             prompt: The objects, as they fit the frame.
-            portions: How much is computed at a time.
+            limits: How much is computed at a time.
         """
         current = memory.current
         assert current is not None, "a frame was tracked"
@@ -217,7 +218,7 @@ class SessionTracks:
             prompted={**current.prompted, **dict(zip(ids, prompt.objects, strict=True))},
             alternatives={
                 **current.alternatives,
-                **dict(zip(ids, self._alternatives(frame, prompt, portions), strict=True)),
+                **dict(zip(ids, self._alternatives(frame, prompt, limits), strict=True)),
             },
         )
 
@@ -289,19 +290,20 @@ class SessionTracks:
             memory.hidden.discard(i)
 
     def _alternatives(
-        self, frame: Frame, prompt: ObjectPrompt, portions: Portions
+        self, frame: Frame, prompt: ObjectPrompt, limits: BatchLimits
     ) -> list[tuple[Instance, ...]]:
         """Further candidates of each object on its first frame, none unless asked for."""
         if not prompt.multimask:
             return [()] * len(prompt.objects)
         height, width = frame.hw
-        state = {
+        state: dict[str, Any] = {
             "original_height": height,
             "original_width": width,
             "backbone_out": {"sam2_backbone_out": frame.features},
         }
-        decoder = self._engine._object_decoder()
-        return [i.alternatives for i in segment_objects(decoder, state, prompt, portions)]
+        decoder = self._engine.get_object_decoder()
+        found = segment_objects(decoder, EncodedImage(state), prompt, limits)
+        return [i.alternatives for i in found]
 
     def _class_names(self, memory: SessionMemory) -> tuple[str, ...]:
         texts = self._detector.texts if self._detector else ()

@@ -59,7 +59,7 @@ def click_objects(
             )
             for session in sessions
         )
-        found = engine.segment(pixels, ObjectPrompt(objects)).instances
+        found = engine.segment(pixels, ObjectPrompt(objects, return_logits=True)).instances
         for index, instance in enumerate(found):
             shown = instance.mask.full()
             sessions[index] = sessions[index]._replace(shown=shown, logits=instance.low_res_logits)

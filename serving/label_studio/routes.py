@@ -174,7 +174,7 @@ async def _segment_objects(
         dataclasses.replace(asked, mask_input=service.logits.find(OWNER, image.digest, asked))
         for asked in regions_to_objects(context.get("result"), image.hw, config)
     ]
-    (result,) = await service.segment(image, [ObjectPrompt(tuple(objects))])
+    (result,) = await service.segment(image, [ObjectPrompt(tuple(objects), return_logits=True)])
     service.logits.put_all(OWNER, image.digest, objects, result.instances)
     return list(result.instances), [asked.class_name for asked in objects]
 

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 
 from ...engine import ConceptPrompt, ObjectPrompt, PromptedObject
-from ...engine.prompts import Prompt, check_against_image
+from ...engine.prompts import Prompt, fit_to_image
 from ...engine.results import BoxXyxy
 from ..errors import ApiError
 from .schemas import BoxCenter, BoxXywh, ConceptPromptRequest, VisualPromptRequest
@@ -83,7 +83,7 @@ def to_concept_prompt(
             exemplar_labels=tuple(labels or ()),
             confidence_threshold=default_threshold if own is None else own,
         )
-        fitted = check_against_image(prompt, image_hw)
+        fitted = fit_to_image(prompt, image_hw)
     assert isinstance(fitted, ConceptPrompt)
     return fitted
 
@@ -103,7 +103,7 @@ def to_prompted_object(
             point_labels=tuple(int(point.positive) for point in points),
             box_xyxy=None if request.box is None else _corners(request.box),
         )
-        fitted = check_against_image(ObjectPrompt((prompted,)), image_hw)
+        fitted = fit_to_image(ObjectPrompt((prompted,)), image_hw)
     assert isinstance(fitted, ObjectPrompt)
     return fitted.objects[0]
 

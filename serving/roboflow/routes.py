@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from ...engine import ConceptPrompt, EverythingPrompt, Instance, ObjectPrompt, Prompt
-from ...engine.postprocess.filters import best_of_rivals
+from ...engine.postprocess.nms import mask_nms
 from ..auth import check_api_key
 from ..errors import ApiError
 from ..images import DecodedImage
@@ -119,7 +119,9 @@ async def segment_objects(request: Request, body: VisualRequest) -> Response:
                     )
                     for prompted in objects
                 ]
-            prompt: Prompt = ObjectPrompt(tuple(objects), body.multimask_output)
+            prompt: Prompt = ObjectPrompt(
+                tuple(objects), body.multimask_output, return_logits=body.save_logits_to_cache
+            )
             if not objects:
                 prompt = EverythingPrompt(body.points_per_side)
             with naming_fields():
@@ -180,7 +182,7 @@ async def _read_source(service: SegmentationService, source: ImageSource) -> byt
 def _drop_overlapping(found: list[list[Instance]], iou_threshold: float) -> list[list[Instance]]:
     """Drops each instance that overlaps a better one of any prompt."""
     everything = [instance for instances in found for instance in instances]
-    kept = {id(instance) for instance in best_of_rivals(everything, iou_threshold)}
+    kept = {id(instance) for instance in mask_nms(everything, iou_threshold)}
     return [[i for i in instances if id(i) in kept] for instances in found]
 
 

@@ -149,7 +149,7 @@ def test_objects_by_drawing(drawing, values, objects, used):
         (
             NOTHING_DRAWN,
             {"input_text": "car", "overlap": "best", "min_area": "50", "tiles": "auto"},
-            ConceptPrompt(("car",), overlap="best", min_area_px=50, tiles=0),
+            ConceptPrompt(("car",), overlap="best", min_area_px=50, tiles="auto"),
         ),
         (
             NOTHING_DRAWN,

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from infer_segment_anything_3.engine import ConceptPrompt, Engine, ObjectPrompt, PromptedObject
-from infer_segment_anything_3.engine import engine as engine_module
 from infer_segment_anything_3.engine.checkpoints.loader import load_model
 from infer_segment_anything_3.engine.checkpoints.zoo import find_weights
-from infer_segment_anything_3.engine.postprocess.filters import mask_ious
+from infer_segment_anything_3.engine.postprocess.nms import mask_ious
+from infer_segment_anything_3.engine.runtime.memory import BatchLimits
 from infer_segment_anything_3.tools.tiny_shapes.scenes import Scene
 
 CONCEPTS = ConceptPrompt(texts=("circle", "square", "triangle", "star"))
@@ -29,10 +29,9 @@ def test_a_batch_gives_what_one_by_one_gives(
     engine: Engine,
     tiny_engine: Engine,
     scene: Callable[..., Scene],
-    monkeypatch: pytest.MonkeyPatch,
     prompt: ConceptPrompt | ObjectPrompt,
 ) -> None:
-    monkeypatch.setitem(engine_module.IMAGES_PER_FORWARD, "cpu", 2)
+    engine.limits = BatchLimits(images=2)
     images = [scene(seed, side_range_px=(240, 240 + 60 * seed)).image for seed in (1, 2, 3)]
     sizes: list[int] = []
     hook = engine.model.backbone.vision_backbone.trunk.register_forward_pre_hook(
@@ -52,10 +51,8 @@ def test_a_batch_gives_what_one_by_one_gives(
             assert mask_ious([one.mask, two.mask])[0, 1] > 0.999
 
 
-def test_a_batch_uses_and_fills_the_cache(
-    engine: Engine, scene: Callable[..., Scene], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(engine_module.IMAGES_PER_FORWARD, "cpu", 4)
+def test_a_batch_uses_and_fills_the_cache(engine: Engine, scene: Callable[..., Scene]) -> None:
+    engine.limits = BatchLimits(images=4)
     images = [scene(seed).image for seed in (1, 2)]
     engine.segment(images[0], CONCEPTS)
     engine.segment_batch([*images, images[0]], CONCEPTS)

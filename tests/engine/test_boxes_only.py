@@ -53,7 +53,7 @@ def test_best_compares_boxes(tiny_engine: Engine, scene: Callable[..., Scene]) -
     [
         ({"min_area_px": 5}, "min_area_px: needs masks, which are switched off, got 5"),
         ({"tiles": 2}, "tiles: needs masks, which are switched off, got 2"),
-        ({"tiles": 0}, "tiles: needs masks, which are switched off, got 0"),
+        ({"tiles": "auto"}, "tiles: needs masks, which are switched off, got auto"),
     ],
 )
 def test_what_needs_masks_is_refused(change: dict[str, int], message: str) -> None:

@@ -20,8 +20,8 @@ from infer_segment_anything_3.engine import (
     Result,
 )
 from infer_segment_anything_3.engine.postprocess.masks import (
-    upscaled_logit_masks,
-    upscaled_probability_masks,
+    upscale_logit_masks,
+    upscale_probability_masks,
 )
 from infer_segment_anything_3.tests.helpers import count_forward_passes
 from infer_segment_anything_3.tools.tiny_shapes.scenes import Scene, draw_scene
@@ -258,7 +258,7 @@ def test_inputs_are_never_written_to(tiny_engine: Engine, scene: DrawScene) -> N
     assert np.array_equal(image, before)
 
 
-@pytest.mark.parametrize("make", [upscaled_logit_masks, upscaled_probability_masks])
+@pytest.mark.parametrize("make", [upscale_logit_masks, upscale_probability_masks])
 def test_chunks_do_not_change_masks(make: Any) -> None:
     import torch
 

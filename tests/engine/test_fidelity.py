@@ -15,6 +15,7 @@ from infer_segment_anything_3.engine import (
     ObjectPrompt,
     PromptedObject,
 )
+from infer_segment_anything_3.engine.runtime.memory import BatchLimits
 from infer_segment_anything_3.tests.helpers import compute_iou
 from infer_segment_anything_3.tools.sam3_package import Sam3Package
 from infer_segment_anything_3.tools.tiny_shapes.scenes import draw_scene
@@ -141,7 +142,8 @@ def test_refining_with_the_last_mask(
     float32_engine: Engine, package: Sam3Package, state: dict[str, Any]
 ) -> None:
     first = float32_engine.segment(
-        SCENE.image, ObjectPrompt((PromptedObject(points_xy=(centre_of(0),)),))
+        SCENE.image,
+        ObjectPrompt((PromptedObject(points_xy=(centre_of(0),)),), return_logits=True),
     )
     points = (centre_of(0), centre_of(1))
     _, _, low_res = package.segment_objects(
@@ -188,8 +190,7 @@ def test_concepts_of_one_forward_are_those_of_single_forwards(
     image = SCENE.image[:, ::-1].copy()
     one_by_one = float32_engine.segment(image, ConceptPrompt(texts, confidence_threshold=0.2))
     float32_engine.image_cache.clear()
-    module = "infer_segment_anything_3.engine.engine.CONCEPTS_PER_FORWARD"
-    monkeypatch.setattr(module, {"cpu": len(texts)})
+    monkeypatch.setattr(float32_engine, "limits", BatchLimits(concepts=len(texts)))
     together = float32_engine.segment(image, ConceptPrompt(texts, confidence_threshold=0.2))
     assert len(together.instances) == len(one_by_one.instances)
     for batched, single in zip(together.instances, one_by_one.instances, strict=True):

@@ -8,7 +8,7 @@ import pytest
 
 from infer_segment_anything_3.engine import ConceptPrompt, Engine, ObjectPrompt, PromptedObject
 from infer_segment_anything_3.engine.checkpoints.zoo import resolve_input_size
-from infer_segment_anything_3.engine.postprocess.filters import mask_ious
+from infer_segment_anything_3.engine.postprocess.nms import mask_ious
 from infer_segment_anything_3.tools.tiny_shapes.scenes import Scene
 
 

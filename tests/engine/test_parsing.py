@@ -187,7 +187,15 @@ def test_choice(text, expected):
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("off", 1), ("Auto", 0), ("1", 1), ("4", 4), ("0", REFUSED), ("17", REFUSED), ("", REFUSED)],
+    [
+        ("off", 1),
+        ("Auto", "auto"),
+        ("1", 1),
+        ("4", 4),
+        ("0", REFUSED),
+        ("17", REFUSED),
+        ("", REFUSED),
+    ],
 )
 def test_tiles(text, expected):
     assert outcome(parsing.parse_tiles, text) == expected

@@ -12,7 +12,7 @@ from infer_segment_anything_3.engine import (
     ObjectPrompt,
     PromptedObject,
 )
-from infer_segment_anything_3.engine.prompts import check_against_image
+from infer_segment_anything_3.engine.prompts import fit_to_image
 
 BOX = (1.0, 2.0, 30.0, 40.0)
 LOGITS = np.zeros((1, 8, 8), np.float32)
@@ -145,15 +145,15 @@ def test_against_image(prompt, expected):
     asked = ObjectPrompt((prompt,)) if isinstance(prompt, PromptedObject) else prompt
     if isinstance(expected, str):
         with pytest.raises(ValueError, match=f"^{expected}: expected .* 80 x 60 pixels, got "):
-            check_against_image(asked, (60, 80))
+            fit_to_image(asked, (60, 80))
         return
-    fitted = check_against_image(asked, (60, 80))
+    fitted = fit_to_image(asked, (60, 80))
     found = fitted.objects[0] if isinstance(fitted, ObjectPrompt) else fitted
     assert found == dataclasses.replace(prompt, **expected)
 
 
 def test_a_mask_to_refine_stays_when_the_box_is_clipped():
     prompted = PromptedObject(box_xyxy=(-5, 0, 10, 10), mask_input=LOGITS)
-    fitted = check_against_image(ObjectPrompt((prompted,)), (60, 80))
+    fitted = fit_to_image(ObjectPrompt((prompted,)), (60, 80))
     assert isinstance(fitted, ObjectPrompt)
     assert fitted.objects[0].mask_input is LOGITS

@@ -14,8 +14,13 @@ pytest.importorskip("ikomia")
 
 import torch
 
-from infer_segment_anything_3.engine import ConceptPrompt, Engine, ObjectPrompt, PromptedObject
-from infer_segment_anything_3.engine import engine as engine_module
+from infer_segment_anything_3.engine import (
+    ConceptPrompt,
+    Engine,
+    ObjectPrompt,
+    PromptedObject,
+    registry,
+)
 from infer_segment_anything_3.engine.runtime.isolation import unchanged_attention_flags
 
 from .asking import BASE, ask, boxes_of, check_is_right
@@ -61,14 +66,14 @@ def weights(tmp_path) -> Any:
 def loads(monkeypatch) -> list[weakref.ref[Any]]:
     """The models that were built, as far as they are alive."""
     built: list[weakref.ref[Any]] = []
-    load_model = engine_module.load_model
+    load_model = registry.load_model
 
     def noted(*args: Any) -> Any:
         model = load_model(*args)
         built.append(weakref.ref(model))
         return model
 
-    monkeypatch.setattr(engine_module, "load_model", noted)
+    monkeypatch.setattr(registry, "load_model", noted)
     return built
 
 

@@ -31,7 +31,7 @@ EVERY_RUN = [
     ("adapter.model_holder.ModelHolder", "get"),
     ("model.backbone", "forward_image"),
     ("task", "emit_step_progress"),
-    ("engine.postprocess.masks._upscaled_chunks", ""),
+    ("engine.postprocess.masks._upscale_in_chunks", ""),
     ("adapter.outputs.ikomia.make_class_map", ""),
     ("adapter.outputs.ikomia.make_studio_overlay", ""),
     ("ikomia.CImageIO", "set_image"),
@@ -53,11 +53,11 @@ STEPS = [
     (CONCEPT, "model", "_run_encoder"),
     (CONCEPT, "model", "_run_decoder"),
     (CONCEPT, "model.segmentation_head", "forward"),
-    (CONCEPT, "engine.engine.sorted_by_class", ""),
-    (CONCEPT, "engine.engine.selected", ""),
+    (CONCEPT, "engine.engine.sort_by_class", ""),
+    (CONCEPT, "engine.engine.apply_filters", ""),
     (OBJECT, "tracker.sam_prompt_encoder", "forward"),
     (OBJECT, "tracker.sam_mask_decoder", "forward"),
-    (OBJECT, "engine.inference.interactive.with_holes_filled", ""),
+    (OBJECT, "engine.inference.interactive.fill_holes", ""),
     (OBJECT, "task", "add_output"),
     (EVERYTHING, "tracker.sam_mask_decoder", "forward"),
     (EVERYTHING, "engine.inference.automatic_masks.nms", ""),
@@ -111,7 +111,7 @@ def task(make_algo: Any, tiny_engine: Engine, shown: Any) -> Any:
     check_is_right(algo, shown)
     # Nothing is remembered, so that every step takes place.
     tiny_engine.image_cache.clear()
-    tiny_engine._processor._texts.clear()
+    tiny_engine.processor.forget_texts()
     return wf, algo, expected, (snapshot(), functions())
 
 

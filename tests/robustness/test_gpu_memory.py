@@ -1,4 +1,4 @@
-"""A GPU out of memory: smaller portions once, then a clear error. The error is injected."""
+"""A GPU out of memory: smaller batches once, then a clear error. The error is injected."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from infer_segment_anything_3.engine import (
     EverythingPrompt,
     ObjectPrompt,
     PromptedObject,
+    registry,
 )
-from infer_segment_anything_3.engine import engine as engine_module
+from infer_segment_anything_3.engine.inference import concepts
 from infer_segment_anything_3.engine.inference.interactive import ObjectDecoder
-from infer_segment_anything_3.engine.runtime.memory import GpuMemoryError, Portions, within_memory
+from infer_segment_anything_3.engine.runtime.memory import BatchLimits, GpuMemoryError, retry_on_oom
 
-MODULE = "infer_segment_anything_3.engine.engine"
 CONCEPTS = ConceptPrompt(("circle", "star", "square", "triangle"), confidence_threshold=0.05)
 
 
@@ -39,10 +39,11 @@ class Room:
 
 
 @pytest.fixture
-def engine(tiny_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Engine:
-    """An engine of its own, with the portions of a GPU."""
-    monkeypatch.setattr(f"{MODULE}.CONCEPTS_PER_FORWARD", {"cpu": 8})
-    return Engine(tiny_engine.model, tiny_engine.image_size, "float32")
+def engine(tiny_engine: Engine) -> Engine:
+    """An engine of its own, with the batches of a GPU."""
+    engine = Engine(tiny_engine.model, tiny_engine.image_size, "float32")
+    engine.limits = BatchLimits(concepts=8)
+    return engine
 
 
 def clicks(shown: Any, count: int) -> ObjectPrompt:
@@ -53,18 +54,18 @@ def clicks(shown: Any, count: int) -> ObjectPrompt:
 
 def limited(monkeypatch: pytest.MonkeyPatch, route: str, most: int) -> Room:
     room = Room(most)
-    ground, decode = engine_module.ground, ObjectDecoder.decode
+    decode_concepts, decode = concepts.decode_concepts, ObjectDecoder.decode
 
-    def limited_ground(model: Any, states: Any) -> Any:
+    def limited_concepts(model: Any, states: Any) -> Any:
         room.check(len(states))
-        return ground(model, states)
+        return decode_concepts(model, states)
 
     def limited_decode(self: Any, state: Any, objects: Any, *args: Any, **kwargs: Any) -> Any:
         room.check(len(objects))
         return decode(self, state, objects, *args, **kwargs)
 
     if route == "concepts":
-        monkeypatch.setattr(engine_module, "ground", limited_ground)
+        monkeypatch.setattr(concepts, "decode_concepts", limited_concepts)
     else:
         monkeypatch.setattr(ObjectDecoder, "decode", limited_decode)
     return room
@@ -93,12 +94,45 @@ def test_smaller_portions_give_the_same(engine, shown, monkeypatch, caplog, rout
     found = engine.segment(shown.image, prompt)
     assert room.counts == counts
     assert [r.getMessage() for r in caplog.records] == [
-        "the GPU is out of memory: trying again in smaller portions"
+        "the GPU is out of memory: trying again in smaller batches"
     ]
     assert len(found.instances) == len(expected.instances)
     for one, other in zip(found.instances, expected.instances, strict=True):
         assert one.score == pytest.approx(other.score, abs=1e-4)
         assert np.mean(one.mask.full() != other.mask.full()) < 1e-3
+
+
+ALLOCATION_FAILURES = [
+    "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+    "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+    "CUDA error: out of memory",
+]
+
+
+@pytest.mark.parametrize("text", ALLOCATION_FAILURES)
+def test_libraries_out_of_memory_are_retried_too(text):
+    tried = []
+
+    def attempt(limits: BatchLimits) -> int:
+        tried.append(limits.objects)
+        if limits.objects > 8:
+            raise RuntimeError(text)
+        return limits.objects
+
+    assert retry_on_oom(attempt, BatchLimits(), lambda: None) == 8
+    assert tried == [64, 8]
+
+
+def test_another_error_is_not_retried():
+    tried = []
+
+    def attempt(limits: BatchLimits) -> None:
+        tried.append(limits)
+        raise RuntimeError("CUDA error: device-side assert triggered")
+
+    with pytest.raises(RuntimeError, match="device-side"):
+        retry_on_oom(attempt, BatchLimits(), lambda: None)
+    assert len(tried) == 1
 
 
 @pytest.mark.parametrize("route", ["concepts", "objects", "everything"])
@@ -123,7 +157,7 @@ def test_nothing_of_the_failed_attempt_is_alive_in_the_second():
     tensors: list[Any] = []
     alive: list[bool] = []
 
-    def attempt(portions: Portions) -> str:
+    def attempt(portions: BatchLimits) -> str:
         alive.extend(ref() is not None for ref in tensors)
         large = torch.zeros(1000)
         tensors.append(weakref.ref(large))
@@ -131,7 +165,7 @@ def test_nothing_of_the_failed_attempt_is_alive_in_the_second():
             raise torch.OutOfMemoryError("CUDA out of memory. (injected)")
         return "done"
 
-    assert within_memory(attempt, Portions(), lambda: None) == "done"
+    assert retry_on_oom(attempt, BatchLimits(), lambda: None) == "done"
     assert alive == [False]
 
 
@@ -141,7 +175,7 @@ def test_a_model_that_does_not_fit(monkeypatch, tmp_path, failures):
 
     weights = tmp_path / "weights.safetensors"
     weights.write_bytes(MODELS["tiny_shapes"].bundled_path.read_bytes())
-    load_model, tried = engine_module.load_model, []
+    load_model, tried = registry.load_model, []
 
     def failing(*args: Any) -> Any:
         tried.append(args)
@@ -149,7 +183,7 @@ def test_a_model_that_does_not_fit(monkeypatch, tmp_path, failures):
             raise torch.OutOfMemoryError("CUDA out of memory. (injected)")
         return load_model(*args)
 
-    monkeypatch.setattr(engine_module, "load_model", failing)
+    monkeypatch.setattr(registry, "load_model", failing)
     if failures == 2:
         with pytest.raises(GpuMemoryError, match=r"^cuda: the GPU has too little"):
             Engine.load("tiny_shapes", weights, device="cpu", precision="float32")

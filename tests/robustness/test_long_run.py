@@ -110,7 +110,7 @@ def test_a_session_stays_flat(make_algo, shown, warm_up, count, record_property)
 
 
 def test_what_is_kept_of_one_image_is_bounded(tiny_engine, shown, monkeypatch):
-    monkeypatch.setattr("infer_segment_anything_3.engine.inference.image_encoder.MAX_GROUNDINGS", 5)
+    monkeypatch.setattr("infer_segment_anything_3.engine.inference.image_encoder.MAX_CONCEPTS", 5)
     engine = Engine(tiny_engine.model, tiny_engine.image_size, "float32")
     texts = [f"thing {number}" for number in range(12)]
 
@@ -120,7 +120,7 @@ def test_what_is_kept_of_one_image_is_bounded(tiny_engine, shown, monkeypatch):
         return [[i.score for i in found if i.class_index == k] for k in range(len(asked))]
 
     alone = [scores(text)[0] for text in texts]
-    _, encoded = engine.image_cache._items.popitem()
-    assert len(encoded.groundings) == 5
+    encoded, _ = engine.encoder.encode(shown.image)
+    assert len(encoded.concepts) == 5
     assert scores(*texts) == alone, "more concepts at once than are kept"
     assert engine.text_encodings == len(texts)

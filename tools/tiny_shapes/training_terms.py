@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...engine.inference.concepts import decode, find_stage
+from ...engine.inference.concepts import make_find_stage, run_detector
 from ...engine.model.sam3_imports import GeometricPrompt, Sam3Image
 from .losses import Targets, concept_loss, object_loss
 from .random_prompts import ConceptPrompts, ObjectPrompts, random_concepts, random_objects
@@ -38,7 +38,7 @@ def concept_outputs(
     device = with_masks.device
     texts = sorted(set(prompts.texts))
     features = {**features, **model.backbone.forward_text(texts, device=device)}
-    find = find_stage(
+    find = make_find_stage(
         prompts.image_index.to(device),
         torch.tensor([texts.index(t) for t in prompts.texts], device=device),
     )
@@ -47,7 +47,7 @@ def concept_outputs(
         box_labels=prompts.exemplar_labels.long().to(device),
         box_mask=prompts.exemplar_padding.to(device),
     )
-    decoded = decode(model, features, find, exemplars)
+    decoded = run_detector(model, features, find, exemplars)
     outputs = decoded.outputs
     if len(with_masks):
         model._run_segmentation_heads(

@@ -156,7 +156,7 @@ def test_parse():
     )
     assert settings_.input_text[0] == ("red car", 0.4)
     assert settings_.input_box == ((1, 2, 3, 4),)
-    assert settings_.tiles == 0
+    assert settings_.tiles == "auto"
     assert settings_.cuda is False
     assert settings_.confidence_threshold == 0.5
 

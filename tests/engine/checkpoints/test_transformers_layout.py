@@ -19,6 +19,7 @@ from infer_segment_anything_3.engine.checkpoints.zoo import MODELS, find_weights
 from infer_segment_anything_3.engine.inference.interactive import ObjectDecoder
 from infer_segment_anything_3.engine.model.config import SAM3, Architecture
 from infer_segment_anything_3.engine.model.sam3_imports import FindStage, Sam3Image
+from infer_segment_anything_3.engine.runtime.execution import ModelExecution
 
 pytest.importorskip("transformers")
 
@@ -144,7 +145,8 @@ def test_objects_agree(pair: Pair, prompted: PromptedObject, multimask: bool) ->
     side = pair.pixels.shape[-1]
     state = {"original_height": side, "original_width": side}
     state["backbone_out"] = encode_for_objects(pair.ours, pair.pixels)
-    ours = ObjectDecoder(pair.ours).decode(state, [prompted], multimask, fill_holes=False)
+    decoder = ObjectDecoder(pair.ours, ModelExecution(torch.device("cpu")))
+    ours = decoder.decode(state, [prompted], multimask, holes_filled=False)
     prompts: dict[str, Tensor] = {}
     if prompted.points_xy:
         prompts["input_points"] = torch.tensor([[prompted.points_xy]])
@@ -186,7 +188,7 @@ def test_preprocessing_agrees(tiny_engine: Engine, size_hw: tuple[int, int]) -> 
     image = np.random.default_rng(0).integers(0, 256, (*size_hw, 3), np.uint8)
     side = tiny_engine.image_size
     theirs = Sam3ImageProcessor(size={"height": side, "width": side})(image, return_tensors="pt")
-    ours = tiny_engine._processor.transform(torch.from_numpy(image).permute(2, 0, 1))
+    ours = tiny_engine.processor.transform(torch.from_numpy(image).permute(2, 0, 1))
     assert (theirs["pixel_values"][0] - ours).abs().max() < 1e-5
 
 

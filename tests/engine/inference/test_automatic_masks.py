@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from infer_segment_anything_3.engine import ConceptPrompt, Engine, EverythingPrompt
-from infer_segment_anything_3.engine.inference.automatic_masks import is_stable, point_grid
-from infer_segment_anything_3.engine.postprocess.filters import mask_ious
+from infer_segment_anything_3.engine.inference.automatic_masks import is_stable, make_point_grid
+from infer_segment_anything_3.engine.postprocess.nms import mask_ious
 from infer_segment_anything_3.tools.tiny_shapes.heldout.crowded_images import everything
 from infer_segment_anything_3.tools.tiny_shapes.scenes import Scene
 
@@ -25,7 +25,7 @@ from infer_segment_anything_3.tools.tiny_shapes.scenes import Scene
 def test_points_are_the_centres_of_equal_cells(
     side: int, image_hw: tuple[int, int], points: list[tuple[int, int]]
 ) -> None:
-    assert point_grid(side, image_hw).tolist() == [list(p) for p in points]
+    assert make_point_grid(side, image_hw).tolist() == [list(p) for p in points]
 
 
 @pytest.mark.parametrize(

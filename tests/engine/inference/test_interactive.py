@@ -23,7 +23,7 @@ def test_logits_to_refine_with_come_with_every_candidate(
 ) -> None:
     image = scene(6).image
     clicks = tuple(PromptedObject(points_xy=((x, 50.0),)) for x in (20.0, 60.0, 100.0))
-    result = tiny_engine.segment(image, ObjectPrompt(clicks, multimask=True))
+    result = tiny_engine.segment(image, ObjectPrompt(clicks, multimask=True, return_logits=True))
     shape = (1, side(tiny_engine), side(tiny_engine))
     for instance in result.instances:
         for candidate in (instance, *instance.alternatives):
@@ -37,7 +37,9 @@ def test_objects_with_and_without_a_mask_keep_their_order(
 ) -> None:
     drawn = scene(6, count_range=(4, 6))
     clicks = [PromptedObject(points_xy=(tuple(s.xyxy[:2] + 8),)) for s in drawn.shapes]
-    first = tiny_engine.segment(drawn.image, ObjectPrompt(tuple(clicks))).instances
+    first = tiny_engine.segment(
+        drawn.image, ObjectPrompt(tuple(clicks), return_logits=True)
+    ).instances
     mixed = [
         PromptedObject(
             (*c.points_xy, (1.0, 1.0)), (1, 0), mask_input=i.low_res_logits if k % 2 else None

@@ -11,7 +11,7 @@ import pytest
 
 from infer_segment_anything_3.benchmarks.timing import run_python
 from infer_segment_anything_3.engine import ConceptPrompt, Engine
-from infer_segment_anything_3.engine.inference import grounding
+from infer_segment_anything_3.engine.inference import concept_output
 from infer_segment_anything_3.tools.tiny_shapes.scenes import Scene
 
 MIB = 1024**2
@@ -43,13 +43,13 @@ def test_a_moved_threshold_makes_only_the_masks_that_are_new(
 ) -> None:
     engine, drawn, text = asked
     made: list[int] = []
-    original = grounding.upscaled_probability_masks
+    original = concept_output.upscale_probability_masks
 
     def counted(logits, *arguments):
         made.append(len(logits))
         return original(logits, *arguments)
 
-    monkeypatch.setattr(grounding, "upscaled_probability_masks", counted)
+    monkeypatch.setattr(concept_output, "upscale_probability_masks", counted)
     every = engine.segment(drawn.image, ConceptPrompt((text,), confidence_threshold=0.0)).instances
     middle = every[len(every) // 2].score
     engine.image_cache.clear()
@@ -80,11 +80,11 @@ def test_as_many_masks_are_kept_as_there_is_room_for(
     sizes = [-(-i.mask.crop.size // 8) for i in engine.segment(drawn.image, prompt).instances]
     first_of_each_text = [sizes[0], sizes[25]]
     engine.image_cache.clear()
-    monkeypatch.setattr(grounding, "MAX_FINISHED_BYTES", 0)
+    monkeypatch.setattr(concept_output, "MAX_FINISHED_BYTES", 0)
     engine.segment(drawn.image, prompt)
     without = engine.image_cache.nbytes
     engine.image_cache.clear()
-    monkeypatch.setattr(grounding, "MAX_FINISHED_BYTES", max(first_of_each_text))
+    monkeypatch.setattr(concept_output, "MAX_FINISHED_BYTES", max(first_of_each_text))
     engine.segment(drawn.image, prompt)
     kept = engine.image_cache.nbytes - without
     assert sum(first_of_each_text) <= kept <= 2 * max(first_of_each_text)
@@ -94,7 +94,7 @@ def test_masks_beyond_the_bound_are_not_kept(
     asked: tuple[Engine, Scene, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine, drawn, text = asked
-    monkeypatch.setattr(grounding, "MAX_FINISHED_BYTES", 0)
+    monkeypatch.setattr(concept_output, "MAX_FINISHED_BYTES", 0)
     before = engine.image_cache.nbytes
     first = engine.segment(drawn.image, ConceptPrompt((text,)))
     without = engine.image_cache.nbytes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 
 import cv2
 import numpy as np
@@ -10,13 +10,13 @@ import numpy.typing as npt
 import pytest
 
 from infer_segment_anything_3.engine import ConceptPrompt, Engine, Instance, Mask
-from infer_segment_anything_3.engine.inference.tile_merging import Tile
+from infer_segment_anything_3.engine.inference.tile_merging import Tile, merge_views
 from infer_segment_anything_3.engine.inference.tiling import (
-    KEPT_TILES,
+    MAX_CACHED_TILES,
     OVERLAP,
-    automatic_grid,
-    find_on_tiles,
-    tile_grid,
+    TiledSegmentation,
+    choose_grid,
+    make_tile_grid,
 )
 from infer_segment_anything_3.tools.tiny_shapes.heldout.crowded_images import crowd
 from infer_segment_anything_3.tools.tiny_shapes.heldout.matching import (
@@ -27,7 +27,35 @@ from infer_segment_anything_3.tools.tiny_shapes.heldout.matching import (
 from infer_segment_anything_3.tools.tiny_shapes.scenes import KINDS, Scene, draw_scene
 
 CELLS = 84
-"""Side of the mask grid of an eye that is no worse than a small model."""
+"""Side of the mask grid of a simulated model that is no worse than a small one."""
+
+Find = Callable[[npt.NDArray[np.uint8], Tile], Iterable[Instance]]
+"""Finds instances on the pixels of a tile, in pixels of the tile."""
+
+
+def find_on_tiles(image: npt.NDArray[np.uint8], tiles: list[Tile], find: Find) -> list[Instance]:
+    """Merges what is found on tiles alone."""
+    image_hw = image.shape[:2]
+    found = []
+    for tile in tiles:
+        left, top, right, bottom = tile
+        for i in find(image[top:bottom, left:right], tile):
+            x, y = i.mask.origin_xy
+            moved = Mask(image_hw, (x + left, y + top), i.mask.crop)
+            box = np.add(i.box_xyxy, (left, top, left, top)).tolist()
+            found.append((tile, Instance(i.class_index, i.score, tuple(box), moved)))
+    return merge_views(found, tiles)
+
+
+def segment_tiled(
+    image: npt.NDArray[np.uint8], tiles: int | str, find: Find, whole: list[Instance]
+) -> list[Instance]:
+    """Runs one concept on the whole image and on tiles, for a model of input side 84."""
+    prompt = ConceptPrompt(("thing",), tiles=tiles)
+    tiling = TiledSegmentation(image.shape[:2], prompt, queries=200, input_side=84)
+    for view in tiling:
+        tiling.add(view, list(find(view.crop(image), view.tile)) if view.name else whole, [])
+    return tiling.merge()
 
 
 @pytest.mark.parametrize(
@@ -37,7 +65,7 @@ CELLS = 84
 def test_tiles_cover_the_image_and_overlap(
     image_hw: tuple[int, int], rows: int, columns: int
 ) -> None:
-    tiles = tile_grid(image_hw, rows, columns)
+    tiles = make_tile_grid(image_hw, rows, columns)
     seen = np.zeros(image_hw, int)
     for left, top, right, bottom in tiles:
         assert 0 <= left < right <= image_hw[1] and 0 <= top < bottom <= image_hw[0]
@@ -57,16 +85,13 @@ def test_tiles_cover_the_image_and_overlap(
 def test_automatic_tiles_show_the_image_s_own_pixels(
     image_hw: tuple[int, int], grid: tuple[int, int]
 ) -> None:
-    assert automatic_grid(image_hw, 336) == grid
+    assert choose_grid(image_hw, 336) == grid
 
 
-def seen_by_an_eye(
-    scene: Scene, tiles: Sequence[Tile], rng: np.random.Generator
-) -> Callable[[npt.NDArray[np.uint8], int], Iterator[Instance]]:
+def simulate_model(scene: Scene, rng: np.random.Generator) -> Find:
     """Finds what the scene has on a tile, as ragged as a model's mask grid, cut or whole."""
 
-    def find(pixels: npt.NDArray[np.uint8], index: int) -> Iterator[Instance]:
-        tile = tiles[index]
+    def find(pixels: npt.NDArray[np.uint8], tile: Tile) -> Iterator[Instance]:
         for shape in scene.shapes:
             visible = shape.mask[tile.top : tile.bottom, tile.left : tile.right]
             if np.count_nonzero(visible) < 0.1 * np.count_nonzero(shape.crop):
@@ -99,8 +124,8 @@ def test_each_thing_is_found_once_whatever_borders_it_crosses(
 ) -> None:
     rng = np.random.default_rng((seed, count))
     scene = draw_scene(rng, (700, 1000), (count, count), 1.4, extent_range)
-    tiles = tile_grid(scene.shapes[0].image_hw, *grid)
-    found = find_on_tiles(scene.image, tiles, seen_by_an_eye(scene, tiles, rng))
+    tiles = make_tile_grid(scene.shapes[0].image_hw, *grid)
+    found = find_on_tiles(scene.image, tiles, simulate_model(scene, rng))
     truth = [truth_of(shape) for shape in scene.shapes]
     assert len(found) == len(truth)
     assert hits([i.mask for i in found], truth, 0.5) == len(truth)
@@ -110,35 +135,82 @@ def test_each_thing_is_found_once_whatever_borders_it_crosses(
         assert np.abs(np.subtract(instance.box_xyxy, instance.mask.xyxy)).max() <= 30
 
 
+def make_instance(full: npt.NDArray[np.bool_], score: float) -> Instance:
+    mask = Mask.from_full(full)
+    left, top, right, bottom = mask.xyxy
+    return Instance(0, score, (left, top, right, bottom), mask)
+
+
+def draw_disc(center_xy: tuple[int, int], radius_px: int) -> npt.NDArray[np.bool_]:
+    canvas = np.zeros((400, 400), np.uint8)
+    return cv2.circle(canvas, center_xy, radius_px, 1, -1).astype(bool)
+
+
+IMAGE = np.zeros((400, 400, 3), np.uint8)
+
+
 def test_what_is_too_large_for_tiles_comes_from_the_whole_view() -> None:
-    image = np.zeros((400, 400, 3), np.uint8)
-    disc = cv2.circle(np.zeros((400, 400), np.uint8), (200, 200), 170, 1, -1).astype(bool)
-    large = Instance(0, 0.6, (30, 30, 370, 370), Mask.from_full(disc))
-    dot = Instance(0, 0.6, (5, 5, 15, 15), Mask((400, 400), (5, 5), np.ones((10, 10), bool)))
-    tiles = tile_grid((400, 400), 3, 3)
+    disc = draw_disc((200, 200), 170)
+    large, dot = make_instance(disc, 0.6), make_instance(draw_disc((10, 10), 5), 0.6)
+    corners = (make_tile_grid((400, 400), 3, 3)[k] for k in (0, 8))
+    seen = list(corners)
 
-    def corner_only(pixels: npt.NDArray[np.uint8], index: int) -> list[Instance]:
-        tile = tiles[index]
-        piece = Mask.from_full(disc[tile.top : tile.bottom, tile.left : tile.right])
-        return [Instance(0, 0.9, (0, 0, 1, 1), piece)] if index in (0, 8) and piece.area else []
+    def corner_only(pixels: npt.NDArray[np.uint8], tile: Tile) -> list[Instance]:
+        piece = disc[tile.top : tile.bottom, tile.left : tile.right]
+        return [make_instance(piece, 0.9)] if tile in seen and piece.any() else []
 
-    assert find_on_tiles(image, tiles, corner_only, [large, dot]) == [large]
+    assert segment_tiled(IMAGE, 3, corner_only, [large, dot]) == [large]
 
 
-def test_a_crowd_taken_for_one_thing_is_not_believed() -> None:
-    image = np.zeros((400, 400, 3), np.uint8)
-    tiles = tile_grid((400, 400), 2, 2)
+@pytest.mark.parametrize("tiles", [2, "auto"])
+@pytest.mark.parametrize(
+    ("radius_px", "piece_xyxy"),
+    [
+        (60, (180, 180, 260, 260)),  # a quarter of it, with a better score
+        (60, (200, 100, 300, 300)),  # half of it
+        (60, (195, 195, 205, 205)),  # a splinter
+        (190, (0, 0, 266, 266)),  # larger than a tile
+    ],
+)
+def test_a_part_on_a_tile_does_not_displace_what_the_whole_view_shows(
+    tiles: int | str, radius_px: int, piece_xyxy: tuple[int, int, int, int]
+) -> None:
+    disc = draw_disc((200, 200), radius_px)
+    left, top, right, bottom = piece_xyxy
+    part = np.zeros_like(disc)
+    part[top:bottom, left:right] = disc[top:bottom, left:right]
+    whole = make_instance(disc, 0.7)
 
-    def four(pixels: npt.NDArray[np.uint8], index: int) -> list[Instance]:
-        x, y = 60 * (index % 2), 60 * (index // 2)
-        tile = tiles[index]
-        mask = Mask(
-            pixels.shape[:2], (150 + x - tile.left, 150 + y - tile.top), np.ones((45, 45), bool)
-        )
-        return [Instance(0, 0.7, (0, 0, 1, 1), mask)]
+    def find(pixels: npt.NDArray[np.uint8], tile: Tile) -> list[Instance]:
+        piece = part[tile.top : tile.bottom, tile.left : tile.right]
+        return [make_instance(piece, 0.95)] if piece.any() else []
 
-    blob = Instance(0, 0.99, (0, 0, 1, 1), Mask((400, 400), (145, 145), np.ones((115, 115), bool)))
-    assert blob not in find_on_tiles(image, tiles, four, [blob])
+    assert segment_tiled(IMAGE, tiles, find, [whole]) == [whole]
+
+
+def test_a_tile_that_shows_all_of_it_shows_it_in_more_detail() -> None:
+    disc = draw_disc((90, 90), 60)
+    coarse = make_instance(draw_disc((91, 90), 62), 0.9)
+
+    def find(pixels: npt.NDArray[np.uint8], tile: Tile) -> list[Instance]:
+        piece = disc[tile.top : tile.bottom, tile.left : tile.right]
+        return [make_instance(piece, 0.8)] if piece.any() else []
+
+    (found,) = segment_tiled(IMAGE, 2, find, [coarse])
+    assert np.array_equal(found.mask.full(), disc)
+
+
+def test_a_group_taken_for_one_object_is_split() -> None:
+    def four(pixels: npt.NDArray[np.uint8], tile: Tile) -> list[Instance]:
+        image = np.zeros((400, 400), bool)
+        x, y = 60 * (tile.left > 0), 60 * (tile.top > 0)
+        image[150 + y : 195 + y, 150 + x : 195 + x] = True
+        return [make_instance(image[tile.top : tile.bottom, tile.left : tile.right], 0.7)]
+
+    blob = np.zeros((400, 400), bool)
+    blob[145:260, 145:260] = True
+    found = segment_tiled(IMAGE, 2, four, [make_instance(blob, 0.99)])
+    assert sorted(i.mask.area for i in found) == [45 * 45] * 4
 
 
 @pytest.fixture
@@ -155,10 +227,11 @@ def test_tiles_do_not_push_images_out_of_the_cache(
     fresh_engine.segment(image, ConceptPrompt(("circle",), tiles=3), on_step=steps.append)
     assert fresh_engine.encodings == 1 + 9
     assert len(fresh_engine.image_cache) == 1
-    assert steps[0] == "tile 1 of 9: encode" and steps[-1] == "tile 9 of 9: concept: circle"
-    for tiles, encodings in ((2, 10 + KEPT_TILES), (2, 10 + KEPT_TILES), (1, 10 + KEPT_TILES)):
+    assert steps[:2] == ["encode", "concept: circle"]
+    assert steps[2] == "tile 1 of 9: encode" and steps[-1] == "tile 9 of 9: concept: circle"
+    for tiles in (2, 2, 1):
         fresh_engine.segment(image, ConceptPrompt(("circle",), tiles=tiles))
-        assert fresh_engine.encodings == encodings
+        assert fresh_engine.encodings == 10 + MAX_CACHED_TILES
 
 
 def test_a_run_can_be_stopped_between_tiles(fresh_engine: Engine) -> None:
@@ -170,7 +243,7 @@ def test_a_run_can_be_stopped_between_tiles(fresh_engine: Engine) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         fresh_engine.segment(image, ConceptPrompt(("circle",), tiles=4), on_step=stop)
-    assert fresh_engine.encodings == 2
+    assert fresh_engine.encodings == 1 + 2
     assert fresh_engine.segment(image, ConceptPrompt(("circle",))).class_names == ("circle",)
 
 
@@ -181,12 +254,12 @@ def test_exemplars_and_tiles(fresh_engine: Engine) -> None:
     with pytest.raises(ValueError, match=r"^tiles: expected off or auto with exemplar.*got 3$"):
         fresh_engine.segment(scene.image, ConceptPrompt(exemplars_xyxy=boxes, tiles=3))
     whole = fresh_engine.segment(scene.image, ConceptPrompt(exemplars_xyxy=boxes))
-    auto = fresh_engine.segment(scene.image, ConceptPrompt(exemplars_xyxy=boxes, tiles=0))
+    auto = fresh_engine.segment(scene.image, ConceptPrompt(exemplars_xyxy=boxes, tiles="auto"))
     assert [i.score for i in auto.instances] == [i.score for i in whole.instances]
     assert fresh_engine.encodings == 1
 
 
-def test_a_concept_that_fills_every_query_is_named(
+def test_a_concept_that_takes_most_queries_is_named(
     fresh_engine: Engine, scene: Callable[..., Scene]
 ) -> None:
     image = scene(1).image
@@ -203,22 +276,37 @@ def test_a_concept_that_fills_every_query_is_named(
 def test_automatic_tiles_look_again_only_at_what_was_crowded(
     fresh_engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # With a threshold of 0 every tile is full, however many there are.
-    monkeypatch.setattr("infer_segment_anything_3.engine.inference.tiling.MAX_AUTO_SIDE", 2)
+    # With a threshold of 0 and no bound on the score every tile is full.
+    module = "infer_segment_anything_3.engine.inference.tiling"
+    monkeypatch.setattr(f"{module}.MAX_AUTO_SIDE", 2)
+    monkeypatch.setattr(f"{module}.CROWD_SCORE", -1.0)
     image = draw_scene(np.random.default_rng(3), (200, 230)).image
     steps: list[str] = []
-    prompt = ConceptPrompt(("zebra", "circle"), (1.0, 0.0), tiles=0)
+    prompt = ConceptPrompt(("zebra", "circle"), (1.0, 0.0), tiles="auto")
     result = fresh_engine.segment(image, prompt, on_step=steps.append)
     assert steps[:3] == ["encode", "concept: zebra", "concept: circle"]
     assert "tile 4 of 4: concept: circle" in steps
     assert not any("tile" in step and "zebra" in step for step in steps)
     assert {i.class_index for i in result.instances} == {1}
     steps.clear()
-    fresh_engine.segment(image, ConceptPrompt(("zebra",), tiles=0), on_step=steps.append)
+    fresh_engine.segment(image, ConceptPrompt(("zebra",), tiles="auto"), on_step=steps.append)
     assert steps == ["encode", "concept: zebra"]
 
 
-def found_on_tiles(engine: Engine, scene: Scene, tiles: int) -> tuple[int, int]:
+def test_a_threshold_of_zero_does_not_call_for_ever_smaller_tiles(
+    fresh_engine: Engine, scene: Callable[..., Scene]
+) -> None:
+    image = scene(3, side_range_px=(600, 700)).image
+    steps: list[str] = []
+    prompt = ConceptPrompt(("circle",), confidence_threshold=0.0, tiles="auto")
+    fresh_engine.segment(image, prompt, on_step=steps.append)
+    rows, columns = choose_grid((image.shape[0], image.shape[1]), fresh_engine.image_size)
+    assert steps.count("encode") + sum(step.endswith(": encode") for step in steps) == (
+        1 + rows * columns
+    )
+
+
+def found_on_tiles(engine: Engine, scene: Scene, tiles: int | str) -> tuple[int, int]:
     """How many shapes of a scene were found by their kinds, and how many of them twice."""
     result = engine.segment(scene.image, ConceptPrompt(KINDS, tiles=tiles))
     matched = repeated = 0
@@ -230,9 +318,9 @@ def found_on_tiles(engine: Engine, scene: Scene, tiles: int) -> tuple[int, int]:
     return matched, repeated
 
 
-@pytest.mark.parametrize("tiles", [4, 0])
+@pytest.mark.parametrize("tiles", [4, "auto"])
 def test_nearly_all_of_many_small_shapes_are_found_and_none_twice(
-    tiny_engine: Engine, tiles: int
+    tiny_engine: Engine, tiles: int | str
 ) -> None:
     # In tiles that show the image's own pixels these are as large as the shapes of any scene.
     side_px = round(3.125 * tiny_engine.image_size)
@@ -251,7 +339,7 @@ def test_nearly_all_of_many_small_shapes_are_found_and_none_twice(
 @pytest.mark.slow
 def test_nearly_all_of_500_small_shapes_are_found_and_none_twice(tiny_engine: Engine) -> None:
     scene = crowd(0, 0)
-    matched, repeated = found_on_tiles(tiny_engine, scene, 0)
+    matched, repeated = found_on_tiles(tiny_engine, scene, "auto")
     assert len(scene.shapes) >= 490
     assert matched >= 0.95 * len(scene.shapes)
     assert repeated == 0

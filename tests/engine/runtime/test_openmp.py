@@ -24,14 +24,14 @@ def runtime():
 @pytest.mark.parametrize("before", [0, 1])
 def test_teams_are_full_inside_and_as_before_outside(runtime, before):
     runtime.omp_set_dynamic(before)
-    with openmp.full_teams():
+    with openmp.fixed_thread_teams():
         assert runtime.omp_get_dynamic() == 0
     assert runtime.omp_get_dynamic() == before
 
 
 def test_an_error_puts_the_setting_back(runtime):
     runtime.omp_set_dynamic(1)
-    with pytest.raises(KeyError), openmp.full_teams():
+    with pytest.raises(KeyError), openmp.fixed_thread_teams():
         raise KeyError
     assert runtime.omp_get_dynamic() == 1
 
@@ -39,7 +39,7 @@ def test_an_error_puts_the_setting_back(runtime):
 def test_the_setting_is_the_calling_threads_own(runtime):
     runtime.omp_set_dynamic(1)
     seen = []
-    with openmp.full_teams():
+    with openmp.fixed_thread_teams():
         thread = threading.Thread(target=lambda: seen.append(runtime.omp_get_dynamic()))
         thread.start()
         thread.join()

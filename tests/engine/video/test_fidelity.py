@@ -44,9 +44,9 @@ class LogitRecorder:
 
         def record(logits: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
             self.logits.append(logits.clone())
-            return masks.upscaled_logit_masks(logits, *args, **kwargs)
+            return masks.upscale_logit_masks(logits, *args, **kwargs)
 
-        monkeypatch.setattr(outputs, "upscaled_logit_masks", record)
+        monkeypatch.setattr(outputs, "upscale_logit_masks", record)
 
     def take(self) -> list[torch.Tensor]:
         """The logits since the last call, one after the other."""
@@ -185,7 +185,8 @@ def _package_objects(engine: Engine) -> list[tuple[torch.Tensor, torch.Tensor]]:
             cached_features=cache, video_height=height, video_width=width, num_frames=None
         )
         for t, frame in enumerate(FRAMES):
-            features = engine._encoder.encode_anew(frame).state["backbone_out"]["sam2_backbone_out"]
+            encoded = engine.encoder.encode_uncached(frame)
+            features = encoded.state["backbone_out"]["sam2_backbone_out"]
             cache[t] = (
                 torch.zeros(1, 3, 1, 1),
                 {"tracker_backbone_out": {**features, "vision_features": None}},

@@ -52,7 +52,7 @@ def tiles(engine: Engine, seed: int, scenes: int) -> dict[str, float]:
     wanted = found = matched = repeated = 0
     for index in range(max(1, scenes // SCENES_PER_CROWD)):
         scene = crowd(seed, index)
-        result = engine.segment(scene.image, ConceptPrompt(texts=KINDS, tiles=0))
+        result = engine.segment(scene.image, ConceptPrompt(texts=KINDS, tiles="auto"))
         for class_index, kind in enumerate(KINDS):
             masks = [i.mask for i in result.instances if i.class_index == class_index]
             truth = [truth_of(shape) for shape in scene.matching(kind)]

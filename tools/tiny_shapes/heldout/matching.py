@@ -10,7 +10,7 @@ import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
 from ....engine import Engine
-from ....engine.postprocess.filters import mask_ious
+from ....engine.postprocess.nms import mask_ious
 from ....engine.results import BoxXyxy, Instance, Mask
 from ..scenes import Scene, Shape, draw_scene
 

@@ -98,7 +98,7 @@ def three_clicks(
         prompted = PromptedObject(
             points, labels, mask_input=last.low_res_logits if refine and last else None
         )
-        prompt = ObjectPrompt((prompted,), multimask=last is None)
+        prompt = ObjectPrompt((prompted,), multimask=last is None, return_logits=True)
         last = engine.segment(image, prompt).instances[0]
         found = last.mask.full()
         missing, extra = wanted & ~found, found & ~wanted

@@ -17,7 +17,7 @@ from infer_segment_anything_3.engine import (
     Mask,
     Result,
 )
-from infer_segment_anything_3.engine.postprocess.filters import best_of_rivals, mask_ious, selected
+from infer_segment_anything_3.engine.postprocess.nms import apply_filters, mask_ious, mask_nms
 from infer_segment_anything_3.tools.tiny_shapes.scenes import Scene
 
 
@@ -49,7 +49,7 @@ EMPTY = dataclasses.replace(bar(1, 0.4), mask=Mask((50, 300), (0, 0), np.zeros((
     ],
 )
 def test_the_best_of_rivals_stays_in_its_place(instances: list[Instance], kept: list[int]) -> None:
-    assert best_of_rivals(instances) == tuple(instances[k] for k in kept)
+    assert mask_nms(instances) == tuple(instances[k] for k in kept)
 
 
 def test_ious_are_those_of_the_full_masks() -> None:
@@ -68,7 +68,7 @@ def test_large_images_need_no_full_size_masks() -> None:
     crops = [Mask((4000, 6000), (30 * k, 30 * k), np.ones((200, 300), bool)) for k in range(100)]
     instances = [Instance(0, 0.5, (0, 0, 1, 1), mask) for mask in crops]
     tracemalloc.start()
-    best_of_rivals(instances)
+    mask_nms(instances)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 4000 * 6000
@@ -90,7 +90,7 @@ def test_a_prompt_says_what_stays(
     prompt: ConceptPrompt | EverythingPrompt, areas: list[int]
 ) -> None:
     instances = (bar(100, 0.9), bar(90, 0.8), bar(3, 0.7, left=200))
-    result = selected(Result((50, 300), ("a",), instances, True, ("a",)), prompt)
+    result = apply_filters(Result((50, 300), ("a",), instances, True, ("a",)), prompt)
     assert [i.mask.area for i in result.instances] == areas
     assert result.truncated == ("a",) and result.image_was_cached
 

@@ -1,4 +1,4 @@
-"""Leaves instances out after the model has spoken: specks, and all but the best of rivals."""
+"""Filters on the instances of a result: minimum area and mask NMS."""
 
 from __future__ import annotations
 
@@ -16,44 +16,44 @@ from ..model.sam3_imports import generic_nms_cpu
 from ..prompts import ConceptPrompt, EverythingPrompt
 from ..results import Instance, Mask, Result
 
-RIVAL_IOU = 0.7
-"""Two masks that overlap by more claim the same thing."""
+MASK_NMS_IOU = 0.7
+"""Of two masks that overlap by more the one with the lower score is dropped."""
 
 
-def selected(result: Result, prompt: ConceptPrompt | EverythingPrompt) -> Result:
-    """Applies what a prompt says about which instances to keep; runs no network.
+def apply_filters(result: Result, prompt: ConceptPrompt | EverythingPrompt) -> Result:
+    """Applies a prompt's ``min_area_px`` and ``overlap`` to a result.
 
     Args:
-        result: What was found.
-        prompt: Whose ``min_area_px`` and, if it has one, ``overlap`` apply.
+        result: The instances of a run.
+        prompt: The prompt of that run.
 
     Returns:
-        The result without the instances that were not wanted, in the same order.
+        The result with the instances that remain, in the same order.
     """
-    instances = large_enough(result.instances, prompt.min_area_px)
+    instances = filter_by_area(result.instances, prompt.min_area_px)
     if isinstance(prompt, ConceptPrompt) and prompt.overlap == "best":
-        instances = best_of_rivals(instances) if prompt.masks else box_nms(instances)
+        instances = mask_nms(instances) if prompt.masks else box_nms(instances)
     return dataclasses.replace(result, instances=instances)
 
 
-def large_enough(instances: Sequence[Instance], min_area_px: int) -> tuple[Instance, ...]:
-    """Instances whose mask has at least so many pixels."""
+def filter_by_area(instances: Sequence[Instance], min_area_px: int) -> tuple[Instance, ...]:
+    """Keeps the instances whose mask has at least ``min_area_px`` pixels."""
     return tuple(i for i in instances if i.mask.area >= min_area_px)
 
 
-def best_of_rivals(
-    instances: Sequence[Instance], iou_threshold: float = RIVAL_IOU
+def mask_nms(
+    instances: Sequence[Instance], iou_threshold: float = MASK_NMS_IOU
 ) -> tuple[Instance, ...]:
-    """Drops each instance that overlaps a better-scored one, of any class.
+    """Drops instances whose mask overlaps a mask with a higher score, of any class.
 
-    A dropped instance drops nobody itself. Of equally scored ones the first stays.
+    Greedy NMS: a dropped instance does not suppress others. Of equal scores the first stays.
 
     Args:
         instances: Instances of one image.
-        iou_threshold: Masks that overlap by more are rivals.
+        iou_threshold: Masks with a higher IoU are duplicates.
 
     Returns:
-        The others, in the order given.
+        The instances that remain, in the order given.
     """
     if len(instances) < 2:
         return tuple(instances)
@@ -67,16 +67,16 @@ def best_of_rivals(
 
 
 def box_nms(
-    instances: Sequence[Instance], iou_threshold: float = RIVAL_IOU
+    instances: Sequence[Instance], iou_threshold: float = MASK_NMS_IOU
 ) -> tuple[Instance, ...]:
-    """Drops each instance whose box overlaps that of a better-scored one, of any class.
+    """Drops instances whose box overlaps a box with a higher score, of any class.
 
     Args:
         instances: Instances of one image.
-        iou_threshold: Boxes that overlap by more claim the same thing.
+        iou_threshold: Boxes with a higher IoU are duplicates.
 
     Returns:
-        The others, in the order given.
+        The instances that remain, in the order given.
     """
     boxes = torch.tensor([i.box_xyxy for i in instances], dtype=torch.float32).reshape(-1, 4)
     kept = nms(boxes, torch.tensor([i.score for i in instances]), iou_threshold)
@@ -84,7 +84,7 @@ def box_nms(
 
 
 def mask_ious(masks: Sequence[Mask]) -> npt.NDArray[np.float64]:
-    """IoU of every pair, exact, from run lengths: no mask is brought to the image's size.
+    """Computes the IoU of every pair of masks, exactly, from their run lengths.
 
     Args:
         masks: N masks of one image.

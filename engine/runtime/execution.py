@@ -1,0 +1,90 @@
+"""Runs the model for one thread at a time, in one precision, without gradients."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections import deque
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+
+from .openmp import fixed_thread_teams
+
+
+class ModelExecution:
+    """The context in which every forward pass of one model runs.
+
+    Several threads may use one model. Each encoding, each batch of concepts or objects is one
+    step; between two steps of a long run another thread gets its turn, in order of arrival.
+
+    Attributes:
+        device: Where the model is.
+        precision: ``float32`` or ``bfloat16`` (autocast).
+    """
+
+    def __init__(
+        self, device: torch.device, precision: Literal["float32", "bfloat16"] = "float32"
+    ) -> None:
+        self.device = device
+        self.precision = precision
+        self._lock = FifoLock()
+
+    @contextlib.contextmanager
+    def step(self) -> Iterator[None]:
+        """Waits for its turn and enters the modes of the model. Re-entrant."""
+        with (
+            self._lock,
+            fixed_thread_teams(),
+            torch.inference_mode(),
+            torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"),
+        ):
+            yield
+
+
+class FifoLock:
+    """A re-entrant lock that threads get in the order in which they asked for it.
+
+    ``threading.RLock`` makes no such promise: a thread that releases it between two steps and
+    asks again at once usually gets it again, and the others starve.
+    """
+
+    def __init__(self) -> None:
+        self._state = threading.Lock()
+        self._owner: int | None = None
+        self._depth = 0
+        self._waiting: deque[tuple[int, threading.Event]] = deque()
+
+    def __enter__(self) -> None:
+        me = threading.get_ident()
+        with self._state:
+            if self._owner in (None, me):
+                self._owner = me
+                self._depth += 1
+                return
+            ticket = (me, threading.Event())
+            self._waiting.append(ticket)
+        try:
+            ticket[1].wait()
+        except BaseException:  # an interrupt while waiting
+            with self._state:
+                if ticket in self._waiting:
+                    self._waiting.remove(ticket)
+                else:
+                    self._pass_on()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        with self._state:
+            self._depth -= 1
+            if not self._depth:
+                self._pass_on()
+
+    def _pass_on(self) -> None:
+        """Gives the lock to who has waited longest. Called with ``_state`` held."""
+        self._owner, self._depth = None, 0
+        if self._waiting:
+            self._owner, event = self._waiting.popleft()
+            self._depth = 1
+            event.set()
