@@ -41,7 +41,8 @@ class TwoColumns(QWidget):
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802
         """Returns a minimum that is one column wide."""
-        return QSize(max(self.column_widths_px()) + self._margins_px(), super().sizeHint().height())
+        width_px = max(self.column_widths_px()) + self._margins_px()
+        return QSize(width_px, super().minimumSizeHint().height())
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:  # noqa: N802
         """Changes the number of columns to fit the width."""
