@@ -35,10 +35,17 @@ def fill_home(home: Path) -> Path:
     return plugin
 
 
-def set_environment(home: Path) -> None:
+def set_environment(home: Path, with_qt: bool = True) -> None:
     """Lets Ikomia, which reads its folders when it is first imported, see that home only.
 
     The Hugging Face cache stays where it is: that is where the weights are.
+
+    Args:
+        home: What :func:`fill_home` filled.
+        with_qt: Whether to import Qt, which Ikomia needs to be complete before it.
+
+    Raises:
+        RuntimeError: If Ikomia is imported already.
     """
     if "ikomia" in sys.modules:
         raise RuntimeError("ikomia is imported already and has its folders")
@@ -50,7 +57,7 @@ def set_environment(home: Path) -> None:
         "IKOMIA_AUTO_COMPLETION": "false",
         "QT_QPA_PLATFORM": "offscreen",
     }
-    for module in QT_MODULES:
+    for module in QT_MODULES if with_qt else ():
         importlib.import_module(f"PyQt6.{module}")
 
 

@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
 
 NAME = "infer_segment_anything_3"
 CHECKOUT = Path(__file__).resolve().parents[1]
-QT_MODULES = ("QtCore", "QtDBus", "QtGui", "QtNetwork", "QtSql", "QtSvg", "QtWidgets")
-"""Every Qt library that ikomia links: loaded later, its own older ones would clash."""
-
 USER_VARIABLES = ("HOME", "HF_HOME", "HF_HUB_CACHE", "HF_TOKEN", "SAM3_CHECKPOINT")
 HAS_IKOMIA = importlib.util.find_spec("ikomia") is not None
 
@@ -41,24 +39,25 @@ if not HAS_IKOMIA and "CI" not in os.environ:
     collect_ignore = ["plugin", "widget"]
 
 
+def _load_ikomia_home() -> ModuleType:
+    """Loads ``examples/ikomia_home.py`` by its path: the package cannot be found yet."""
+    path = CHECKOUT / "examples" / "ikomia_home.py"
+    spec = importlib.util.spec_from_file_location("_ikomia_home", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 def _set_the_scene() -> None:
-    plugins = _home / "Ikomia" / "Plugins" / "Python"
-    plugins.mkdir(parents=True)
-    (plugins / NAME).symlink_to(CHECKOUT, target_is_directory=True)
+    ikomia_home = _load_ikomia_home()
+    plugins = ikomia_home.fill_home(_home).parent
     # The checkout itself holds a module of the package's name and would hide the package.
     sys.path[:] = [str(plugins), *(p for p in sys.path if Path(p or ".").resolve() != CHECKOUT)]
     for variable in USER_VARIABLES:
         os.environ.pop(variable, None)
-    os.environ |= {
-        "HOME": str(_home),
-        "USERPROFILE": str(_home),
-        "HF_HOME": str(_home / "huggingface"),
-        "IKOMIA_AUTO_COMPLETION": "false",
-        "QT_QPA_PLATFORM": "offscreen",
-    }
-    if HAS_IKOMIA:
-        for module in QT_MODULES:
-            importlib.import_module(f"PyQt6.{module}")
+    os.environ["HF_HOME"] = str(_home / "huggingface")
+    ikomia_home.set_environment(_home, with_qt=HAS_IKOMIA)
     sys.addaudithook(_refuse_network)
 
 
