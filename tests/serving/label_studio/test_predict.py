@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
+from infer_segment_anything_3.tests.helpers import compute_iou
 from infer_segment_anything_3.tools.tiny_shapes.scenes import Scene, Shape
 
 from ..conftest import ImageServer, to_file
@@ -19,10 +20,6 @@ from .test_labeling_config import config, tag
 
 BRUSH = config(tag("BrushLabels"), tag("KeyPointLabels", "points"), tag("RectangleLabels", "boxes"))
 GOOD_IOU = 0.8
-
-
-def iou(one: np.ndarray, other: np.ndarray) -> float:
-    return np.count_nonzero(one & other) / max(np.count_nonzero(one | other), 1)
 
 
 def data_uri(scene: Scene) -> str:
@@ -102,7 +99,7 @@ def test_labels_are_asked_for_before_annotation(
                 "brushlabels", "tag", "image"
             )  # fmt: skip
             mask = decode_brush_rle(region["value"]["rle"], (height, width))
-            assert max(iou(mask, shape.mask) for shape in shapes) > GOOD_IOU
+            assert max(compute_iou(mask, shape.mask) for shape in shapes) > GOOD_IOU
             assert 0.5 < region["score"] <= 1
     assert len({region["id"] for region in prediction["result"]}) == len(prediction["result"])
     assert 0.5 < prediction["score"] <= 1
@@ -120,7 +117,7 @@ def test_polygons_and_rectangles(predict: Callable[..., Any], shapes_scene: Scen
             points = np.array(region["value"]["points"]) * (width / 100, height / 100)
             masks.append(np.zeros((height, width), np.uint8))
             cv2.fillPoly(masks[-1], [np.round(points).astype(int)], 1)
-    assert max(iou(mask.astype(bool), circle.mask) for mask in masks) > GOOD_IOU
+    assert max(compute_iou(mask.astype(bool), circle.mask) for mask in masks) > GOOD_IOU
     (prediction,) = predict(config(tag("RectangleLabels")))
     boxes = []
     for region in prediction["result"]:
@@ -143,7 +140,7 @@ def test_a_click_gives_its_object(
     assert region["value"]["brushlabels"] == ["red circle"]
     assert region["from_name"] == "tag", "drawn with the brush, not with the point"
     mask = decode_brush_rle(region["value"]["rle"], circle.image_hw)
-    assert iou(mask, circle.mask) > GOOD_IOU
+    assert compute_iou(mask, circle.mask) > GOOD_IOU
 
 
 def test_rectangles_give_an_object_each(predict: Callable[..., Any], shapes_scene: Scene) -> None:
@@ -156,7 +153,7 @@ def test_rectangles_give_an_object_each(predict: Callable[..., Any], shapes_scen
     ]  # fmt: skip
     for region, shape in zip(prediction["result"], shapes, strict=True):
         mask = decode_brush_rle(region["value"]["rle"], shape.image_hw)
-        assert iou(mask, shape.mask) > GOOD_IOU
+        assert compute_iou(mask, shape.mask) > GOOD_IOU
 
 
 def test_a_second_point_refines_and_drafts_are_ignored(
@@ -180,7 +177,7 @@ def test_a_second_point_refines_and_drafts_are_ignored(
     assert refined["score"] != alone["score"], "the first answer's logits were fed back"
     (region,) = refined["result"]
     mask = decode_brush_rle(region["value"]["rle"], circle.image_hw)
-    assert iou(mask, circle.mask) > GOOD_IOU
+    assert compute_iou(mask, circle.mask) > GOOD_IOU
 
 
 def test_every_task_is_answered_whatever_becomes_of_it(

@@ -9,6 +9,7 @@ import pytest
 from pycocotools import mask as mask_api
 from starlette.testclient import TestClient
 
+from infer_segment_anything_3.tests.helpers import compute_iou
 from infer_segment_anything_3.tools.tiny_shapes.scenes import Scene
 
 URL = "/sam3/concept_segment"
@@ -22,10 +23,6 @@ def decode(prediction: dict[str, Any], hw: tuple[int, int]) -> np.ndarray:
         return mask_api.decode(masks).astype(bool)
     flat = [np.array(ring).ravel().tolist() for ring in masks]
     return mask_api.decode(mask_api.merge(mask_api.frPyObjects(flat, *hw))).astype(bool)
-
-
-def iou(one: np.ndarray, other: np.ndarray) -> float:
-    return np.count_nonzero(one & other) / max(np.count_nonzero(one | other), 1)
 
 
 def xywh(shape: Any) -> dict[str, float]:
@@ -60,7 +57,7 @@ def test_each_text_gets_its_own_answer(ask: Any, shapes_scene: Scene, mask_forma
         assert len(result["predictions"]) == len(truth)
         for shape in truth:
             found = [decode(p, shapes_scene.image.shape[:2]) for p in result["predictions"]]
-            assert max(iou(mask, shape.mask) for mask in found) > GOOD_IOU
+            assert max(compute_iou(mask, shape.mask) for mask in found) > GOOD_IOU
         assert all(0.5 < p["confidence"] <= 1 for p in result["predictions"])
         expected = "rle" if mask_format == "rle" else "polygon"
         assert all(p["format"] == expected for p in result["predictions"])
@@ -73,7 +70,7 @@ def test_an_exemplar_finds_its_like(ask: Any, shapes_scene: Scene, form: Any) ->
     (result,) = answer.json()["prompt_results"]
     assert (result["echo"]["type"], result["echo"]["num_boxes"]) == ("visual", 1)
     masks = [decode(p, shapes_scene.image.shape[:2]) for p in result["predictions"]]
-    assert max(iou(mask, circle.mask) for mask in masks) > GOOD_IOU
+    assert max(compute_iou(mask, circle.mask) for mask in masks) > GOOD_IOU
 
 
 def test_text_with_a_negative_exemplar(ask: Any, shapes_scene: Scene) -> None:
@@ -89,8 +86,8 @@ def test_text_with_a_negative_exemplar(ask: Any, shapes_scene: Scene) -> None:
         "prompt_index": 0, "type": "visual", "text": "red circle", "num_boxes": 2
     }  # fmt: skip
     masks = [decode(p, shapes_scene.image.shape[:2]) for p in result["predictions"]]
-    assert max(iou(mask, circle.mask) for mask in masks) > GOOD_IOU
-    assert all(iou(mask, square.mask) < 0.1 for mask in masks)
+    assert max(compute_iou(mask, circle.mask) for mask in masks) > GOOD_IOU
+    assert all(compute_iou(mask, square.mask) < 0.1 for mask in masks)
 
 
 def test_a_prompts_own_threshold_beats_the_requests(ask: Any) -> None:

@@ -9,9 +9,10 @@ import pytest
 from starlette.testclient import TestClient
 
 from infer_segment_anything_3.engine import Engine
+from infer_segment_anything_3.tests.helpers import compute_iou
 from infer_segment_anything_3.tools.tiny_shapes.scenes import Scene, Shape
 
-from .test_concepts import GOOD_IOU, decode, iou
+from .test_concepts import GOOD_IOU, decode
 
 URL = "/sam3/visual_segment"
 
@@ -52,7 +53,7 @@ def test_a_click_on_an_embedded_image_does_not_encode_it_again(
     )
     (prediction,) = answer.json()["predictions"]
     assert prediction["format"] == "polygon"
-    assert iou(decode(prediction, circle.image_hw), circle.mask) > GOOD_IOU
+    assert compute_iou(decode(prediction, circle.image_hw), circle.mask) > GOOD_IOU
     assert tiny_engine.encodings == before
 
 
@@ -64,7 +65,7 @@ def test_every_form_of_prompts(
     prompts: Any = {"list": [one], "set": {"prompts": [one]}, "one": one}[nested]
     answer = client.post(URL, json={"image_id": image_id, "prompts": prompts, "format": "rle"})
     (prediction,) = answer.json()["predictions"]
-    assert iou(decode(prediction, circle.image_hw), circle.mask) > GOOD_IOU
+    assert compute_iou(decode(prediction, circle.image_hw), circle.mask) > GOOD_IOU
 
 
 def test_boxes_are_given_by_their_center(
@@ -76,7 +77,7 @@ def test_boxes_are_given_by_their_center(
     predictions = answer.json()["predictions"]
     assert len(predictions) == 2, "one answer a prompt"
     for prediction, shape in zip(predictions, shapes, strict=True):
-        assert iou(decode(prediction, shape.image_hw), shape.mask) > GOOD_IOU
+        assert compute_iou(decode(prediction, shape.image_hw), shape.mask) > GOOD_IOU
 
 
 @pytest.mark.parametrize("prompts", [None, [], {"prompts": None}])
@@ -88,7 +89,7 @@ def test_without_prompts_everything_is_segmented(
     masks = [decode(p, shapes_scene.image.shape[:2]) for p in predictions]
     for text in ("red circle", "blue square"):
         shape = shapes_scene.matching(text)[0]
-        assert max(iou(mask, shape.mask) for mask in masks) > GOOD_IOU
+        assert max(compute_iou(mask, shape.mask) for mask in masks) > GOOD_IOU
 
 
 def test_a_second_click_refines_the_first_mask(
@@ -106,7 +107,7 @@ def test_a_second_click_refines_the_first_mask(
     ask(points[:1], save_logits_to_cache=True)
     (refined,) = ask(points, load_logits_from_cache=True)
     assert refined["confidence"] != alone[0]["confidence"]
-    assert iou(decode(refined, circle.image_hw), circle.mask) > GOOD_IOU
+    assert compute_iou(decode(refined, circle.image_hw), circle.mask) > GOOD_IOU
     moved = [{**points[0], "x": points[0]["x"] + 1}, points[1]]
     assert ask(moved, load_logits_from_cache=True) == ask(moved), "a moved point starts afresh"
 
