@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger("infer_segment_anything_3")
 
 EXEMPLAR_CLASS_NAME = "exemplar"
+NO_VIDEO_MEMORY = (
+    "tracking: these weights hold no memory for videos (SAM 3.1's is another architecture), so "
+    "each frame is segmented by itself"
+)
 
 
 class _Stopped(Exception):  # noqa: N818 - it is no error
@@ -157,16 +161,19 @@ class Session:
         elif reading.prompt is None:
             self._last = None
         else:
-            try:
-                output = self._segment(output, reading.prompt, progress)
-            except _Stopped:
-                logger.info("stopped: the outputs are empty")
+            output = self._segment_or_stop(output, reading.prompt, progress)
         self._warnings.warn(result_warnings(output.result, settings.masks))
         self._log(output, (time.perf_counter() - started) * 1000)
         return output
 
     def _follow(self, output: RunOutput, drawing: Drawing, progress: Progress) -> RunOutput:
         engine = self.models.get(output.settings)
+        if output.settings.tracking == "auto" and output.reading.prompt is not None:
+            from ..engine.checkpoints.loader import supports_video
+
+            if not supports_video(engine.model):
+                self._warnings.warn([NO_VIDEO_MEMORY])
+                return self._segment_or_stop(output, output.reading.prompt, progress)
         on_step = self._make_step_callback(progress)
         try:
             on_step("load")
@@ -193,6 +200,13 @@ class Session:
                 raise _Stopped
 
         return on_step
+
+    def _segment_or_stop(self, output: RunOutput, prompt: Prompt, progress: Progress) -> RunOutput:
+        try:
+            return self._segment(output, prompt, progress)
+        except _Stopped:
+            logger.info("stopped: the outputs are empty")
+            return output
 
     def _segment(self, output: RunOutput, prompt: Prompt, progress: Progress) -> RunOutput:
         on_step = self._make_step_callback(progress)

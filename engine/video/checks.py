@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
+from ..checkpoints.loader import supports_video
 from ..model.video_tracker import VideoTracker
 from ..prompts import ConceptPrompt, ObjectPrompt, fit_to_image
 
@@ -19,13 +20,12 @@ def find_tracker(engine: Engine) -> VideoTracker:
     Raises:
         ValueError: If its weights hold none.
     """
-    predictor = engine.model.inst_interactive_predictor
-    if predictor is None:
+    if not supports_video(engine.model):
         raise ValueError(
-            "tracking: these weights hold no tracker, so they know images but not videos; use "
-            "sam3.pt of facebook/sam3"
+            "tracking: these weights hold no tracker with a memory (SAM 3.1's is another "
+            "architecture), so they know images but not videos; use sam3.pt of facebook/sam3"
         )
-    tracker: VideoTracker = predictor.model
+    tracker: VideoTracker = engine.model.inst_interactive_predictor.model
     return tracker
 
 
