@@ -12,7 +12,7 @@ PLUGINS := $(HOME)/Ikomia/Plugins/Python
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo demo-video serve label score test test-slow test-gpu test-browser \
-	test-real-weights test-network lint types imports check format install package \
+	test-clients test-real-weights test-network lint types imports check format install package \
 	bench weights heldout readme pictures train audit lock clean
 
 help: ## this list
@@ -58,6 +58,9 @@ test-browser: venv ## the server's page in a real browser (Debian, Ubuntu: apt i
 test-real-weights: venv ## Meta's weights on a photograph: SAM3_CHECKPOINT=sam3.pt
 	$(if $(SAM3_CHECKPOINT),SAM3_CHECKPOINT="$(abspath $(SAM3_CHECKPOINT))") \
 		$(PY) -m pytest -m real_weights $(ARGS)
+
+test-clients: venv ## Roboflow's and Label Studio's real clients, installed in .cache/clients
+	$(PY) -m pytest -m clients $(ARGS)
 
 test-network: venv ## the tests that ask a package registry
 	$(PY) -m pytest -m network $(ARGS)
