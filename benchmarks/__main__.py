@@ -35,6 +35,7 @@ GROUPS = {
     "overhead": True,
     "folders": True,
     "outputs": True,
+    "serving": False,
 }
 """Modules of this folder in the order in which they run, and whether they need Ikomia."""
 

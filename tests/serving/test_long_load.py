@@ -1,0 +1,40 @@
+"""Twenty minutes of load: memory stays, and nothing fails but by a full queue.
+
+``LONG_LOAD_S`` makes it shorter or longer.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from infer_segment_anything_3.benchmarks.serving import run_load, run_server, write_images
+
+pytestmark = pytest.mark.slow
+
+MAX_GROWTH_BYTES = 30_000_000
+
+
+def resident_bytes(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.split("VmRSS:")[1].split()[0]) * 1024
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="memory is read from /proc")
+def test_memory_and_errors_under_load(tmp_path: Path) -> None:
+    duration_s = float(os.environ.get("LONG_LOAD_S", 1200))
+    write_images(tmp_path)
+    with run_server("tiny_shapes", "cpu", None) as (address, pid):
+        loads = [run_load(address, "click", tmp_path, 8, duration_s / 8)]
+        loads.append(run_load(address, "image", tmp_path, 8, duration_s / 8))
+        full = resident_bytes(pid)  # the caches are full now
+        for _ in range(3):
+            loads.append(run_load(address, "image", tmp_path, 8, duration_s / 8))
+            loads.append(run_load(address, "click", tmp_path, 8, duration_s / 8))
+        end = resident_bytes(pid)
+    statuses = {status for load in loads for status in load.statuses}
+    assert statuses <= {"200", "503"}
+    assert all(load.statuses["200"] > 10 for load in loads)
+    assert end - full < MAX_GROWTH_BYTES, f"{(end - full) / 1e6:.1f} MB"
