@@ -50,7 +50,7 @@ class BoxXyxy(Schema):
 
 
 def _box_form(value: Any) -> str:
-    names = value if isinstance(value, dict) else type(value).model_fields
+    names = value if isinstance(value, dict) else getattr(type(value), "model_fields", ())
     return "xyxy" if "x0" in names or "x1" in names else "xywh"
 
 

@@ -144,6 +144,7 @@ def test_nms_drops_what_two_prompts_claim(ask: Any) -> None:
             {},
             "prompts[0].boxes: ",
         ),
+        ([{"boxes": [None], "box_labels": [1]}], {}, "prompts[0].boxes[0]"),
         ([{"text": "a"}], {"format": "png"}, "format: "),
         ([{"text": "a"}], {"output_prob_thresh": 2}, "output_prob_thresh: "),
         ([{"text": "a"}], {"nms_iou_threshold": "x"}, "nms_iou_threshold: "),
