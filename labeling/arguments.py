@@ -91,6 +91,13 @@ def _add_job(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--decoders", type=int, default=2, help="threads that read and decode (%(default)s)"
     )
+    parser.add_argument(
+        "--ray",
+        nargs="?",
+        const="here",
+        help="one actor a GPU of a Ray cluster: its address, or without one a cluster here",
+    )
+    parser.add_argument("--ray-actors", type=int, help="how many; one a GPU by default")
 
 
 def _add_prompt(parser: argparse.ArgumentParser) -> None:

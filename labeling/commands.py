@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import sys
 import time
 from collections.abc import Sequence
 
+from ..engine import validation
 from .arguments import make_parser, read_formats, read_job_options
 from .exports.coco import export_coco
 from .exports.contact_sheet import draw_contact_sheet
@@ -29,6 +31,7 @@ from .job import (
 from .options import JobOptions
 from .output_folder import OutputFolder
 from .progress import Progress
+from .ray_runner import label_with_ray
 from .scoring.command import run_score
 from .shard_files import LabeledImage
 
@@ -70,6 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _label(parsed: argparse.Namespace) -> int:
     options = read_job_options(parsed)
     formats = read_formats(parsed)
+    if parsed.ray_actors is not None:
+        validation.to_whole_number("ray_actors", parsed.ray_actors, 1, 10_000)
     out = OutputFolder(options.out)
     found = find_images(options, out)
     if found.ignored:
@@ -79,18 +84,27 @@ def _label(parsed: argparse.Namespace) -> int:
         plan = prepare_job(options, out, found)
         _say_plan(options, plan)
         if plan.todo:
-            _run(options, plan, out)
+            _run(options, plan, out, parsed)
         return _finish(out, formats, parsed.val)
 
 
-def _run(options: JobOptions, plan: Plan, out: OutputFolder) -> None:
-    engine = options.model.load()
+def _run(options: JobOptions, plan: Plan, out: OutputFolder, parsed: argparse.Namespace) -> None:
     images = sum(len(shard.names) for shard in plan.todo)
-    started = time.perf_counter()
     with Progress(images) as progress:
-        reports = label_shards(options, plan, out, engine, progress.count_image)
-        for _ in stop_at_too_many(reports, options, plan):
-            pass
+        started = time.perf_counter()
+        if parsed.ray is not None:
+            address = None if parsed.ray == "here" else parsed.ray
+            reports = label_with_ray(
+                options, plan.todo, plan.fingerprint, address, parsed.ray_actors
+            )
+        else:
+            engine = options.model.load()
+            started = time.perf_counter()
+            reports = label_shards(options, plan, out, engine, progress.count_image)
+        with contextlib.closing(stop_at_too_many(reports, options, plan)) as watched:
+            for report in watched:
+                if parsed.ray is not None:
+                    progress.count(report.images, report.instances, report.errors)
     seconds = time.perf_counter() - started
     _say(f"{images} images in {seconds:.0f} s: {images / seconds:.3g} images a second.")
 

@@ -6,14 +6,14 @@ import dataclasses
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
-from .labeler import ImageCallback, ShardLabeler, ShardReport
+from .labeler import ImageCallback, ShardLabeler
 from .manifest import Changes, Manifest, Shard
 from .options import JobOptions, MaxBad, Segmenter
 from .output_folder import OutputFolder
-from .shard_files import LabeledImage, count_errors, list_shards, read_shard
+from .shard_files import LabeledImage, ShardReport, list_shards, read_report, read_shard
 from .sources import ImageSource, SourceFile
 
 logger = logging.getLogger("infer_segment_anything_3.labeling")
@@ -124,7 +124,7 @@ def prepare_job(options: JobOptions, out: OutputFolder, found: FoundImages) -> P
         todo=tuple(shard for shard in manifest.shards() if shard.index not in done),
         changes=changes,
         fingerprint=hash_settings(settings),
-        past_errors=sum(count_errors(out, index) for index in done) if bounded else 0,
+        past_errors=sum(read_report(out, index).errors for index in done) if bounded else 0,
     )
 
 
@@ -162,7 +162,7 @@ def label_shards(
 
 def stop_at_too_many(
     reports: Iterator[ShardReport], options: JobOptions, plan: Plan
-) -> Iterator[ShardReport]:
+) -> Generator[ShardReport, None, None]:
     """Passes reports on until more images failed than allowed.
 
     Raises:

@@ -22,30 +22,13 @@ from .manifest import Shard
 from .options import Segmenter
 from .output_folder import OutputFolder
 from .prompt_sources import PromptSource, Question
-from .shard_files import LabeledImage, LabeledInstance, write_shard
+from .shard_files import LabeledImage, LabeledInstance, ShardReport, write_shard
 from .sources import ImageSource
 
 MAX_PENDING_SHARDS = 2
 """Shards that may wait for the disk before labeling waits for it, too."""
 
 ImageCallback = Callable[[LabeledImage], None]
-
-
-@dataclasses.dataclass(frozen=True)
-class ShardReport:
-    """A shard that is on the disk.
-
-    Attributes:
-        index: Its number.
-        images: Its rows.
-        errors: Rows of images that could not be labeled.
-        instances: Instances in all rows.
-    """
-
-    index: int
-    images: int
-    errors: int
-    instances: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -204,13 +187,7 @@ class ShardLabeler:
 
     def _write(self, shard: Shard, rows: list[Future[LabeledImage]]) -> ShardReport:
         images = [row.result() for row in rows]
-        write_shard(self._out, shard.index, images, self._fingerprint, self._origin)
-        return ShardReport(
-            index=shard.index,
-            images=len(images),
-            errors=sum(image.error is not None for image in images),
-            instances=sum(len(image.instances) for image in images),
-        )
+        return write_shard(self._out, shard.index, images, self._fingerprint, self._origin)
 
 
 def _encode_instances(question: Question, result: Result) -> Iterator[LabeledInstance]:

@@ -40,6 +40,11 @@ class OutputFolder:
         """Full path of a file of the folder, for its file system."""
         return f"{self._root.rstrip('/')}/{name}" if name else self._root
 
+    @property
+    def full_address(self) -> str:
+        """The address without a dependence on the current folder."""
+        return self._root if self.is_local else self.address
+
     def local_path(self, name: str = "") -> Path:
         """Full path of a file of a local folder."""
         assert self.is_local, "only a local folder has local paths"

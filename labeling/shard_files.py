@@ -45,6 +45,27 @@ SCHEMA = pa.schema(
 """Columns of a shard. ``error`` is null for an image that was labeled."""
 
 
+_COUNTS = (b"images", b"errors", b"instances")
+"""Kept in the metadata of a shard's file."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ShardReport:
+    """A shard that is written.
+
+    Attributes:
+        index: Its number.
+        images: Its rows.
+        errors: Rows of images that could not be labeled.
+        instances: Instances in all rows.
+    """
+
+    index: int
+    images: int
+    errors: int
+    instances: int
+
+
 @dataclasses.dataclass(frozen=True)
 class LabeledInstance:
     """One instance as a shard keeps it.
@@ -110,7 +131,7 @@ def write_shard(
     images: Sequence[LabeledImage],
     fingerprint: str,
     origin: Mapping[str, str],
-) -> None:
+) -> ShardReport:
     """Writes a shard in one step.
 
     Args:
@@ -118,17 +139,24 @@ def write_shard(
         index: The shard's number.
         images: Its rows.
         fingerprint: Of the settings they were labeled with.
-        origin: Kept in the file's own metadata: device, precision, versions.
+        origin: Kept in the file's own metadata: device and precision.
+
+    Returns:
+        What was written.
     """
     rows = [_to_row(image, fingerprint) for image in images]
-    counts = {
-        "images": str(len(images)),
-        "errors": str(sum(image.error is not None for image in images)),
-    }
+    report = ShardReport(
+        index=index,
+        images=len(images),
+        errors=sum(image.error is not None for image in images),
+        instances=sum(len(image.instances) for image in images),
+    )
+    counts = {name.decode(): str(getattr(report, name.decode())) for name in _COUNTS}
     schema = SCHEMA.with_metadata({**origin, **counts})
     table = pa.Table.from_pylist(rows, schema=schema)
     with out.open_to_replace(shard_name(index)) as file:
         pq.write_table(table, file, compression="zstd")
+    return report
 
 
 def read_shard(out: OutputFolder, index: int) -> Iterator[LabeledImage]:
@@ -151,10 +179,11 @@ def read_shard(out: OutputFolder, index: int) -> Iterator[LabeledImage]:
         )
 
 
-def count_errors(out: OutputFolder, index: int) -> int:
-    """Images of a shard that were not labeled; reads the end of the file only."""
+def read_report(out: OutputFolder, index: int) -> ShardReport:
+    """What a shard holds in numbers; reads the end of the file only."""
     with out.open_to_read(shard_name(index)) as file:
-        return int(pq.read_schema(file).metadata[b"errors"])
+        metadata = pq.read_schema(file).metadata
+    return ShardReport(index, *(int(metadata[name]) for name in _COUNTS))
 
 
 def _to_row(image: LabeledImage, fingerprint: str) -> dict[str, Any]:

@@ -27,7 +27,7 @@ def shard_files(out):
 
 
 def wait_for_shards(out, process, count):
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 400
     while len(list((out / "shards").glob("*.parquet"))) < count:
         assert process.poll() is None, process.stderr.read()
         assert time.monotonic() < deadline

@@ -1,0 +1,189 @@
+"""The labeling job against a plain loop, a stub engine, and the model of a cluster.
+
+    python -m infer_segment_anything_3.benchmarks.labeling --images 500 [--ray]
+
+Rounds alternate, so that what else runs on the machine disturbs both alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import hashlib
+import io
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ..engine import ConceptPrompt, Engine, Instance, Mask, Result
+from ..engine.export.rle import mask_to_rle
+from ..engine.images import decode_image
+from ..labeling.labeler import ShardLabeler
+from ..labeling.manifest import Shard
+from ..labeling.options import JobOptions, ModelOptions, Segmenter
+from ..labeling.output_folder import OutputFolder
+from ..labeling.prompt_sources import SamePrompt
+from ..labeling.ray_runner import SHARDS_PER_CALL, label_with_ray
+from ..labeling.sources import ImageSource
+from ..tools.cluster_model import Layout, Times, simulate
+from ..tools.tiny_shapes.scenes import draw_scene
+
+STUB_S = 0.060
+HW = (1200, 1800)
+SHARD_SIZE = 16
+PROMPT = ConceptPrompt(texts=("star", "circle"))
+
+
+class StubEngine:
+    """Takes as long as a GPU, leaves the CPU alone, and finds three discs."""
+
+    def __init__(self) -> None:
+        rows, columns = np.ogrid[: HW[0], : HW[1]]
+        discs = [(rows - 600) ** 2 + (columns - x) ** 2 < 200**2 for x in (300, 900, 1500)]
+        masks = [Mask.from_full(disc) for disc in discs]
+        self._instances = tuple(
+            Instance(0, 0.9, tuple(float(v) for v in mask.xyxy), mask)  # type: ignore[arg-type]
+            for mask in masks
+        )
+
+    def segment(self, image: Any, prompt: Any, input_size_percent: float = 100) -> Result:
+        """Sleeps."""
+        time.sleep(STUB_S)
+        return Result(HW, ("star", "circle"), self._instances)
+
+
+@dataclasses.dataclass(frozen=True)
+class StubModel(ModelOptions):
+    """Loads the stub in an actor."""
+
+    def load(self) -> Segmenter:
+        """The stub."""
+        return StubEngine()
+
+
+def draw_images(folder: Path, count: int) -> list[str]:
+    """Draws JPEGs of 1800 x 1200 pixels; returns their names."""
+    for index in range(count):
+        scene = draw_scene(np.random.default_rng(index), (HW[0], HW[1]), (3, 6), 1.5)
+        picture = Image.fromarray(scene.image).resize((HW[1], HW[0]))
+        picture.save(folder / f"{index:05d}.jpg", quality=90)
+    return sorted(path.name for path in folder.glob("*.jpg"))
+
+
+def run_loop(engine: Segmenter, folder: Path, names: Sequence[str]) -> float:
+    """Reads, segments and encodes one image after the other; seconds."""
+    started = time.perf_counter()
+    for name in names:
+        pixels = decode_image(str(folder / name))
+        for instance in engine.segment(pixels, PROMPT).instances:
+            mask_to_rle(instance.mask)
+    return time.perf_counter() - started
+
+
+def run_job(engine: Segmenter, folder: Path, names: Sequence[str], out: Path) -> float:
+    """Labels the same images in shards; seconds."""
+    labeler = ShardLabeler(
+        engine, ImageSource(str(folder)), SamePrompt(PROMPT), OutputFolder(str(out)), "benchmark"
+    )
+    started = time.perf_counter()
+    for _ in labeler.label(cut_shards(names)):
+        pass
+    return time.perf_counter() - started
+
+
+def cut_shards(names: Sequence[str]) -> list[Shard]:
+    """Names in shards of the default size."""
+    starts = range(0, len(names), SHARD_SIZE)
+    return [
+        Shard(start // SHARD_SIZE, tuple(names[start : start + SHARD_SIZE])) for start in starts
+    ]
+
+
+def measure_stages(folder: Path, names: Sequence[str], out: Path) -> dict[str, float]:
+    """Seconds of decoding and encoding one image, and of writing one shard."""
+    from ..labeling.shard_files import LabeledImage, LabeledInstance, write_shard
+
+    started = time.perf_counter()
+    for name in names:
+        content = (folder / name).read_bytes()
+        hashlib.sha256(content)
+        decode_image(io.BytesIO(content))
+    decoded = time.perf_counter()
+    instances = StubEngine().segment(None, None).instances
+    encoding = time.perf_counter()
+    for _ in names:
+        counts = [mask_to_rle(instance.mask)["counts"] for instance in instances]
+    encoded = time.perf_counter()
+    found = tuple(LabeledInstance(1, 0.9, (0.0, 0.0, 1.0, 1.0), 1, text) for text in counts)
+    rows = [LabeledImage(name, 1, "0" * 64, HW, found) for name in names[:SHARD_SIZE]]
+    for index in range(10):
+        write_shard(OutputFolder(str(out / "stages")), index, rows, "benchmark", {})
+    written = time.perf_counter()
+    return {
+        "decode_s": (decoded - started) / len(names),
+        "encode_s": (encoded - encoding) / len(names),
+        "write_s": (written - encoded) / 10,
+    }
+
+
+def measure_ray(folder: Path, names: Sequence[str], out: Path, actors: int) -> float:
+    """Seconds from the first shard to the last one with stub engines in Ray's actors."""
+    options = JobOptions(
+        str(folder), str(out), SamePrompt(PROMPT), StubModel("tiny_shapes", device="cpu")
+    )
+    shards = tuple(cut_shards(names))
+    moments = []
+    for _ in label_with_ray(options, shards, "benchmark", actors=actors):
+        moments.append(time.perf_counter())
+    # The first reports come with the first call of each actor, whose start is not measured.
+    return moments[-1] - moments[0]
+
+
+def main() -> None:
+    """Measures and prints a table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", type=int, default=500)
+    parser.add_argument("--ray", action="store_true")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "images"
+        folder.mkdir()
+        names = draw_images(folder, options.images)
+        engine = Engine.load("tiny_shapes", device="cpu")
+        run_loop(engine, folder, names[:2])
+        loop = job = 0.0
+        for start in range(0, len(names), 50):
+            some = names[start : start + 50]
+            loop += run_loop(engine, folder, some)
+            job += run_job(engine, folder, some, Path(temporary) / f"tiny{start}")
+        print("| what | seconds | ratio | bound |\n|---|---|---|---|")
+        print(f"| plain loop, tiny_shapes, {len(names)} images | {loop:.1f} | 1 | |")
+        print(f"| job, tiny_shapes | {job:.1f} | {job / loop:.3f} | 1.15 |")
+        stub = run_job(StubEngine(), folder, names, Path(temporary) / "stub")
+        print(f"| job, stub of 60 ms | {stub:.1f} | {stub / (STUB_S * len(names)):.3f} | 1.05 |")
+        stages = measure_stages(folder, names[:100], Path(temporary))
+        print("| " + ", ".join(f"{k} {v:.4f}" for k, v in stages.items()) + " | | | |")
+        if options.ray:
+            report_ray(folder, names, Path(temporary), stages)
+
+
+def report_ray(folder: Path, names: Sequence[str], out: Path, stages: dict[str, float]) -> None:
+    """Compares one and two real actors with the model."""
+    for actors in (1, 2):
+        real = measure_ray(folder, names, out / f"ray{actors}", actors)
+        per_call = SHARD_SIZE * SHARDS_PER_CALL
+        calls = len(names) / per_call / actors
+        times, layout = Times(gpu_s=STUB_S, **stages), Layout()
+        one_call = simulate(actors, 1, times, layout).seconds
+        whole = simulate(actors, round(calls), times, layout).seconds * calls / round(calls)
+        predicted = whole - one_call
+        print(f"| {actors} Ray actors, stub | {real:.1f} | model {predicted:.1f} | |")
+
+
+if __name__ == "__main__":
+    main()
