@@ -124,10 +124,16 @@ class InferSegmentAnything3(dataprocess.C2dImageTask):
         dataprocess.C2dImageTask.set_parameters(self, changed)
 
     def get_progress_steps(self) -> int:
-        """Counts the steps of a run: load, encode, each concept (or all objects), outputs."""
+        """Counts the steps of a run: load, encode, each concept (or all objects), outputs.
+
+        With tiles, each view (the whole image and every tile) is encoded and segmented. How
+        many views ``auto`` takes is known only during the run: it counts as one.
+        """
         settings = self._parse_settings()
-        is_concept = resolve_mode(settings) == "concept"
-        return 3 + (max(1, len(settings.input_text)) if is_concept else 1)
+        if resolve_mode(settings) != "concept":
+            return 4
+        views = 1 if settings.tiles in (1, "auto") else 1 + int(settings.tiles) ** 2
+        return 2 + views * (1 + max(1, len(settings.input_text)))
 
     def init_long_process(self) -> None:
         """Loads the model, so that the first run is as fast as the next."""

@@ -45,6 +45,7 @@ def loads(monkeypatch):
         ({}, 4),
         ({"input_text": "circle"}, 4),
         ({"input_text": "circle, star, square"}, 6),
+        ({"input_text": "circle, star", "tiles": 2}, 17),
         ({"input_point": "[[[5, 5]], [[9, 9]]]"}, 4),
         ({"input_text": "circle", "prompt_mode": "object", "input_point": "[5, 5]"}, 4),
     ],
