@@ -12,11 +12,7 @@ PLUGINS := $(HOME)/Ikomia/Plugins/Python
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo demo-video serve label score test test-slow test-gpu test-browser \
-<<<<<<< HEAD
-	test-clients test-real-weights test-network lint types imports check format install package \
-=======
-	test-real-weights test-network test-ray lint types imports check format install package \
->>>>>>> c54e9d6 (Label with one actor a GPU on a Ray cluster, and a model of its scaling)
+	test-clients test-real-weights test-network test-ray lint types imports check format install package \
 	bench weights heldout readme pictures train audit lock clean
 
 help: ## this list
@@ -63,13 +59,11 @@ test-real-weights: venv ## Meta's weights on a photograph: SAM3_CHECKPOINT=sam3.
 	$(if $(SAM3_CHECKPOINT),SAM3_CHECKPOINT="$(abspath $(SAM3_CHECKPOINT))") \
 		$(PY) -m pytest -m real_weights $(ARGS)
 
-<<<<<<< HEAD
 test-clients: venv ## Roboflow's and Label Studio's real clients, installed in .cache/clients
 	$(PY) -m pytest -m clients $(ARGS)
-=======
+
 test-ray: venv ## the tests that start a Ray cluster on this machine
 	$(PY) -m pytest -m ray $(ARGS)
->>>>>>> c54e9d6 (Label with one actor a GPU on a Ray cluster, and a model of its scaling)
 
 test-network: venv ## the tests that ask a package registry
 	$(PY) -m pytest -m network $(ARGS)
