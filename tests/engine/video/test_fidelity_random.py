@@ -54,7 +54,7 @@ def images_encoded_once(engine: Engine) -> Iterator[None]:
 def test_with_random_weights(architecture: Architecture, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = Engine(random_model(architecture), architecture.image_size, "float32")
     shown: list[torch.Tensor] = []
-    upscale = outputs.upscaled_logit_masks
+    upscale = outputs.upscale_logit_masks
 
     def record(logits: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
         shown.extend(logits.clone())
@@ -64,7 +64,7 @@ def test_with_random_weights(architecture: Architecture, monkeypatch: pytest.Mon
         threshold = _choose_threshold(engine)
         video = PackageVideo(engine, FRAMES, threshold, birth=threshold, max_objects=5)
         theirs = video.run(TEXT)
-        monkeypatch.setattr(outputs, "upscaled_logit_masks", record)
+        monkeypatch.setattr(outputs, "upscale_logit_masks", record)
         prompt = ConceptPrompt(texts=(TEXT,), confidence_threshold=threshold)
         session = VideoSession(engine, prompt, max_objects=5)
         for t, frame in enumerate(FRAMES):
