@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from infer_segment_anything_3.engine import (
     ConceptPrompt,
@@ -23,6 +24,7 @@ from infer_segment_anything_3.engine.postprocess.masks import (
     upscale_logit_masks,
     upscale_probability_masks,
 )
+from infer_segment_anything_3.engine.runtime.memory import BatchLimits
 from infer_segment_anything_3.tests.helpers import count_forward_passes
 from infer_segment_anything_3.tools.tiny_shapes.scenes import Scene, draw_scene
 
@@ -267,3 +269,48 @@ def test_chunks_do_not_change_masks(make: Any) -> None:
     in_chunks = list(make(logits, (301, 203), chunk_bytes=1))
     for one, other in zip(at_once, in_chunks, strict=True):
         assert np.array_equal(one.full(), other.full())
+
+
+@pytest.mark.parametrize(
+    ("part", "prompt", "what"),
+    [
+        ("dot_prod_scoring.prompt_proj.bias", ConceptPrompt(("circle",)), "scores"),
+        (
+            "segmentation_head.instance_seg_head.bias",
+            ConceptPrompt(("circle",), confidence_threshold=0.0),
+            "mask logits",
+        ),
+        (
+            "inst_interactive_predictor.model.sam_mask_decoder.iou_token.weight",
+            click(20, 30),
+            "masks and scores",
+        ),
+    ],
+)
+def test_weights_that_are_not_numbers_end_the_run_with_their_name(
+    tmp_path: Any, scene: DrawScene, part: str, prompt: Any, what: str
+) -> None:
+    from infer_segment_anything_3.engine.checkpoints.errors import NonFiniteOutputError
+    from infer_segment_anything_3.engine.checkpoints.writer import save_weights
+
+    path = tmp_path / "broken.safetensors"
+    save_weights(Engine.load("tiny_shapes", device="cpu").model.state_dict(), path)
+    engine = Engine.load("tiny_shapes", path, device="cpu", precision="float32")
+    parameter = dict(engine.model.named_parameters())[part]
+    parameter.data = torch.full_like(parameter, float("nan"))
+    with pytest.raises(NonFiniteOutputError, match=rf"broken\.safetensors: the model's {what} "):
+        engine.segment(scene(1).image, prompt)
+
+
+def test_concepts_of_one_forward_are_counted_and_freed_one_by_one(
+    tiny_engine: Engine, scene: DrawScene
+) -> None:
+    texts = ("circle", "star", "square", "triangle")
+    image = scene(2).image
+    sizes = []
+    for concepts in (1, 4):
+        engine = Engine(tiny_engine.model, tiny_engine.image_size, "float32")
+        engine.limits = BatchLimits(concepts=concepts)
+        engine.segment(image, ConceptPrompt(texts))
+        sizes.append(engine.image_cache.nbytes)
+    assert sizes[1] == pytest.approx(sizes[0], rel=0.02)

@@ -8,8 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from infer_segment_anything_3.engine import ConceptPrompt, Engine, EverythingPrompt
-from infer_segment_anything_3.engine.inference.automatic_masks import is_stable, make_point_grid
+from infer_segment_anything_3.engine import ConceptPrompt, Engine, EverythingPrompt, Mask
+from infer_segment_anything_3.engine.inference.automatic_masks import (
+    compute_border_share,
+    is_stable,
+    make_point_grid,
+)
 from infer_segment_anything_3.engine.postprocess.nms import mask_ious
 from infer_segment_anything_3.tools.tiny_shapes.heldout.crowded_images import everything
 from infer_segment_anything_3.tools.tiny_shapes.scenes import Scene
@@ -108,3 +112,24 @@ def test_shapes_are_found_and_little_else(tiny_engine: Engine) -> None:
     scores = everything(tiny_engine, seed=515, scenes=12)
     assert scores["everything_recall"] >= 0.9
     assert scores["everything_no_shape"] <= 0.1
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "share"),
+    [
+        (slice(0, 10), slice(0, 20), 1.0),
+        (slice(1, 9), slice(1, 19), 0.0),
+        (slice(0, 10), slice(0, 10), 0.5),
+    ],
+)
+def test_the_share_of_the_border_tells_the_background(rows, columns, share) -> None:
+    full = np.zeros((10, 20), bool)
+    full[rows, columns] = True
+    assert compute_border_share(Mask.from_full(full)) == pytest.approx(share)
+
+
+def test_the_background_is_no_instance(tiny_engine: Engine, scene: Callable[..., Scene]) -> None:
+    for seed in (1, 4):
+        found = tiny_engine.segment(scene(seed).image, EverythingPrompt(points_per_side=8))
+        assert found.instances
+        assert all(compute_border_share(i.mask) < 0.8 for i in found.instances)
