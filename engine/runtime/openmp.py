@@ -1,9 +1,16 @@
-"""Keeps OpenMP from giving the model fewer threads than its kernels count on.
+"""Sets the size of the OpenMP thread teams that the model runs with.
 
-OpenCV builds with OpenMP, such as the one Ikomia brings, switch on dynamic team sizes for
-the thread that imports them. On a busy machine a team is then smaller than asked for, and
-oneDNN's bfloat16 kernels, which divide their work beforehand, leave the absent threads'
-share undone: garbage, without an error.
+Two things go wrong without it.
+
+OpenCV builds with OpenMP, such as the one Ikomia brings, switch on dynamic team sizes for the
+thread that imports them. On a busy machine a team is then smaller than requested, and oneDNN's
+bfloat16 kernels, which divide their work beforehand, leave the share of the missing threads
+undone: wrong results without an error. So teams have a fixed size.
+
+A fixed team waits at the end of every parallel loop for its slowest thread. On a busy machine
+that thread waits for a core, thousands of times an image: two threads then take ten times as
+long as one. So before a step the wait is measured, and where it is long the team has one
+thread.
 """
 
 from __future__ import annotations
@@ -13,6 +20,7 @@ import ctypes
 import functools
 import os
 import sys
+import time
 from collections.abc import Iterator
 
 _LIBRARIES = {
@@ -21,20 +29,60 @@ _LIBRARIES = {
 }
 
 
+LONG_WAIT_S = 0.5e-3
+"""A parallel loop over :data:`_PROBE_SIZE` numbers takes 0.02 ms where every thread has a core,
+and 4 to 70 ms, time slices of the system, where one waits for a core."""
+
+RECHECK_S = 1.0
+"""How long a machine counts as busy before the wait is measured again."""
+
+_PROBE_SIZE = 1 << 17
+_busy_until = 0.0
+
+
 @contextlib.contextmanager
 def fixed_thread_teams() -> Iterator[None]:
-    """Gives this thread teams of full size for as long as the context lasts.
+    """Gives the calling thread teams of a fixed size while the context lasts.
 
-    The setting belongs to the calling thread; it is put back afterwards.
+    All threads of PyTorch, or one where other work keeps the cores busy. Results of the two
+    differ in their last bits. The settings belong to the calling thread; they are restored
+    afterwards.
     """
-    changed = [runtime for runtime in _runtimes() if runtime.omp_get_dynamic()]
-    for runtime in changed:
+    before = [(r, r.omp_get_dynamic(), r.omp_get_max_threads()) for r in _runtimes()]
+    for runtime, _, _ in before:
         runtime.omp_set_dynamic(0)
     try:
+        if any(threads > 1 for _, _, threads in before) and is_machine_busy():
+            for runtime, _, _ in before:
+                runtime.omp_set_num_threads(1)
         yield
     finally:
-        for runtime in changed:
-            runtime.omp_set_dynamic(1)
+        for runtime, dynamic, threads in before:
+            runtime.omp_set_dynamic(dynamic)
+            runtime.omp_set_num_threads(threads)
+
+
+def is_machine_busy() -> bool:
+    """Whether a team of threads has to wait for a core now, measured or remembered."""
+    global _busy_until
+    now = time.monotonic()
+    if now < _busy_until:
+        return True
+    # Twice, because a single wait happens on an idle machine, too.
+    if all(measure_team_wait_s() > LONG_WAIT_S for _ in range(2)):
+        _busy_until = time.monotonic() + RECHECK_S
+        return True
+    return False
+
+
+def measure_team_wait_s() -> float:
+    """Measures how long a short parallel loop takes with the current team, in seconds."""
+    import torch
+
+    numbers = torch.empty(_PROBE_SIZE)
+    started = time.perf_counter()
+    numbers.fill_(1.0)
+    return time.perf_counter() - started
 
 
 @functools.cache

@@ -46,3 +46,30 @@ def test_the_setting_is_the_calling_threads_own(runtime):
         runtime.omp_set_dynamic(0)
     assert seen == [0]
     assert runtime.omp_get_dynamic() == 1
+
+
+@pytest.mark.parametrize(
+    ("waits_s", "team"),
+    [([0.01, 0.01], 1), ([0.01, 0.00001] * 2, None), ([0.00001] * 2, None)],
+    ids=["busy", "one wait", "idle"],
+)
+def test_a_busy_machine_gets_a_team_of_one(runtime, monkeypatch, waits_s, team):
+    waits = iter(waits_s)
+    monkeypatch.setattr(openmp, "LONG_WAIT_S", 0.5e-3)
+    monkeypatch.setattr(openmp, "measure_team_wait_s", lambda: next(waits))
+    monkeypatch.setattr(openmp, "_busy_until", 0.0)
+    before = runtime.omp_get_max_threads()
+    runtime.omp_set_num_threads(3)
+    try:
+        with openmp.fixed_thread_teams():
+            assert runtime.omp_get_max_threads() == (team or 3)
+            # Remembered: it is not measured again at once.
+            with openmp.fixed_thread_teams():
+                assert runtime.omp_get_max_threads() == (team or 3)
+        assert runtime.omp_get_max_threads() == 3
+    finally:
+        runtime.omp_set_num_threads(before)
+
+
+def test_the_wait_is_measured_in_seconds():
+    assert 0 < openmp.measure_team_wait_s() < 10

@@ -15,11 +15,12 @@ import pytest
 
 from infer_segment_anything_3.serving.model import ServedModel
 from infer_segment_anything_3.serving.settings import Settings
+from infer_segment_anything_3.tests.helpers import compute_iou
 from infer_segment_anything_3.tools.tiny_shapes.scenes import Scene, Shape
 
 from ..conftest import ImageServer, to_file
 from ..live_server import run_server
-from ..roboflow.test_concepts import GOOD_IOU, decode, iou, xywh, xyxy
+from ..roboflow.test_concepts import GOOD_IOU, decode, xywh, xyxy
 from ..roboflow.test_objects import centered, inside
 
 pytestmark = pytest.mark.clients
@@ -49,7 +50,7 @@ def circle(shapes_scene: Scene) -> Shape:
 
 
 def is_found(predictions: list[dict[str, Any]], shape: Shape) -> bool:
-    return max(iou(decode(p, shape.image_hw), shape.mask) for p in predictions) > GOOD_IOU
+    return max(compute_iou(decode(p, shape.image_hw), shape.mask) for p in predictions) > GOOD_IOU
 
 
 def test_the_examples_of_the_sdk(

@@ -27,11 +27,11 @@ from PIL import Image
 from infer_segment_anything_3.engine import ConceptPrompt
 from infer_segment_anything_3.serving.model import ServedModel
 from infer_segment_anything_3.serving.settings import Settings
+from infer_segment_anything_3.tests.helpers import compute_iou
 from infer_segment_anything_3.tools.tiny_shapes.scenes import Scene, draw_scene
 
 from ..label_studio.test_predict import keypoint, rectangle
 from ..live_server import run_server
-from ..roboflow.test_concepts import iou
 
 pytestmark = pytest.mark.clients
 
@@ -153,7 +153,9 @@ def scenes(served: ServedModel) -> list[Scene]:
         }
         if all(
             len(masks[text]) == len(truth[text])
-            and all(max(iou(m, s.mask) for m in masks[text]) >= GOOD_IOU for s in truth[text])
+            and all(
+                max(compute_iou(m, s.mask) for m in masks[text]) >= GOOD_IOU for s in truth[text]
+            )
             for text in LABELS
         ):
             found.append(scene)
@@ -252,7 +254,7 @@ def test_predictions_are_fetched_stored_and_right(
     assert len(regions) == expected
     for (task, region), mask in zip(regions, masks, strict=True):
         (text,) = region["value"]["brushlabels"]
-        assert max(iou(mask, s.mask) for s in scene_of[task].matching(text)) >= GOOD_IOU
+        assert max(compute_iou(mask, s.mask) for s in scene_of[task].matching(text)) >= GOOD_IOU
 
 
 @pytest.mark.parametrize("draw", [keypoint, rectangle])
@@ -277,4 +279,4 @@ def test_a_click_and_a_rectangle(
     (region,) = answer.json()["data"]["result"]
     assert region["value"]["brushlabels"] == ["red circle"]
     (mask,) = decode_all(label_studio, [region])
-    assert iou(mask, circle.mask) >= 0.85
+    assert compute_iou(mask, circle.mask) >= 0.85
