@@ -61,7 +61,9 @@ def test_every_route_runs_at_a_smaller_size(
     shown = scene(3, count_range=(2, 2))
     prompts = (
         ConceptPrompt(texts=tuple(shape.kind for shape in shown.shapes[:1])),
-        ObjectPrompt(tuple(PromptedObject(box_xyxy=shape.xyxy) for shape in shown.shapes)),
+        ObjectPrompt(
+            tuple(PromptedObject(box_xyxy=shape.xyxy) for shape in shown.shapes), return_logits=True
+        ),
         ObjectPrompt((PromptedObject(points_xy=(center(shown, 0),)),), multimask=True),
     )
     # At 112 px the model, which never saw so few pixels, finds boxes' objects but few concepts.

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -55,6 +56,11 @@ def label(
     return run
 
 
+def listen_to_ctrl_c() -> None:
+    """Ends the ignoring of SIGINT that a process in the background of a shell inherits."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture
 def start_label(images: Path, out: Path) -> Callable[..., subprocess.Popen[str]]:
     """Starts the command in a process of its own."""
@@ -68,7 +74,13 @@ def start_label(images: Path, out: Path) -> Callable[..., subprocess.Popen[str]]
         environment = os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
         if limit:
             command = ["sh", "-c", f'{limit}; exec "$@"', "sh", *command]
-        return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+        return subprocess.Popen(
+            command,
+            env=environment,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=listen_to_ctrl_c if os.name == "posix" else None,
+        )
 
     return start
 

@@ -204,6 +204,7 @@ def test_nothing_secret_is_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, "infer_segment_anything_3")
     client = make_client(
         api_key=KEY,
         basic_auth_user="user",

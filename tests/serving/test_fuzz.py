@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import schemathesis
+import torch
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
@@ -29,6 +30,12 @@ def examples(count: int) -> Any:
         suppress_health_check=list(HealthCheck),
         derandomize="FUZZ_RANDOM" not in os.environ,
     )
+
+
+@pytest.fixture(autouse=True)
+def _with_subnormal_numbers() -> None:
+    """Ikomia's OpenCV lets the processor flush subnormal numbers, which hypothesis refuses."""
+    torch.set_flush_denormal(False)
 
 
 @pytest.fixture(scope="module")
