@@ -234,7 +234,10 @@ def _make_instance(
 ) -> Instance:
     order = np.argsort(-decoded.scores[row], kind="stable")
     masks = upscale_logit_masks(
-        torch.from_numpy(decoded.logits[row][order]), image_hw, mask_threshold
+        torch.from_numpy(decoded.logits[row][order]),
+        image_hw,
+        mask_threshold,
+        of_one_object=len(order) > 1,
     )
     candidates = [
         Instance(

@@ -38,6 +38,7 @@ def upscale_logit_masks(
     image_hw: tuple[int, int],
     threshold: float = 0.0,
     chunk_bytes: int = CHUNK_BYTES,
+    of_one_object: bool = False,
 ) -> Iterator[Mask]:
     """Upscales mask logits as ``predict_inst`` does: bilinear, above the threshold, float32.
 
@@ -46,23 +47,30 @@ def upscale_logit_masks(
         image_hw: Size of the masks, in pixels.
         threshold: The predictor's ``mask_threshold``.
         chunk_bytes: Bound on the float32 masks in memory at a time; at least one is made.
+        of_one_object: The masks are candidates of one object. The package upscales these as
+            channels of one image, for which PyTorch has another kernel: last bits differ.
 
     Yields:
         N masks, bit-identical to the package's in float32.
     """
-    for upscaled in _upscale_in_chunks(logits, image_hw, chunk_bytes):
+    for upscaled in _upscale_in_chunks(logits, image_hw, chunk_bytes, of_one_object):
         for full in (upscaled > threshold).cpu().numpy():
             yield Mask.from_full(full)
 
 
 def _upscale_in_chunks(
-    logits: Tensor, image_hw: tuple[int, int], chunk_bytes: int
+    logits: Tensor, image_hw: tuple[int, int], chunk_bytes: int, as_channels: bool = False
 ) -> Iterator[Tensor]:
     per_mask = image_hw[0] * image_hw[1] * 4
     for chunk in logits.split(max(1, chunk_bytes // per_mask)):
-        yield F.interpolate(
-            chunk.float().unsqueeze(1), image_hw, mode="bilinear", align_corners=False
-        ).squeeze(1)
+        if as_channels:
+            # One channel alone would take the kernel of single masks.
+            channels = chunk if len(chunk) > 1 else chunk.expand(2, -1, -1)
+            batch = channels.float().unsqueeze(0)
+        else:
+            batch = chunk.float().unsqueeze(1)
+        upscaled = F.interpolate(batch, image_hw, mode="bilinear", align_corners=False)
+        yield upscaled.flatten(0, 1)[: len(chunk)]
 
 
 def move_to_device(tensor: Tensor, device: torch.device) -> Tensor:

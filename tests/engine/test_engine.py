@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import threading
 import weakref
@@ -260,7 +261,22 @@ def test_inputs_are_never_written_to(tiny_engine: Engine, scene: DrawScene) -> N
     assert np.array_equal(image, before)
 
 
-@pytest.mark.parametrize("make", [upscale_logit_masks, upscale_probability_masks])
+@pytest.mark.parametrize("height", [5, 24])
+def test_candidates_of_one_object_are_upscaled_as_the_package_does(height: int) -> None:
+    logits = torch.randn(3, height, height, generator=torch.Generator().manual_seed(1)) * 1e-6
+    theirs = torch.nn.functional.interpolate(logits[None], (301, 203), mode="bilinear")[0] > 0
+    ours = list(upscale_logit_masks(logits, (301, 203), of_one_object=True))
+    assert all(np.array_equal(m.full(), t.numpy()) for m, t in zip(ours, theirs, strict=True))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        upscale_logit_masks,
+        functools.partial(upscale_logit_masks, of_one_object=True),
+        upscale_probability_masks,
+    ],
+)
 def test_chunks_do_not_change_masks(make: Any) -> None:
     import torch
 
