@@ -102,6 +102,9 @@ def make_video_model(a: Architecture, seed: int = 0) -> Sam3VideoModel:
         model = Sam3VideoModel(make_config(a)).eval().requires_grad_(False)
         for parameter in model.parameters():
             if parameter.ndim < 2:
+                # The library leaves some uninitialized: whatever the memory held before.
+                if not bool((parameter.abs() <= 1).all()):
+                    parameter.zero_()
                 parameter += 0.1 * torch.randn_like(parameter)
             else:
                 nn.init.normal_(parameter, std=0.5 * parameter[0].numel() ** -0.5)
