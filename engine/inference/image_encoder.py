@@ -205,7 +205,7 @@ def check_rgb(image: RgbImage) -> None:
 
 
 def _list_features(state: dict[str, Any]) -> list[dict[str, Any]]:
-    """Feature dicts for concepts and, where the model has a tracker, for objects."""
+    """Lists the features for concepts and, if the model has a tracker, those for objects."""
     features = state["backbone_out"]
     interactive = features["sam2_backbone_out"]
     return [features] if interactive is None else [features, interactive]

@@ -145,7 +145,7 @@ def release_memory() -> None:
 def _try_within_memory(
     attempt: Callable[[], T], free_caches: Callable[[], object]
 ) -> tuple[T, ...]:
-    """The result in a tuple; an empty tuple if the GPU is out of memory."""
+    """Runs an attempt; returns its result in a tuple, or an empty tuple if the GPU memory is full."""
     try:
         return (attempt(),)
     except RuntimeError as error:
