@@ -145,7 +145,7 @@ def release_memory() -> None:
 def _try_within_memory(
     attempt: Callable[[], T], free_caches: Callable[[], object]
 ) -> tuple[T, ...]:
-    """Runs an attempt; returns its result in a tuple, or an empty tuple if the GPU memory is full."""
+    """Returns an attempt's result in a tuple; an empty tuple if the GPU memory is full."""
     try:
         return (attempt(),)
     except RuntimeError as error:
