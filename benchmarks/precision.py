@@ -92,7 +92,7 @@ def compare_engines(
 
 
 def _make_prompts(scene: Scene) -> list[Prompt]:
-    texts = sorted({f"{s.colour} {s.kind}" for s in scene.shapes} | {s.kind for s in scene.shapes})
+    texts = sorted({f"{s.color} {s.kind}" for s in scene.shapes} | {s.kind for s in scene.shapes})
     boxes = [box_of(shape) for shape in scene.shapes]
     centers = [((left + right) / 2, (top + bottom) / 2) for left, top, right, bottom in boxes]
     return [

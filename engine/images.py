@@ -133,5 +133,5 @@ def _tops(dtype: np.dtype[Any]) -> tuple[int, ...]:
 
 def _is_in_range(low: Any, high: Any, top: int) -> bool:
     slack = _OVERSHOOT if isinstance(low, np.floating) else 0
-    # Measured against the largest value: -2..2 is no image in 0..255 but a normalised one.
+    # Measured against the largest value: -2..2 is no image in 0..255 but a normalized one.
     return bool(low >= -slack * high and high <= top * (1 + slack))

@@ -14,7 +14,7 @@ DECODER_DAMPING = 0.05
 
 
 def random_model(architecture: Architecture, seed: int = 0) -> Sam3Image:
-    """Builds a model and initialises what its constructors leave uninitialised.
+    """Builds a model and initializes what its constructors leave uninitialized.
 
     Args:
         architecture: Its sizes.

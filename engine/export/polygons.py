@@ -1,4 +1,4 @@
-"""Outlines of masks as the polygons that COCO tools rasterise back to the same mask.
+"""Outlines of masks as the polygons that COCO tools rasterize back to the same mask.
 
 COCO's polygons follow the edges of pixels, are filled by the even-odd rule, and are united
 when an annotation has several. They have no word for a hole, so a hole is cut open: its

@@ -40,7 +40,7 @@ def test_boxes_are_those_of_a_run_with_masks(
 def test_best_compares_boxes(tiny_engine: Engine, scene: Callable[..., Scene]) -> None:
     shown = scene(6, count_range=(1, 1))
     kind = shown.shapes[0].kind
-    twice = ConceptPrompt(texts=(kind, f"{shown.shapes[0].colour} {kind}"), masks=False)
+    twice = ConceptPrompt(texts=(kind, f"{shown.shapes[0].color} {kind}"), masks=False)
     assert len(tiny_engine.segment(shown.image, twice).instances) == 2
     best = dataclasses.replace(twice, overlap="best")
     (left,) = tiny_engine.segment(shown.image, best).instances

@@ -22,7 +22,7 @@ from infer_segment_anything_3.tools.tiny_shapes.scenes import draw_scene
 
 SCENE = draw_scene(np.random.default_rng(11), (300, 420), count_range=(5, 6))
 MODEL_SHAPE, OTHER_SHAPE = SCENE.shapes[:2]
-TEXT = f"{MODEL_SHAPE.colour} {MODEL_SHAPE.kind}"
+TEXT = f"{MODEL_SHAPE.color} {MODEL_SHAPE.kind}"
 Box = tuple[float, float, float, float]
 
 
@@ -31,7 +31,7 @@ def box_of(index: int) -> Box:
     return left, top, right, bottom
 
 
-def centre_of(index: int) -> tuple[float, float]:
+def center_of(index: int) -> tuple[float, float]:
     ys, xs = np.nonzero(SCENE.shapes[index].mask)
     return float(xs[len(xs) // 2]), float(ys[len(ys) // 2])
 
@@ -92,18 +92,18 @@ def test_concepts(
 
 
 OBJECT_PROMPTS = [
-    pytest.param((PromptedObject(points_xy=(centre_of(0),)),), id="one point"),
+    pytest.param((PromptedObject(points_xy=(center_of(0),)),), id="one point"),
     pytest.param(
-        (PromptedObject(points_xy=(centre_of(0), centre_of(1)), point_labels=(1, 0)),),
+        (PromptedObject(points_xy=(center_of(0), center_of(1)), point_labels=(1, 0)),),
         id="foreground and background",
     ),
     pytest.param((PromptedObject(box_xyxy=box_of(0)),), id="one box"),
     pytest.param(tuple(PromptedObject(box_xyxy=box_of(i)) for i in range(3)), id="three boxes"),
     pytest.param(
-        tuple(PromptedObject(points_xy=(centre_of(i),)) for i in range(3)), id="three clicks"
+        tuple(PromptedObject(points_xy=(center_of(i),)) for i in range(3)), id="three clicks"
     ),
     pytest.param(
-        (PromptedObject(box_xyxy=box_of(0), points_xy=(centre_of(0),), point_labels=(0,)),),
+        (PromptedObject(box_xyxy=box_of(0), points_xy=(center_of(0),), point_labels=(0,)),),
         id="box and background",
     ),
 ]
@@ -143,9 +143,9 @@ def test_refining_with_the_last_mask(
 ) -> None:
     first = float32_engine.segment(
         SCENE.image,
-        ObjectPrompt((PromptedObject(points_xy=(centre_of(0),)),), return_logits=True),
+        ObjectPrompt((PromptedObject(points_xy=(center_of(0),)),), return_logits=True),
     )
-    points = (centre_of(0), centre_of(1))
+    points = (center_of(0), center_of(1))
     _, _, low_res = package.segment_objects(
         state,
         point_coords=np.array([points[0]]),
@@ -186,7 +186,7 @@ def test_objects_of_one_run_are_those_of_single_runs(float32_engine: Engine) -> 
 def test_concepts_of_one_forward_are_those_of_single_forwards(
     float32_engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    texts = (TEXT, MODEL_SHAPE.kind, f"{OTHER_SHAPE.colour} shape")
+    texts = (TEXT, MODEL_SHAPE.kind, f"{OTHER_SHAPE.color} shape")
     image = SCENE.image[:, ::-1].copy()
     one_by_one = float32_engine.segment(image, ConceptPrompt(texts, confidence_threshold=0.2))
     float32_engine.image_cache.clear()

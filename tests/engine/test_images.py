@@ -42,7 +42,7 @@ RGB = np.stack([RAMP, RAMP[::-1], RAMP.T.reshape(2, 3)], axis=-1)
         (RAMP[::-1, ::-1], RAMP[::-1, ::-1]),
     ],
 )
-def test_grey(array, expected):
+def test_gray(array, expected):
     rgb = to_rgb_uint8(array)
     assert rgb.dtype == np.uint8
     assert rgb.flags.c_contiguous

@@ -36,7 +36,7 @@ def load_drawn_case() -> Case:
     [shape] = scene.shapes
     left, top, right, bottom = (float(value) for value in shape.xyxy)
     center = (left + right) / 2, (top + bottom) / 2
-    text = f"{shape.colour} {shape.kind}"
+    text = f"{shape.color} {shape.kind}"
     return Case(engine, Sam3Package(engine), scene.image, text, center, (left, top, right, bottom))
 
 

@@ -23,12 +23,12 @@ KINDS = {
     "float": lambda rgb: rgb.astype(np.float32) / 255,
     "not contiguous": lambda rgb: np.ascontiguousarray(rgb[:, ::-1])[:, ::-1],
 }
-GREY = {"grey": lambda rgb: rgb[..., 0].copy(), "grey (H, W, 1)": lambda rgb: rgb[..., :1].copy()}
+GRAY = {"gray": lambda rgb: rgb[..., 0].copy(), "gray (H, W, 1)": lambda rgb: rgb[..., :1].copy()}
 
 
-@pytest.mark.parametrize("kind", [*KINDS, *GREY])
+@pytest.mark.parametrize("kind", [*KINDS, *GRAY])
 def test_every_kind_of_image_runs_and_stays_as_it_was(make_algo, shown, kind):
-    image = {**KINDS, **GREY}[kind](shown.image)
+    image = {**KINDS, **GRAY}[kind](shown.image)
     before = image.copy()
     wf, algo = make_algo(input_box=box(shown.shapes[0]))
     wf.run_on(array=image)

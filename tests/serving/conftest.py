@@ -72,7 +72,7 @@ def shapes_scene() -> Scene:
 
     for seed in range(1000):
         drawn = draw_scene(np.random.default_rng(seed), (240, 480), (3, 5))
-        names = {f"{shape.colour} {shape.kind}" for shape in drawn.shapes}
+        names = {f"{shape.color} {shape.kind}" for shape in drawn.shapes}
         if {"red circle", "blue square"} <= names:
             return drawn
     raise AssertionError("no such scene")

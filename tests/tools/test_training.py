@@ -76,7 +76,7 @@ def test_a_stage_changes_its_part_of_trained_weights_and_no_other(
 
 def test_a_loss_of_video_reaches_every_part_of_the_memory() -> None:
     model = training_model.for_training(TINY_SHAPES, torch.device("cpu"))
-    training_model.initialise(model)
+    training_model.initialize(model)
     tracker = model.inst_interactive_predictor.model
     for parameter in model.parameters():
         parameter.requires_grad_(False)
@@ -96,7 +96,7 @@ def test_a_loss_of_video_reaches_every_part_of_the_memory() -> None:
 
 def test_a_clip_goes_on_from_the_memory_of_the_frames_before() -> None:
     model = training_model.for_training(TINY_SHAPES, torch.device("cpu"))
-    training_model.initialise(model)
+    training_model.initialize(model)
     losses = []
     for part in (4, 2):
         pool = ClipPool(model, seed=5, side=280, mask_side=80, frames=4, capacity=2)

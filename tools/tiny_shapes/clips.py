@@ -10,7 +10,7 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
-from .painting import Pixels, blend, cover, outline_px, rasterise
+from .painting import Pixels, blend, cover, outline_px, rasterize
 
 CLIP_FRAMES = 48
 MAX_SHAKE = 0.015
@@ -48,8 +48,8 @@ class Motion:
     period: float
     phase_rad: float
 
-    def centre_at(self, time: float) -> npt.NDArray[np.float64]:
-        """Its centre at a time, xy."""
+    def center_at(self, time: float) -> npt.NDArray[np.float64]:
+        """Its center at a time, xy."""
         least, greatest = self.bounds_xy
         span = greatest - least
         way = np.mod(self.start_xy + self.velocity_xy * time - least, 2 * span)
@@ -60,7 +60,7 @@ class Motion:
         beat = 2 * np.pi * time / self.period + self.phase_rad
         extent_px = self.extent * (1 + self.growth * np.sin(beat)) * short_px
         angle_rad = np.deg2rad(self.sway_deg) * np.cos(beat)
-        return outline_px(kind, extent_px, angle_rad) + self.centre_at(time) * short_px
+        return outline_px(kind, extent_px, angle_rad) + self.center_at(time) * short_px
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,13 +68,13 @@ class MovingShape:
     """A shape of a clip; its index is its id.
 
     Attributes:
-        colour: Name of its color.
+        color: Name of its color.
         kind: Name of its kind.
         rgb: Its color, (3,) float32.
         motion: How it moves.
     """
 
-    colour: str
+    color: str
     kind: str
     rgb: npt.NDArray[np.float32]
     motion: Motion
@@ -82,7 +82,7 @@ class MovingShape:
     @property
     def look(self) -> tuple[str, str]:
         """What tells it from shapes that look otherwise."""
-        return self.colour, self.kind
+        return self.color, self.kind
 
 
 @dataclasses.dataclass(frozen=True)
@@ -192,7 +192,7 @@ class Clip:
         self, shape: MovingShape, time: float, shift: npt.NDArray[np.int64]
     ) -> Pixels | None:
         outline = shape.motion.outline_at(shape.kind, time, min(self.image_hw))
-        return rasterise(outline + shift, self.image_hw)
+        return rasterize(outline + shift, self.image_hw)
 
     def _shift_px(self, time: float) -> npt.NDArray[np.int64]:
         """Where the camera's movement puts what is at the origin, xy."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .painting import outline_px, random_hw, rasterise
-from .scenes import COLOURS, EXTENT_RANGE, KINDS, MAX_ROTATION_DEG, Canvas, Scene
+from .painting import outline_px, random_hw, rasterize
+from .scenes import COLORS, EXTENT_RANGE, KINDS, MAX_ROTATION_DEG, Canvas, Scene
 
 SIDE_RANGE_PX = (200, 2000)
 CROWD_EXTENT_RANGE = (EXTENT_RANGE[0], 0.30)
@@ -40,22 +40,22 @@ def draw_crowd(
     while True:
         count = int(rng.integers(count_range[0], count_range[1] + 1))
         canvas = Canvas(rng, random_hw(rng, side_range_px, max_aspect=2.0))
-        colour, kind = str(rng.choice(list(COLOURS))), str(rng.choice(KINDS))
+        color, kind = str(rng.choice(list(COLORS))), str(rng.choice(KINDS))
         if rng.random() < GRID_SHARE:
-            drawn = _draw_grid(rng, canvas, colour, kind, count, extent_range)
+            drawn = _draw_grid(rng, canvas, color, kind, count, extent_range)
         else:
-            drawn = _scatter(canvas, colour, kind, count, extent_range)
+            drawn = _scatter(canvas, color, kind, count, extent_range)
         for _ in range(int(rng.integers(MAX_STRANGERS + 1))):
-            other = str(rng.choice(list(COLOURS))), str(rng.choice(KINDS))
+            other = str(rng.choice(list(COLORS))), str(rng.choice(KINDS))
             pixels = canvas.free_place(other[1], extent_range)
-            if other != (colour, kind) and pixels is not None:
+            if other != (color, kind) and pixels is not None:
                 canvas.add(*other, pixels)
         if drawn >= count_range[0]:
             return canvas.scene()
 
 
 def _scatter(
-    canvas: Canvas, colour: str, kind: str, count: int, extent_range: tuple[float, float]
+    canvas: Canvas, color: str, kind: str, count: int, extent_range: tuple[float, float]
 ) -> int:
     """Draws shapes at random places; returns how many found one."""
     # Many large ones do not fit.
@@ -65,7 +65,7 @@ def _scatter(
     for _ in range(count):
         pixels = canvas.free_place(kind, (least, largest))
         if pixels is not None:
-            canvas.add(colour, kind, pixels)
+            canvas.add(color, kind, pixels)
             drawn += 1
     return drawn
 
@@ -73,7 +73,7 @@ def _scatter(
 def _draw_grid(
     rng: np.random.Generator,
     canvas: Canvas,
-    colour: str,
+    color: str,
     kind: str,
     count: int,
     extent_range: tuple[float, float],
@@ -92,10 +92,10 @@ def _draw_grid(
     drawn = 0
     for index in range(count):
         row, column = divmod(index, columns)
-        centre = (np.array([column, row]) + 0.5) * pitch + rng.uniform(-shake, shake, 2)
-        pixels = rasterise(outline_px(kind, extent_px, angle_rad) + centre, canvas.image_hw)
+        center = (np.array([column, row]) + 0.5) * pitch + rng.uniform(-shake, shake, 2)
+        pixels = rasterize(outline_px(kind, extent_px, angle_rad) + center, canvas.image_hw)
         if pixels is not None and canvas.is_free(pixels):
-            canvas.add(colour, kind, pixels)
+            canvas.add(color, kind, pixels)
             drawn += 1
     return drawn
 

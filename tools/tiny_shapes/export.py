@@ -3,7 +3,7 @@
     python -m infer_segment_anything_3.tools.tiny_shapes.export \
         --snapshot runs/tiny_shapes/snapshot.pt --out engine/weights/tiny_shapes.safetensors
 
-A description of the model (sizes, vocabulary, seed, licence) is written beside it as JSON.
+A description of the model (sizes, vocabulary, seed, license) is written beside it as JSON.
 Scores that were recorded there for the very same weights are kept, others are dropped.
 """
 
@@ -21,7 +21,7 @@ import torch
 
 from ...engine.checkpoints.writer import save_weights
 from ...engine.model.config import TINY_SHAPES
-from .scenes import COLOURS, KINDS
+from .scenes import COLORS, KINDS
 
 logger = logging.getLogger("infer_segment_anything_3")
 
@@ -44,10 +44,10 @@ def export(snapshot: Path, out: Path, seed: int) -> None:
             "model": "tiny_shapes",
             "sha256": sha256,
             "stored_as": "float16",
-            "licence": "Apache-2.0",
+            "license": "Apache-2.0",
             "seed": seed,
             "training": {"stage": saved["stage"], "step": saved["step"]},
-            "vocabulary": {"colours": COLOURS, "shapes": KINDS},
+            "vocabulary": {"colors": COLORS, "shapes": KINDS},
             "architecture": dataclasses.asdict(TINY_SHAPES),
         },
         indent=2,

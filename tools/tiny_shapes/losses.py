@@ -35,7 +35,7 @@ class Targets:
     """What P concept prompts should find, packed.
 
     Attributes:
-        cxcywh: Boxes of all wanted shapes, (T, 4) float32, normalised.
+        cxcywh: Boxes of all wanted shapes, (T, 4) float32, normalized.
         coverage: Their share of each mask-grid cell, (T, M, M) float32.
         counts: Wanted shapes of each prompt, P numbers that sum to T.
     """

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-COLOUR_JITTER = 10
+COLOR_JITTER = 10
 _SUBPIXEL_BITS = 4
 
 Window = tuple[slice, slice]
@@ -64,7 +64,7 @@ def random_hw(
 
 
 def draw_background(rng: np.random.Generator, height: int, width: int) -> npt.NDArray[np.float32]:
-    """A muted base colour with a slope and soft blotches, (H, W, 3) float32."""
+    """A muted base color with a slope and soft blotches, (H, W, 3) float32."""
     base = rng.uniform(90, 165) + rng.uniform(-15, 15, 3)
     slope_x, slope_y = rng.uniform(-25, 25, 2)
     slope = (
@@ -79,7 +79,7 @@ def draw_background(rng: np.random.Generator, height: int, width: int) -> npt.ND
 
 
 def outline_px(kind: str, extent_px: float, angle_rad: float) -> npt.NDArray[np.float64]:
-    """Corners of a shape whose box is centred at the origin.
+    """Corners of a shape whose box is centered at the origin.
 
     Args:
         kind: A kind of shape.
@@ -94,7 +94,7 @@ def outline_px(kind: str, extent_px: float, angle_rad: float) -> npt.NDArray[np.
     return (outline - outline.min(axis=0) - size / 2) / size.max() * extent_px
 
 
-def rasterise(corners_xy: npt.NDArray[np.float64], image_hw: tuple[int, int]) -> Pixels | None:
+def rasterize(corners_xy: npt.NDArray[np.float64], image_hw: tuple[int, int]) -> Pixels | None:
     """Pixels inside a polygon.
 
     Args:
@@ -132,7 +132,7 @@ def _outline(kind: str, angle_rad: float) -> npt.NDArray[np.float64]:
 
 def jittered(rng: np.random.Generator, rgb: tuple[int, int, int]) -> npt.NDArray[np.float32]:
     """A drawn color, a little beside the one it is named after."""
-    offset = rng.uniform(-COLOUR_JITTER, COLOUR_JITTER, 3)
+    offset = rng.uniform(-COLOR_JITTER, COLOR_JITTER, 3)
     return np.clip(np.array(rgb) + offset, 0, 255).astype(np.float32)
 
 

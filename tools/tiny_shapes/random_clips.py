@@ -21,9 +21,9 @@ from .painting import (
     draw_background,
     jittered,
     random_hw,
-    rasterise,
+    rasterize,
 )
-from .scenes import COLOURS, KINDS, MAX_ROTATION_DEG
+from .scenes import COLORS, KINDS, MAX_ROTATION_DEG
 
 SIDE_RANGE_PX = (320, 1280)
 COUNT_RANGE = (2, 6)
@@ -74,8 +74,8 @@ def draw_clip(
         looks = _random_looks(rng, like_share)
         motions = _random_motions(rng, looks, aspect_xy)
         shapes = tuple(
-            MovingShape(colour, kind, jittered(rng, COLOURS[colour]), motion)
-            for (colour, kind), motion in zip(looks, motions, strict=True)
+            MovingShape(color, kind, jittered(rng, COLORS[color]), motion)
+            for (color, kind), motion in zip(looks, motions, strict=True)
         )
         if not _is_fair(shapes, aspect_xy):
             continue
@@ -100,7 +100,7 @@ def _random_looks(rng: np.random.Generator, like_share: float) -> list[tuple[str
     """Color and kind of each shape, in random order."""
 
     def look() -> tuple[str, str]:
-        return str(rng.choice(list(COLOURS))), str(rng.choice(KINDS))
+        return str(rng.choice(list(COLORS))), str(rng.choice(KINDS))
 
     count = int(rng.integers(COUNT_RANGE[0], COUNT_RANGE[1] + 1))
     looks: list[tuple[str, str]] = []
@@ -187,7 +187,7 @@ def _is_fair(shapes: tuple[MovingShape, ...], aspect_xy: npt.NDArray[np.float64]
         seen: list[Pixels | None] = []
         for shape in shapes:
             outline = shape.motion.outline_at(shape.kind, time, 64)
-            pixels = rasterise(outline, (small_hw[0], small_hw[1]))
+            pixels = rasterize(outline, (small_hw[0], small_hw[1]))
             for below in seen:
                 if below is not None and pixels is not None:
                     cover(below, pixels)

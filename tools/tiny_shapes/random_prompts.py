@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .samples import Sample
-from .scenes import COLOURS, KINDS
+from .scenes import COLORS, KINDS
 
 ABSENT_WORDS = ("zebra", "truck", "shoe", "person", "car", "dog", "tree", "line", "house")
 """Words outside the vocabulary, trained to find nothing."""
@@ -23,7 +23,7 @@ class ConceptPrompts:
     Attributes:
         image_index: (P,) int64.
         texts: P texts.
-        exemplars: (E, P, 4) float32, normalised cxcywh.
+        exemplars: (E, P, 4) float32, normalized cxcywh.
         exemplar_labels: (E, P) bool, True for "like this".
         exemplar_padding: (P, E) bool, True where there is no exemplar.
         wanted: For each prompt, indices of the shapes it means.
@@ -84,19 +84,19 @@ def _random_concept(
     if rng.random() < 0.06:
         return str(rng.choice(ABSENT_WORDS)), [], []
     model = int(rng.integers(len(shapes)))
-    colour, kind = sample.colours[model], sample.kinds[model]
-    # Colours are learnt soon and shapes late, so most of what is absent has a colour that is
+    color, kind = sample.colors[model], sample.kinds[model]
+    # Colors are learned soon and shapes late, so most of what is absent has a color that is
     # there, and many prompts name a shape alone.
     if rng.random() < 0.22:
         kind = str(rng.choice(KINDS))
         if rng.random() < 0.3:
-            colour = str(rng.choice(list(COLOURS)))
+            color = str(rng.choice(list(COLORS)))
     form = rng.choice(3, p=[0.45, 0.4, 0.15])
-    text = (f"{colour} {kind}", kind, f"{colour} shape")[form]
+    text = (f"{color} {kind}", kind, f"{color} shape")[form]
     wanted = [
         i
         for i in shapes
-        if (form == 1 or sample.colours[i] == colour) and (form == 2 or sample.kinds[i] == kind)
+        if (form == 1 or sample.colors[i] == color) and (form == 2 or sample.kinds[i] == kind)
     ]
     if not wanted or rng.random() < 0.7:
         return text, wanted, []
@@ -107,8 +107,8 @@ def _with_exemplars(
     rng: np.random.Generator, sample: Sample, text: str, wanted: list[int]
 ) -> tuple[str, list[int], list[tuple[int, bool]]]:
     def twins(of: int, among: list[int]) -> list[int]:
-        look = sample.colours[of], sample.kinds[of]
-        return [i for i in among if (sample.colours[i], sample.kinds[i]) == look]
+        look = sample.colors[of], sample.kinds[of]
+        return [i for i in among if (sample.colors[i], sample.kinds[i]) == look]
 
     exemplars: list[tuple[int, bool]] = []
     model = int(rng.choice(wanted))

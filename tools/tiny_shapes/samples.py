@@ -44,8 +44,8 @@ class Sample:
         image: (3, S, S) uint8.
         masks: Visible pixels of each shape, (N, S, S) bool.
         coverage: Share of each mask-grid cell a shape covers, (N, M, M) float32.
-        cxcywh: Boxes, normalised to 0..1, (N, 4) float32.
-        colours: Colour of each shape.
+        cxcywh: Boxes, normalized to 0..1, (N, 4) float32.
+        colors: Color of each shape.
         kinds: Kind of each shape.
     """
 
@@ -53,7 +53,7 @@ class Sample:
     masks: npt.NDArray[np.bool_]
     coverage: npt.NDArray[np.float32]
     cxcywh: npt.NDArray[np.float32]
-    colours: tuple[str, ...]
+    colors: tuple[str, ...]
     kinds: tuple[str, ...]
 
     def mirrored(self) -> Sample:
@@ -99,7 +99,7 @@ def squeeze(scene: Scene, side: int, mask_side: int) -> Sample:
         cxcywh=np.concatenate(
             [(xyxy[:, :2] + xyxy[:, 2:]) / 2, xyxy[:, 2:] - xyxy[:, :2]], axis=1
         ).astype(np.float32),
-        colours=tuple(s.colour for s in scene.shapes),
+        colors=tuple(s.color for s in scene.shapes),
         kinds=tuple(s.kind for s in scene.shapes),
     )
 
@@ -179,7 +179,7 @@ def images_tensor(samples: list[Sample]) -> Tensor:
         samples: B samples.
 
     Returns:
-        (B, 3, S, S) float32 in -1..1, normalised as in ``Sam3Processor``.
+        (B, 3, S, S) float32 in -1..1, normalized as in ``Sam3Processor``.
     """
     stacked = torch.from_numpy(np.stack([np.ascontiguousarray(s.image) for s in samples]))
     return stacked.float().div_(127.5).sub_(1)

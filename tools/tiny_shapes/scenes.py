@@ -1,4 +1,4 @@
-"""Draws the scenes that ``tiny_shapes`` knows: flat coloured shapes on a muted background.
+"""Draws the scenes that ``tiny_shapes`` knows: flat colored shapes on a muted background.
 
 The same generator feeds training, the held-out scores, the tests and the demo; only
 their seeds differ.
@@ -20,11 +20,11 @@ from .painting import (
     jittered,
     outline_px,
     random_hw,
-    rasterise,
+    rasterize,
     sensor_noise,
 )
 
-COLOURS: dict[str, tuple[int, int, int]] = {
+COLORS: dict[str, tuple[int, int, int]] = {
     "red": (220, 40, 40),
     "green": (40, 180, 60),
     "blue": (50, 70, 220),
@@ -34,7 +34,7 @@ COLOURS: dict[str, tuple[int, int, int]] = {
     "orange": (245, 140, 30),
     "black": (20, 20, 20),
 }
-"""Vocabulary of colours, RGB. A drawn colour differs by up to 10 in each channel."""
+"""Vocabulary of colors, RGB. A drawn color differs by up to 10 in each channel."""
 
 KINDS = ("circle", "square", "triangle", "star")
 """Vocabulary of shapes."""
@@ -49,14 +49,14 @@ class Shape:
     """One drawn shape.
 
     Attributes:
-        colour: Name of its colour.
+        color: Name of its color.
         kind: Name of its shape.
         image_hw: Height and width of the image, in pixels.
         crop: Its visible pixels inside ``xyxy``, (h, w) bool.
         xyxy: Tight box of the visible pixels, (4,) float64, exclusive right and bottom.
     """
 
-    colour: str
+    color: str
     kind: str
     image_hw: tuple[int, int]
     crop: npt.NDArray[np.bool_]
@@ -87,25 +87,25 @@ class Scene:
         """Shapes that a phrase of the vocabulary means.
 
         Args:
-            phrase: ``"<colour> <shape>"``, ``"<shape>"`` or ``"<colour> shape"``.
+            phrase: ``"<color> <shape>"``, ``"<shape>"`` or ``"<color> shape"``.
 
         Returns:
             The shapes, in drawing order; none for any other phrase.
         """
-        colour, _, kind = phrase.rpartition(" ")
+        color, _, kind = phrase.rpartition(" ")
         return [
             shape
             for shape in self.shapes
-            if kind in (shape.kind, "shape") and colour in (shape.colour, "") and phrase != "shape"
+            if kind in (shape.kind, "shape") and color in (shape.color, "") and phrase != "shape"
         ]
 
 
 def phrases() -> list[str]:
     """Every phrase of the vocabulary, 44 of them."""
     return [
-        *(f"{colour} {kind}" for colour in COLOURS for kind in KINDS),
+        *(f"{color} {kind}" for color in COLORS for kind in KINDS),
         *KINDS,
-        *(f"{colour} shape" for colour in COLOURS),
+        *(f"{color} shape" for color in COLORS),
     ]
 
 
@@ -135,8 +135,8 @@ def draw_scene(
         pixels = canvas.free_place(kind, extent_range)
         if pixels is None:
             continue
-        colour = str(rng.choice(list(COLOURS)))
-        canvas.add(colour, kind, pixels)
+        color = str(rng.choice(list(COLORS)))
+        canvas.add(color, kind, pixels)
     return canvas.scene()
 
 
@@ -162,7 +162,7 @@ def window_of(scene: Scene, xyxy: tuple[int, int, int, int]) -> Scene:
         pixels = shape.mask[window]
         if np.count_nonzero(pixels) > LEAST_VISIBLE_SHARE * np.count_nonzero(shape.crop):
             everywhere = slice(0, bottom - top), slice(0, right - left)
-            drawn = _Drawn(shape.colour, shape.kind, Pixels(pixels, everywhere))
+            drawn = _Drawn(shape.color, shape.kind, Pixels(pixels, everywhere))
             shapes.append(_shape(drawn, (bottom - top, right - left)))
     return Scene(scene.image[window], tuple(shapes))
 
@@ -202,8 +202,8 @@ class Canvas:
             angle_deg = self._rng.uniform(-MAX_ROTATION_DEG, MAX_ROTATION_DEG)
             corners = outline_px(kind, extent_px, np.deg2rad(angle_deg))
             half = np.ptp(corners, axis=0) / 2
-            centre = self._rng.uniform(half, np.array([width, height]) - half)
-            pixels = rasterise(corners + centre, self.image_hw)
+            center = self._rng.uniform(half, np.array([width, height]) - half)
+            pixels = rasterize(corners + center, self.image_hw)
             if pixels is not None and self.is_free(pixels):
                 return pixels
         return None
@@ -213,21 +213,21 @@ class Canvas:
         shared = pixels.inside & self._occupied[pixels.window]
         return bool(shared.sum() < 0.02 * pixels.inside.sum())
 
-    def add(self, colour: str, kind: str, pixels: Pixels) -> None:
+    def add(self, color: str, kind: str, pixels: Pixels) -> None:
         """Draws a shape over what is there.
 
         Args:
-            colour: Name of its colour.
+            color: Name of its color.
             kind: Name of its shape.
             pixels: What it covers.
         """
         inside, window = pixels
-        rgb = jittered(self._rng, COLOURS[colour])
+        rgb = jittered(self._rng, COLORS[color])
         blend(self._image[window], inside.astype(np.float32), rgb)
         self._occupied[window] |= inside
         for below in self._drawn:
             cover(below.pixels, pixels)
-        self._drawn.append(_Drawn(colour, kind, Pixels(inside.copy(), window)))
+        self._drawn.append(_Drawn(color, kind, Pixels(inside.copy(), window)))
 
     def scene(self) -> Scene:
         """The image with a sensor's noise, and its shapes."""
@@ -238,7 +238,7 @@ class Canvas:
 class _Drawn(NamedTuple):
     """A shape while others may still be drawn over it."""
 
-    colour: str
+    color: str
     kind: str
     pixels: Pixels
 
@@ -249,4 +249,4 @@ def _shape(drawn: _Drawn, image_hw: tuple[int, int]) -> Shape:
     crop = inside[ys.min() : ys.max() + 1, xs.min() : xs.max() + 1]
     top, left = ys.min() + window[0].start, xs.min() + window[1].start
     xyxy = np.array([left, top, left + crop.shape[1], top + crop.shape[0]], np.float64)
-    return Shape(drawn.colour, drawn.kind, image_hw, crop, xyxy)
+    return Shape(drawn.color, drawn.kind, image_hw, crop, xyxy)

@@ -28,7 +28,7 @@ from ...engine.model.config import TINY_SHAPES
 from ...engine.model.sam3_imports import Sam3Image
 from .clip_samples import ClipPool
 from .samples import LIKE_SHARE, SamplePool, images_tensor
-from .training_model import TRACKER, carried_over, for_training, initialise, is_memory
+from .training_model import TRACKER, carried_over, for_training, initialize, is_memory
 from .training_terms import concept_terms, object_terms
 from .video_terms import FollowedClips
 
@@ -52,7 +52,7 @@ class Stage:
     Attributes:
         name: What it is for.
         side: Side of the model's input, in pixels.
-        steps: Optimiser steps.
+        steps: Optimizer steps.
         batch: Images a step.
         learning_rate: Peak, reached after ``warmup`` steps.
         last_rate: Share of the peak at the end of the cosine.
@@ -95,7 +95,7 @@ STAGES = (
     Stage("everything, annealed", 224, 3500, 8, 6e-4, 0.01, concepts=True),
     # A finer grid sharpens every mask at once; the rest has to get used to it.
     Stage("sharper", TINY_SHAPES.image_size, 3000, 6, 3.5e-4, 0.01, concepts=True, warmup=100),
-    # The image encoder stays as it is from here on: what was learnt with it stays right.
+    # The image encoder stays as it is from here on: what was learned with it stays right.
     Stage(
         name="many alike",
         side=TINY_SHAPES.image_size,
@@ -204,14 +204,14 @@ class Training:
         self.stage_index = self.step = 0
         self.weights: dict[str, Tensor] | None = None
         self.average: dict[str, Tensor] = {}
-        self.optimiser_state: dict[str, Any] | None = None
+        self.optimizer_state: dict[str, Any] | None = None
         self.followed: FollowedClips | None = None
         self.snapshot_path = out / "snapshot.pt"
         if self.snapshot_path.exists():
             snapshot = torch.load(self.snapshot_path, map_location="cpu", weights_only=True)
             self.stage_index, self.step = snapshot["stage"], snapshot["step"]
             self.weights, self.average = snapshot["weights"], snapshot["average"]
-            self.optimiser_state = snapshot["optimiser"]
+            self.optimizer_state = snapshot["optimizer"]
             logger.info("resuming at stage %d, step %d", self.stage_index, self.step)
         elif first_weights is not None:
             tensors = read_tensors(first_weights)
@@ -226,14 +226,14 @@ class Training:
         torch.manual_seed(self.seed)
         while self.stage_index < len(self.stages):
             self._run_stage(self.stages[self.stage_index])
-            self.stage_index, self.step, self.optimiser_state = self.stage_index + 1, 0, None
+            self.stage_index, self.step, self.optimizer_state = self.stage_index + 1, 0, None
             self._save_snapshot()
         logger.info("done: tools.tiny_shapes.export --snapshot %s", self.snapshot_path)
 
     def _run_stage(self, stage: Stage) -> None:
         architecture = dataclasses.replace(TINY_SHAPES, image_size=stage.side)
         model = for_training(architecture, self.device)
-        initialise(model)
+        initialize(model)
         if self.weights is not None:
             known = carried_over(self.weights)
             if stage.new_memory and self.step == 0:
@@ -243,9 +243,9 @@ class Training:
             if not name.startswith(stage.trained):
                 parameter.requires_grad_(False)
         groups = parameter_groups(model, stage)
-        optimiser = torch.optim.AdamW(groups, weight_decay=1e-4, betas=(0.9, 0.98))
-        if self.optimiser_state is not None:
-            optimiser.load_state_dict(self.optimiser_state)
+        optimizer = torch.optim.AdamW(groups, weight_decay=1e-4, betas=(0.9, 0.98))
+        if self.optimizer_state is not None:
+            optimizer.load_state_dict(self.optimizer_state)
         pool = SamplePool(
             seed=(self.seed, self.stage_index, self.step),
             side=stage.side,
@@ -267,9 +267,9 @@ class Training:
         seen: dict[str, list[float]] = defaultdict(list)
         started = kept = time.monotonic()
         while self.step < stage.steps:
-            for group in optimiser.param_groups:
+            for group in optimizer.param_groups:
                 group["lr"] = learning_rate(stage, self.step) * group["share"]
-            for name, value in self._train_step(model, optimiser, pool, clip_pool, stage).items():
+            for name, value in self._train_step(model, optimizer, pool, clip_pool, stage).items():
                 seen[name].append(value)
             self.step += 1
             self._update_average(model)
@@ -284,14 +284,14 @@ class Training:
                 logger.info("%s", json.dumps(record))
                 seen.clear()
             if time.monotonic() - kept > SNAPSHOT_EVERY_S:
-                self._keep(model, optimiser)
+                self._keep(model, optimizer)
                 kept = time.monotonic()
-        self._keep(model, optimiser)
+        self._keep(model, optimizer)
 
     def _train_step(
         self,
         model: Sam3Image,
-        optimiser: torch.optim.Optimizer,
+        optimizer: torch.optim.Optimizer,
         pool: SamplePool,
         clip_pool: ClipPool,
         stage: Stage,
@@ -311,12 +311,12 @@ class Training:
             video, report = self.followed.terms(stage.frames_a_step)
             terms |= video
         total = torch.stack(list(terms.values())).sum()
-        optimiser.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)
         total.backward()
-        trained = [p for group in optimiser.param_groups for p in group["params"]]
+        trained = [p for group in optimizer.param_groups for p in group["params"]]
         norm = nn.utils.clip_grad_norm_(trained, 1.0)
         if torch.isfinite(norm):
-            optimiser.step()
+            optimizer.step()
         report |= {name: float(value.detach()) for name, value in terms.items()}
         return {**report, "norm": float(norm)}
 
@@ -331,9 +331,9 @@ class Training:
             else:
                 old.lerp_(value, 1 - decay)
 
-    def _keep(self, model: Sam3Image, optimiser: torch.optim.Optimizer) -> None:
+    def _keep(self, model: Sam3Image, optimizer: torch.optim.Optimizer) -> None:
         self.weights = {name: v.detach().clone() for name, v in model.state_dict().items()}
-        self.optimiser_state = optimiser.state_dict()
+        self.optimizer_state = optimizer.state_dict()
         self._save_snapshot()
 
     def _save_snapshot(self) -> None:
@@ -342,7 +342,7 @@ class Training:
             "step": self.step,
             "weights": self.weights,
             "average": self.average,
-            "optimiser": self.optimiser_state,
+            "optimizer": self.optimizer_state,
         }
         partial = self.snapshot_path.with_suffix(".part")
         torch.save(snapshot, partial)
@@ -350,7 +350,7 @@ class Training:
 
 
 def parameter_groups(model: Sam3Image, stage: Stage) -> list[dict[str, Any]]:
-    """What a stage trains, as the optimiser takes it, each with its share of the rate."""
+    """What a stage trains, as the optimizer takes it, each with its share of the rate."""
     groups = []
     for memory, share in ((True, 1.0), (False, stage.known_rate)):
         parameters = [

@@ -1,4 +1,4 @@
-"""The model as training needs it: initialised, with its training-only outputs on."""
+"""The model as training needs it: initialized, with its training-only outputs on."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def is_memory(name: str) -> bool:
     return name.startswith(tuple(TRACKER + part for part in _MEMORY))
 
 
-def initialise(model: Sam3Image) -> None:
-    """Sets what the constructors leave uninitialised, and starts hard parts near a solution."""
+def initialize(model: Sam3Image) -> None:
+    """Sets what the constructors leave uninitialized, and starts hard parts near a solution."""
     text = model.backbone.language_backbone.encoder
     nn.init.normal_(text.positional_embedding, std=0.02)
     nn.init.normal_(text.text_projection, std=0.1)
@@ -46,9 +46,9 @@ def initialise(model: Sam3Image) -> None:
         decoder = model.transformer.decoder
         per_side = math.ceil(math.sqrt(decoder.num_queries))
         ticks = (torch.arange(per_side) + 0.5) / per_side
-        centres = torch.cartesian_prod(ticks, ticks)[: decoder.num_queries]
-        sizes = torch.full_like(centres, 0.2)
-        decoder.reference_points.weight.copy_(torch.logit(torch.cat([centres, sizes], dim=1)))
+        centers = torch.cartesian_prod(ticks, ticks)[: decoder.num_queries]
+        sizes = torch.full_like(centers, 0.2)
+        decoder.reference_points.weight.copy_(torch.logit(torch.cat([centers, sizes], dim=1)))
         # A click must first find its own place: begin with queries and keys that compare
         # positions with the same projection.
         two_way = model.inst_interactive_predictor.model.sam_mask_decoder.transformer

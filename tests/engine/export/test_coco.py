@@ -27,14 +27,14 @@ from infer_segment_anything_3.engine.results import Instance, Mask, Result
 from infer_segment_anything_3.tests.helpers import compute_iou
 
 
-def disc(hw=(120, 160), centre=(60.0, 50.0), radius=30.0):
+def disc(hw=(120, 160), center=(60.0, 50.0), radius=30.0):
     y, x = np.mgrid[: hw[0], : hw[1]]
-    return (x - centre[0]) ** 2 + (y - centre[1]) ** 2 <= radius**2
+    return (x - center[0]) ** 2 + (y - center[1]) ** 2 <= radius**2
 
 
 RING = disc() & ~disc(radius=17)
 ISLAND_IN_A_HOLE = RING | disc(radius=8)
-TWO_PARTS = disc() | disc(centre=(130, 100), radius=12)
+TWO_PARTS = disc() | disc(center=(130, 100), radius=12)
 MANY_HOLES = disc() & ~(np.add.outer(np.arange(120) % 6 < 3, np.arange(160) % 5 < 2) == 2)
 TOUCHING_CORNERS = np.kron(np.eye(4, dtype=bool), np.ones((7, 9), bool))
 EMPTY = np.zeros((120, 160), bool)
@@ -52,7 +52,7 @@ MASKS = {
     "full": FULL,
     "one pixel": ONE_PIXEL,
     "full height": TALL,
-    "clipped by the image": disc(centre=(0, 119), radius=60),
+    "clipped by the image": disc(center=(0, 119), radius=60),
 }
 
 

@@ -99,8 +99,8 @@ def test_one_pixel_one_answer_without_another_network_run(
     tiny_engine: Engine, scene: Callable[..., Scene]
 ) -> None:
     drawn = scene(11)
-    colour = drawn.shapes[0].colour
-    prompt = ConceptPrompt((f"{colour} shape", f"{colour} {drawn.shapes[0].kind}"))
+    color = drawn.shapes[0].color
+    prompt = ConceptPrompt((f"{color} shape", f"{color} {drawn.shapes[0].kind}"))
     low = dataclasses.replace(prompt, confidence_threshold=0.05)
     kept = tiny_engine.segment(drawn.image, low).instances
     before = tiny_engine.encodings, tiny_engine.text_encodings

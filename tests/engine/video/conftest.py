@@ -12,7 +12,7 @@ from infer_segment_anything_3.engine.checkpoints.zoo import find_weights
 
 @pytest.fixture(scope="session")
 def sure_engine() -> Engine:
-    """The bundled model whose tracker is sure that each object is there, whatever it learnt."""
+    """The bundled model whose tracker is sure that each object is there, whatever it learned."""
     model = load_model("tiny_shapes", find_weights("tiny_shapes"), "cpu")
     head = model.inst_interactive_predictor.model.sam_mask_decoder.pred_obj_score_head
     with torch.no_grad():

@@ -39,7 +39,7 @@ def keypoint(shape: Shape, positive: bool | None = True) -> dict[str, Any]:
             "x": 100 * columns.mean() / width,
             "y": 100 * rows.mean() / height,
             "width": 0.4,
-            "keypointlabels": [f"{shape.colour} {shape.kind}"],
+            "keypointlabels": [f"{shape.color} {shape.kind}"],
         },
     }
     return region if positive is None else {**region, "is_positive": positive}

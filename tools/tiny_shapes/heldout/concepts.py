@@ -21,8 +21,8 @@ def concepts(engine: Engine, seed: int, scenes: int) -> dict[str, float]:
     found = wanted = absent_found = 0
     for rng, scene in held_out_scenes(seed, scenes):
         model = scene.shapes[int(rng.integers(len(scene.shapes)))]
-        pairs = {f"{s.colour} {s.kind}" for s in scene.shapes}
-        present = [*sorted(pairs), model.kind, f"{model.colour} shape"]
+        pairs = {f"{s.color} {s.kind}" for s in scene.shapes}
+        present = [*sorted(pairs), model.kind, f"{model.color} shape"]
         absent = str(rng.choice([p for p in phrases() if not scene.matching(p)]))
         result = engine.segment(scene.image, ConceptPrompt(texts=(*present, absent)))
         for index, phrase in enumerate(present):
@@ -51,10 +51,10 @@ def exemplars(engine: Engine, seed: int, scenes: int) -> dict[str, float]:
     alone, without = Tally(), Tally()
     for rng, scene in held_out_scenes(seed, scenes):
         model = scene.shapes[int(rng.integers(len(scene.shapes)))]
-        like = scene.matching(f"{model.colour} {model.kind}")
+        like = scene.matching(f"{model.color} {model.kind}")
         result = engine.segment(scene.image, ConceptPrompt(exemplars_xyxy=(box_of(model),)))
         alone.add(result.instances, like)
-        rest = [s for s in scene.matching(model.kind) if s.colour != model.colour]
+        rest = [s for s in scene.matching(model.kind) if s.color != model.color]
         if rest:
             prompt = ConceptPrompt((model.kind,), (), (box_of(model),), (0,))
             without.add(engine.segment(scene.image, prompt).instances, rest)
@@ -66,7 +66,7 @@ def overlap(engine: Engine, seed: int, scenes: int) -> dict[str, float]:
     once = claimed = 0
     for rng, scene in held_out_scenes(seed, scenes):
         model = scene.shapes[int(rng.integers(len(scene.shapes)))]
-        texts = (model.kind, f"{model.colour} {model.kind}", f"{model.colour} shape")
+        texts = (model.kind, f"{model.color} {model.kind}", f"{model.color} shape")
         result = engine.segment(scene.image, ConceptPrompt(texts, overlap="best"))
         truth = [truth_of(shape) for shape in scene.shapes]
         claims = (ious_between([i.mask for i in result.instances], truth) >= 0.7).sum(axis=0)
@@ -81,7 +81,7 @@ def same_kind(engine: Engine, seed: int, scenes: int) -> dict[str, float]:
     for index in range(scenes):
         scene = draw_crowd(np.random.default_rng((seed, index)))
         model = scene.shapes[0]
-        phrase = f"{model.colour} {model.kind}"
+        phrase = f"{model.color} {model.kind}"
         found = engine.segment(scene.image, ConceptPrompt((phrase,))).instances
         tally.add(found, scene.matching(phrase))
     return {"same_kind_f1": tally.f1}

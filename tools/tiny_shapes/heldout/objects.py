@@ -30,7 +30,7 @@ def clicks_and_boxes(engine: Engine, seed: int, scenes: int) -> dict[str, float]
 
 
 def background_clicks(engine: Engine, seed: int, scenes: int) -> dict[str, float]:
-    """Share of scenes where a click on a second shape, labelled 0, leaves 95 % of it out."""
+    """Share of scenes where a click on a second shape, labeled 0, leaves 95 % of it out."""
     obeyed: list[bool] = []
     for rng, scene in held_out_scenes(seed, scenes):
         if len(scene.shapes) < 2:

@@ -79,7 +79,7 @@ def video_concepts(
     rivals: dict[tuple[str, float, int], list[ClipScores]] = {}
     for _, clip in held_out_clips(seed, scenes):
         looks = sorted({shape.look for shape in clip.shapes})
-        prompt = ConceptPrompt(tuple(f"{colour} {kind}" for colour, kind in looks))
+        prompt = ConceptPrompt(tuple(f"{color} {kind}" for color, kind in looks))
         step = open_session(engine, prompt)
         truth: list[FrameTruth] = []
         found: list[FrameFound] = []
