@@ -122,7 +122,9 @@ class ClipPool:
 
 
 def pick_objects(rng: np.random.Generator, sample: ClipSample, most: int) -> npt.NDArray[np.int64]:
-    """Shapes of a sample to follow: visible at first, those that look like another preferred.
+    """Chooses shapes of a sample to follow, all visible on its first frame.
+
+    Those that look like another one are preferred, and those that are away for a while.
 
     Args:
         rng: Source of every random choice.
@@ -135,5 +137,6 @@ def pick_objects(rng: np.random.Generator, sample: ClipSample, most: int) -> npt
     visible = np.flatnonzero(sample.counts[0])
     looks = [sample.looks[i] for i in visible]
     weight = np.array([3.0 if sample.looks.count(look) > 1 else 1.0 for look in looks])
+    weight *= np.where(sample.gone[:, visible].any(axis=0), 3.0, 1.0)
     replace = len(visible) < most
     return rng.choice(visible, most, replace=replace, p=weight / weight.sum())

@@ -38,7 +38,7 @@ class ConceptPrompts:
 
 
 def random_concepts(
-    rng: np.random.Generator, samples: list[Sample], per_image: int
+    rng: np.random.Generator, samples: list[Sample], per_image: int, exemplar_share: float
 ) -> ConceptPrompts:
     """Makes text prompts, exemplar prompts and both together.
 
@@ -46,6 +46,7 @@ def random_concepts(
         rng: Source of every random choice.
         samples: The images of the batch.
         per_image: Prompts for each image.
+        exemplar_share: Share of the prompts with something to find that get exemplar boxes.
 
     Returns:
         ``len(samples) * per_image`` prompts.
@@ -53,7 +54,7 @@ def random_concepts(
     texts, wanted, boxes, labels = [], [], [], []
     for sample in samples:
         for _ in range(per_image):
-            text, chosen, exemplars = _random_concept(rng, sample)
+            text, chosen, exemplars = _random_concept(rng, sample, exemplar_share)
             texts.append(text)
             wanted.append(chosen)
             boxes.append([_shaken(rng, sample.cxcywh[i]) for i, _ in exemplars])
@@ -77,7 +78,7 @@ def random_concepts(
 
 
 def _random_concept(
-    rng: np.random.Generator, sample: Sample
+    rng: np.random.Generator, sample: Sample, exemplar_share: float
 ) -> tuple[str, list[int], list[tuple[int, bool]]]:
     """A text, the shapes it means, and exemplars as (shape, is it a positive one)."""
     shapes = range(len(sample.kinds))
@@ -98,7 +99,7 @@ def _random_concept(
         for i in shapes
         if (form == 1 or sample.colors[i] == color) and (form == 2 or sample.kinds[i] == kind)
     ]
-    if not wanted or rng.random() < 0.7:
+    if not wanted or rng.random() >= exemplar_share:
         return text, wanted, []
     return _with_exemplars(rng, sample, text, wanted)
 
@@ -174,6 +175,7 @@ def random_objects(
         rng: Source of every random choice.
         samples: The images of the batch.
         per_image: Prompts for each image.
+        exemplar_share: Share of the prompts with something to find that get exemplar boxes.
 
     Returns:
         ``len(samples) * per_image`` prompts.

@@ -65,6 +65,7 @@ class Stage:
         new_memory: Whether the tracker's memory begins from nothing.
         known_rate: Share of the learning rate for what is not the tracker's memory.
         like_share: Share of scenes with several shapes of one color and kind.
+        exemplar_share: Share of the concepts with something to find that get exemplar boxes.
         warmup: Steps of linear warm-up.
     """
 
@@ -83,6 +84,7 @@ class Stage:
     new_memory: bool = False
     known_rate: float = 1.0
     like_share: float = LIKE_SHARE
+    exemplar_share: float = 0.3
     warmup: int = 200
 
 
@@ -122,6 +124,21 @@ STAGES = (
         like_share=0.6,
         warmup=40,
     ),
+    # Crowds alone make the detector forget what exemplars mean.
+    Stage(
+        name="many alike, with exemplars",
+        side=TINY_SHAPES.image_size,
+        steps=1100,
+        batch=6,
+        learning_rate=2.5e-4,
+        last_rate=0.01,
+        concepts=True,
+        objects=False,
+        trained=DETECTOR,
+        like_share=0.42,
+        exemplar_share=0.6,
+        warmup=40,
+    ),
     # Clicks are asked for all along: video alone makes the mask decoder forget them.
     Stage(
         name="video, two frames",
@@ -158,6 +175,35 @@ STAGES = (
         steps=480,
         batch=4,
         learning_rate=8e-4,
+        last_rate=0.01,
+        concepts=False,
+        clips=2,
+        frames=24,
+        trained=(TRACKER,),
+        known_rate=0.3,
+        warmup=20,
+    ),
+    # Attention to the memory takes half of a step's time; on fewer cells it takes a third.
+    Stage(
+        name="video, long and small",
+        side=224,
+        steps=2000,
+        batch=4,
+        learning_rate=8e-4,
+        last_rate=0.4,
+        concepts=False,
+        clips=2,
+        frames=24,
+        trained=(TRACKER,),
+        known_rate=0.3,
+        warmup=50,
+    ),
+    Stage(
+        name="video, long and annealed",
+        side=TINY_SHAPES.image_size,
+        steps=1000,
+        batch=4,
+        learning_rate=4e-4,
         last_rate=0.01,
         concepts=False,
         clips=2,
@@ -303,7 +349,7 @@ class Training:
             if stage.objects:
                 terms["object"], _ = object_terms(model, features, samples, pool.rng)
             if stage.concepts:
-                terms |= concept_terms(model, features, samples, pool.rng)
+                terms |= concept_terms(model, features, samples, pool.rng, stage.exemplar_share)
         report: dict[str, float] = {}
         if stage.clips:
             if self.followed is None or self.followed.is_over:

@@ -65,11 +65,15 @@ def concept_outputs(
 
 
 def concept_terms(
-    model: Sam3Image, features: dict[str, Any], samples: list[Sample], rng: np.random.Generator
+    model: Sam3Image,
+    features: dict[str, Any],
+    samples: list[Sample],
+    rng: np.random.Generator,
+    exemplar_share: float,
 ) -> dict[str, Tensor]:
     """Loss of random concept prompts."""
     device = features["vision_features"].device
-    prompts = random_concepts(rng, samples, CONCEPTS_PER_IMAGE)
+    prompts = random_concepts(rng, samples, CONCEPTS_PER_IMAGE, exemplar_share)
     present = [p for p, wanted in enumerate(prompts.wanted) if wanted]
     # The mask head is half of the work: one prompt an image is enough to teach it.
     chosen = rng.permutation(np.array(present, np.int64))[: len(samples)]

@@ -24,7 +24,7 @@ OBJECTS_PER_CLIP = 2
 FIRST_PROMPTS = ("mask", "mask", "mask", "click", "box")
 """How a shape is given on the first frame, one of these at random."""
 
-SCORE_WEIGHT = 1.0
+SCORE_WEIGHT = 2.0
 VIDEO_WEIGHT = 3.0
 TrackerMemory = dict[str, dict[int, dict[str, Any]]]
 NO_END = 10**9
