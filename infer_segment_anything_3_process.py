@@ -29,8 +29,7 @@ from .adapter.outputs.ikomia import (
 from .adapter.outputs.overlay import RgbImage, draw_overlay
 from .adapter.outputs.tracks import TrackFiles
 from .adapter.parameters.settings import Settings, get_defaults, keep_valid, merge_values, to_text
-from .adapter.progress import Progress
-from .adapter.prompt_builder import resolve_mode
+from .adapter.progress import Progress, count_steps
 from .adapter.session import RunOutput, Session
 from .engine.images import to_rgb_uint8
 
@@ -124,16 +123,8 @@ class InferSegmentAnything3(dataprocess.C2dImageTask):
         dataprocess.C2dImageTask.set_parameters(self, changed)
 
     def get_progress_steps(self) -> int:
-        """Counts the steps of a run: load, encode, each concept (or all objects), outputs.
-
-        With tiles, each view (the whole image and every tile) is encoded and segmented. How
-        many views ``auto`` takes is known only during the run: it counts as one.
-        """
-        settings = self._parse_settings()
-        if resolve_mode(settings) != "concept":
-            return 4
-        views = 1 if settings.tiles in (1, "auto") else 1 + int(settings.tiles) ** 2
-        return 2 + views * (1 + max(1, len(settings.input_text)))
+        """Counts the steps of a run; the host is told if they turn out to be more or fewer."""
+        return count_steps(self._parse_settings())
 
     def init_long_process(self) -> None:
         """Loads the model, so that the first run is as fast as the next."""
@@ -237,7 +228,9 @@ class InferSegmentAnything3(dataprocess.C2dImageTask):
         return Settings.parse(self.get_param_object().get_values())
 
     def _fill_outputs(self) -> None:
-        progress = Progress(self.get_progress_steps(), self.emit_step_progress)
+        progress = Progress(
+            self.get_progress_steps(), self.emit_step_progress, self.emit_add_sub_progress_steps
+        )
         source = self.get_input(0)
         position = read_video_position(source)
         param = self.get_param_object()

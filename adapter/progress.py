@@ -1,9 +1,14 @@
-"""What a run reports to its host: progress steps, and warnings that are not repeated."""
+"""Reports a run to its host: progress steps, and warnings that are not repeated."""
 
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterable
+
+from ..engine.runtime.steps import OBJECTS_PER_STEP
+from .parameters.settings import Settings
+from .prompt_builder import resolve_mode
 
 logger = logging.getLogger("infer_segment_anything_3")
 
@@ -27,21 +32,38 @@ class WarnOnce:
 
 
 class Progress:
-    """Emits exactly as many progress steps as were announced to the host.
+    """Emits exactly as many progress steps as the host was told of.
 
-    The host asks for the number of steps before a run starts, but the run may need more or
-    fewer.
+    The host asks for the number of steps before a run starts, see :func:`count_steps`. It is
+    told of more, or of fewer, as soon as the engine knows better; it sees the last step only
+    when the outputs are there.
     """
 
-    def __init__(self, total: int, emit: Callable[[], None]) -> None:
+    def __init__(
+        self, total: int, emit: Callable[[], None], emit_added: Callable[[int], None]
+    ) -> None:
         """Starts at zero.
 
         Args:
-            total: Number of steps announced to the host.
+            total: Number of steps that the host was told of.
             emit: Called once for each step.
+            emit_added: Called with the number of steps that the host is to add to the total;
+                negative to remove some.
         """
         self._left = total
         self._emit = emit
+        self._emit_added = emit_added
+
+    def plan(self, count: int) -> None:
+        """Corrects the host's total where the engine has another number of steps to come.
+
+        Args:
+            count: Steps to come until the outputs, which are one step more.
+        """
+        added = count + 1 - self._left
+        if added:
+            self._left += added
+            self._emit_added(added)
 
     def step(self) -> None:
         """Emits one step; the last one is left to :meth:`finish`."""
@@ -54,3 +76,24 @@ class Progress:
         for _ in range(self._left):
             self._emit()
         self._left = 0
+
+
+def count_steps(settings: Settings) -> int:
+    """Counts the steps of a run: load, encode, each concept (or batch of objects), outputs.
+
+    With tiles, each view (the whole image and every tile) is encoded and segmented. How many
+    tiles ``auto`` takes is known only during the run: :meth:`Progress.plan` adds them.
+
+    Args:
+        settings: The parameters.
+
+    Returns:
+        The number of steps, as far as it is known before the run.
+    """
+    mode = resolve_mode(settings)
+    if mode == "object":
+        return 4
+    if mode == "everything":
+        return 3 + math.ceil(settings.points_per_side**2 / OBJECTS_PER_STEP)
+    views = 1 if settings.tiles in (1, "auto") else 1 + int(settings.tiles) ** 2
+    return 2 + views * (1 + max(1, len(settings.input_text)))

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("infer_segment_anything_3")
 
-EXEMPLAR_CLASS_NAME = "exemplar"
 NO_VIDEO_MEMORY = (
     "tracking: these weights hold no memory for videos (SAM 3.1's is another architecture), so "
     "each frame is segmented by itself"
@@ -190,7 +189,6 @@ class Session:
             logger.info("stopped: the outputs of this frame are empty")
             return output
         trails = {i: tuple(trail) for i, trail in self.tracking.trails.items()}
-        result = _name_exemplars(output.reading.prompt, result)
         return dataclasses.replace(output, result=result, trails=trails)
 
     def _make_step_callback(self, progress: Progress) -> Callable[[str], None]:
@@ -212,8 +210,14 @@ class Session:
         on_step = self._make_step_callback(progress)
         engine = self.models.get(output.settings)
         on_step("load")
-        result = engine.segment(output.image, prompt, output.settings.input_size_percent, on_step)
-        output = dataclasses.replace(output, result=_name_exemplars(prompt, result))
+        result = engine.segment(
+            output.image,
+            prompt,
+            output.settings.input_size_percent,
+            on_step,
+            on_plan=progress.plan,
+        )
+        output = dataclasses.replace(output, result=result)
         self._last = (weakref.ref(engine), output)
         return output
 
@@ -261,14 +265,6 @@ def result_warnings(result: Result, with_masks: bool = True) -> list[str]:
     if empty:
         warnings.append(f"the mask of {empty} of {len(result.instances)} instances is empty")
     return warnings
-
-
-def _name_exemplars(prompt: Prompt | None, result: Result) -> Result:
-    """Names the class of exemplars without a text, which the model calls ``visual``."""
-    if not isinstance(prompt, ConceptPrompt) or prompt.texts:
-        return result
-    truncated = (EXEMPLAR_CLASS_NAME,) if result.truncated else ()
-    return dataclasses.replace(result, class_names=(EXEMPLAR_CLASS_NAME,), truncated=truncated)
 
 
 def _describe_prompt(prompt: Prompt | None) -> str:

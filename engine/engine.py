@@ -11,10 +11,10 @@ from typing import Any, Literal, TypeVar
 import torch
 
 from .checkpoints.loader import supports_concepts, supports_objects
-from .inference.automatic_masks import CLASS_NAME, segment_everything
-from .inference.concepts import ConceptSegmenter, PromptProcessor, get_texts, sort_by_class
+from .inference.automatic_masks import count_batches, segment_everything
+from .inference.concepts import ConceptSegmenter, PromptProcessor, sort_by_class
 from .inference.image_encoder import EncodedImage, ImageEncoder, RgbImage, check_rgb
-from .inference.interactive import ObjectDecoder, get_class_names, segment_objects
+from .inference.interactive import ObjectDecoder, segment_objects
 from .inference.tiling import TiledSegmentation, View
 from .model.precision import Precision, resolve_precision
 from .model.sam3_imports import Sam3Image
@@ -24,16 +24,11 @@ from .registry import load_engine
 from .results import Result
 from .runtime.execution import ModelExecution
 from .runtime.memory import BatchLimits, release_memory, retry_on_oom
+from .runtime.steps import PlanCallback, StepCallback, ignore
 
 logger = logging.getLogger("infer_segment_anything_3")
 
 T = TypeVar("T")
-
-StepCallback = Callable[[str], None]
-
-
-def ignore_step(step: str) -> None:
-    """A step callback that does nothing."""
 
 
 class Engine:
@@ -149,8 +144,9 @@ class Engine:
         image: RgbImage,
         prompt: Prompt,
         input_size_percent: float = 100,
-        on_step: StepCallback = ignore_step,
+        on_step: StepCallback = ignore,
         masks: bool = True,
+        on_plan: PlanCallback = ignore,
     ) -> Result:
         """Segments an image.
 
@@ -163,6 +159,8 @@ class Engine:
                 run and leaves the engine usable. Steps are repeated where a GPU out of memory
                 makes the run start again in smaller batches.
             masks: False for the boxes of concepts only, see ``ConceptPrompt.masks``.
+            on_plan: Called with the number of steps still to come, before the first one and
+                each time that it changes: ``tiles="auto"`` takes tiles by what was found.
 
         Returns:
             The instances.
@@ -182,7 +180,9 @@ class Engine:
             prompt = dataclasses.replace(prompt, masks=False)
         prompt = fit_to_image(prompt, (image.shape[0], image.shape[1]))
         return self.retry_on_oom(
-            lambda limits: self._segment(image, prompt, input_size_percent, on_step, limits)
+            lambda limits: self._segment(
+                image, prompt, input_size_percent, on_step, on_plan, limits
+            )
         )
 
     def segment_batch(
@@ -190,7 +190,7 @@ class Engine:
         images: Sequence[RgbImage],
         prompt: Prompt,
         input_size_percent: float = 100,
-        on_step: StepCallback = ignore_step,
+        on_step: StepCallback = ignore,
         masks: bool = True,
     ) -> list[Result]:
         """Segments several images with one prompt.
@@ -223,19 +223,24 @@ class Engine:
         results = []
         for start in range(0, len(images), size):
             chunk = images[start : start + size]
-            if size > 1:
-                self._cache_batch(chunk, input_size_percent)
-            results += [
+            were_cached = self._cache_batch(chunk, input_size_percent) if size > 1 else ()
+            found = [
                 self.segment(image, prompt, input_size_percent, on_step, masks) for image in chunk
             ]
+            # All of them are in the cache now.
+            for index, was_cached in enumerate(were_cached):
+                found[index] = dataclasses.replace(found[index], image_was_cached=was_cached)
+            results += found
         return results
 
-    def _cache_batch(self, images: Sequence[RgbImage], size_percent: float) -> None:
+    def _cache_batch(self, images: Sequence[RgbImage], size_percent: float) -> list[bool]:
+        """Encodes images into the cache; returns which of them had been encoded before."""
         encoded_images = self.retry_on_oom(
             lambda limits: self.encoder.encode_batch(images, size_percent, limits.images)
         )
-        for image, encoded in zip(images, encoded_images, strict=True):
+        for image, (encoded, _) in zip(images, encoded_images, strict=True):
             self.encoder.add_to_cache(image, size_percent, encoded)
+        return [was_cached for _, was_cached in encoded_images]
 
     def prepare_texts(self, texts: Iterable[str], rest_text_encoder: bool = False) -> None:
         """Encodes phrases before they are asked for, as for a fixed list of classes.
@@ -279,20 +284,22 @@ class Engine:
         prompt: Prompt,
         size_percent: float,
         on_step: StepCallback,
+        on_plan: PlanCallback,
         limits: BatchLimits,
     ) -> Result:
         if isinstance(prompt, ConceptPrompt):
-            result = self._segment_concepts(image, prompt, size_percent, on_step, limits)
+            result = self._segment_concepts(image, prompt, size_percent, on_step, on_plan, limits)
             return apply_filters(result, prompt)
         decoder = self.get_object_decoder()
+        on_plan(2 if isinstance(prompt, ObjectPrompt) else 1 + count_batches(prompt, limits))
         encoded, cached = self.encoder.encode(image, size_percent)
         on_step("encode")
         if isinstance(prompt, ObjectPrompt):
             instances = segment_objects(decoder, encoded, prompt, limits)
             on_step("objects")
-            return Result(encoded.image_hw, get_class_names(prompt), tuple(instances), cached)
+            return Result(encoded.image_hw, prompt.class_names, tuple(instances), cached)
         found = segment_everything(decoder, encoded, prompt, on_step, limits)
-        return apply_filters(Result(encoded.image_hw, (CLASS_NAME,), found, cached), prompt)
+        return apply_filters(Result(encoded.image_hw, prompt.class_names, found, cached), prompt)
 
     def get_object_decoder(self) -> ObjectDecoder:
         """Returns the interactive decoder.
@@ -313,18 +320,21 @@ class Engine:
         prompt: ConceptPrompt,
         size_percent: float,
         on_step: StepCallback,
+        on_plan: PlanCallback,
         limits: BatchLimits,
     ) -> Result:
         self._check_concepts()
         image_hw = image.shape[0], image.shape[1]
         cached_views = []
         if prompt.tiles == 1:
+            on_plan(1 + len(prompt.class_names))
             encoded, cached = self._encode_view(image, size_percent, True, on_step)
             instances, truncated = self._concepts.segment(encoded, prompt, on_step, limits)
             cached_views.append(cached)
         else:
             tiling = TiledSegmentation(image_hw, prompt, self._concepts.queries, self.image_size)
             for view in tiling:
+                on_plan(view.views_left * (1 + len(view.prompt.class_names)))
                 on_view_step = _prefix_steps(view, on_step)
                 encoded, cached = self._encode_view(
                     view.crop(image), size_percent, view.is_cached, on_view_step
@@ -338,7 +348,7 @@ class Engine:
             self.encoder.cache.trim()
         return Result(
             image_hw,
-            get_texts(prompt),
+            prompt.class_names,
             sort_by_class(instances),
             all(cached_views),
             tuple(truncated),

@@ -15,6 +15,11 @@ import numpy.typing as npt
 from . import validation
 from .validation import BoxXyxy, PointXy, value_error
 
+EXEMPLAR_CLASS_NAME = "exemplar"
+"""Name of the class of exemplars without a text."""
+
+EVERYTHING_CLASS_NAME = "object"
+
 
 @dataclasses.dataclass(frozen=True)
 class ConceptPrompt:
@@ -84,6 +89,11 @@ class ConceptPrompt:
                 + ("negative exemplars only" if labels else "neither")
             )
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Name of each class: the texts, or one name for exemplars without a text."""
+        return self.texts or (EXEMPLAR_CLASS_NAME,)
+
 
 @dataclasses.dataclass(frozen=True)
 class PromptedObject:
@@ -149,6 +159,11 @@ class ObjectPrompt:
             if not isinstance(prompted, PromptedObject):
                 raise value_error("objects", "PromptedObject values", prompted)
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Distinct class names of the objects, in the order in which they first appear."""
+        return tuple(dict.fromkeys(prompted.class_name for prompted in self.objects))
+
 
 @dataclasses.dataclass(frozen=True)
 class EverythingPrompt:
@@ -174,6 +189,11 @@ class EverythingPrompt:
             ),
             min_area_px=validation.to_whole_number("min_area_px", area, 0, validation.MAX_AREA_PX),
         )
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The name of the one class that all objects have."""
+        return (EVERYTHING_CLASS_NAME,)
 
 
 Prompt = ConceptPrompt | ObjectPrompt | EverythingPrompt

@@ -17,6 +17,7 @@ from ..engine import (
     validation,
 )
 from ..engine.export.coco import prompt_to_dict
+from ..engine.prompts import EXEMPLAR_CLASS_NAME
 from ..engine.validation import value_error
 from .addresses import resolve_address
 
@@ -76,7 +77,7 @@ class SamePrompt:
     @property
     def categories(self) -> tuple[Category, ...]:
         """One category a concept, in the order of the prompt."""
-        return tuple(Category(k, name) for k, name in enumerate(self._class_names, start=1))
+        return tuple(Category(k, name) for k, name in enumerate(self.prompt.class_names, start=1))
 
     def questions_for(self, name: str) -> Sequence[Question]:
         """The one prompt."""
@@ -85,12 +86,6 @@ class SamePrompt:
     def describe(self) -> dict[str, Any]:
         """The prompt as plain data."""
         return prompt_to_dict(self.prompt)
-
-    @property
-    def _class_names(self) -> tuple[str, ...]:
-        if isinstance(self.prompt, EverythingPrompt):
-            return ("object",)
-        return self.prompt.texts or ("visual",)
 
 
 class BoxPrompts:
@@ -165,7 +160,7 @@ class BoxPrompts:
                     exemplars_xyxy=tuple(box for owner, box in boxes if owner == category_id),  # type: ignore[misc]
                     confidence_threshold=self._threshold,
                 ),
-                {"visual": category_id},
+                {EXEMPLAR_CLASS_NAME: category_id},
             )
             for category_id in sorted({owner for owner, _ in boxes})
         ]

@@ -7,7 +7,8 @@ Names and values of the thresholds are those of ``SamAutomaticMaskGenerator``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -20,10 +21,9 @@ from ..postprocess.nms import mask_nms
 from ..prompts import EverythingPrompt, PromptedObject
 from ..results import Instance, Mask
 from ..runtime.memory import BatchLimits
+from ..runtime.steps import StepCallback
 from .image_encoder import EncodedImage
 from .interactive import ObjectDecoder
-
-CLASS_NAME = "object"
 
 PRED_IOU_THRESH = 0.88
 """Candidates with a lower predicted IoU are dropped; the paper's value."""
@@ -56,7 +56,7 @@ def segment_everything(
     decoder: ObjectDecoder,
     encoded: EncodedImage,
     prompt: EverythingPrompt,
-    on_step: Callable[[str], None],
+    on_step: StepCallback,
     limits: BatchLimits,
 ) -> tuple[Instance, ...]:
     """Segments every object of an image from a grid of points.
@@ -93,6 +93,11 @@ def segment_everything(
     threshold, mask_bytes = decoder.mask_threshold, limits.mask_bytes
     found = list(_make_instances(logits, scores, image_hw, threshold, mask_bytes))
     return mask_nms(found, MASK_NMS_THRESH)
+
+
+def count_batches(prompt: EverythingPrompt, limits: BatchLimits) -> int:
+    """Counts the batches of points that :func:`segment_everything` decodes."""
+    return math.ceil(prompt.points_per_side**2 / limits.objects)
 
 
 def make_point_grid(points_per_side: int, image_hw: tuple[int, int]) -> npt.NDArray[np.float64]:

@@ -6,7 +6,7 @@ several of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,13 +19,14 @@ from ..prompts import ConceptPrompt
 from ..results import Instance
 from ..runtime.execution import ModelExecution
 from ..runtime.memory import BatchLimits
+from ..runtime.steps import StepCallback
 from .cache import LruCache, count_tensor_bytes
 from .concept_output import ConceptOutput, check_finite, make_instances
 from .image_encoder import EncodedImage
 from .tiling import CROWDED_SHARE
 
 VISUAL = "visual"
-"""The text that tells the model to use the exemplars alone; also their class name."""
+"""The text that tells the model to use the exemplars alone."""
 
 MAX_TEXTS = 1000
 """Encoded texts kept."""
@@ -120,7 +121,7 @@ class ConceptSegmenter:
         self,
         encoded: EncodedImage,
         prompt: ConceptPrompt,
-        on_step: Callable[[str], None],
+        on_step: StepCallback,
         limits: BatchLimits,
     ) -> tuple[list[Instance], list[str]]:
         """Segments every concept of a prompt on one encoded view.
@@ -132,8 +133,8 @@ class ConceptSegmenter:
             limits: How many concepts go through the detector at once.
 
         Returns:
-            Instances in the order of the concepts, each by falling score; and the texts that
-            took more than :data:`CROWDED_SHARE` of the queries.
+            Instances in the order of the concepts, each by falling score; and the names of the
+            classes that took more than :data:`CROWDED_SHARE` of the queries.
         """
         texts, thresholds = get_texts(prompt), get_thresholds(prompt)
         instances: list[Instance] = []
@@ -157,9 +158,9 @@ class ConceptSegmenter:
                     # Masks were added to the outputs since they were cached.
                     encoded.concepts.trim()
                 if len(found) > CROWDED_SHARE * self.queries:
-                    crowded.append(text)
+                    crowded.append(prompt.class_names[index])
                 instances += found
-                on_step(f"concept: {text}")
+                on_step(f"concept: {prompt.class_names[index]}")
         return instances, crowded
 
     def _decode(
@@ -208,13 +209,13 @@ def get_exemplar_labels(prompt: ConceptPrompt) -> tuple[int, ...]:
 
 
 def get_texts(prompt: ConceptPrompt) -> tuple[str, ...]:
-    """Texts of a prompt, or :data:`VISUAL` where there are exemplars alone."""
+    """Returns the texts that the model is given: :data:`VISUAL` for exemplars alone."""
     return prompt.texts or (VISUAL,)
 
 
 def get_thresholds(prompt: ConceptPrompt) -> tuple[float, ...]:
     """The threshold of each text."""
-    own = prompt.thresholds or (None,) * len(get_texts(prompt))
+    own = prompt.thresholds or (None,) * len(prompt.class_names)
     return tuple(prompt.confidence_threshold if t is None else t for t in own)
 
 

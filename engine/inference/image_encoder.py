@@ -140,7 +140,7 @@ class ImageEncoder:
 
     def encode_batch(
         self, images: Sequence[RgbImage], size_percent: float, batch_size: int
-    ) -> list[EncodedImage]:
+    ) -> list[tuple[EncodedImage, bool]]:
         """Encodes several images, a batch in one forward pass, or takes them from the cache.
 
         Args:
@@ -149,12 +149,17 @@ class ImageEncoder:
             batch_size: Most images in one forward pass.
 
         Returns:
-            N encoded images; none of them is added to the cache.
+            N encoded images, and of each whether it was encoded before, in the cache or as an
+            earlier one of the N. None of them is added to the cache.
         """
         keys = [_hash_content(image, size_percent) for image in images]
         with self._execution.step():
             known = {key: self.cache.get(key) for key in keys}
-        new = [index for index, key in enumerate(keys) if known[key] is None]
+        new = [
+            index
+            for index, key in enumerate(keys)
+            if known[key] is None and key not in keys[:index]
+        ]
         for start in range(0, len(new), batch_size):
             batch = new[start : start + batch_size]
             pictures = [Image.fromarray(_shrink(images[k], size_percent)) for k in batch]
@@ -164,7 +169,11 @@ class ImageEncoder:
             for row, index in enumerate(batch):
                 state = {"backbone_out": _copy_row(features, row)}
                 known[keys[index]] = self._finish(state, images[index])
-        return [encoded for encoded in map(known.get, keys) if encoded is not None]
+        return [
+            (encoded, index not in new)
+            for index, encoded in enumerate(map(known.get, keys))
+            if encoded is not None
+        ]
 
     def add_to_cache(self, image: RgbImage, size_percent: float, encoded: EncodedImage) -> None:
         """Adds an encoded image to the cache, as if :meth:`encode` had made it."""

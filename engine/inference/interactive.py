@@ -183,13 +183,13 @@ def segment_objects(
     Args:
         decoder: The decoder.
         encoded: The encoded image.
-        prompt: The objects; class indices follow :func:`get_class_names`.
+        prompt: The objects.
         limits: How many go through the decoder at a time.
 
     Returns:
         One instance for each object, in prompt order.
     """
-    names = get_class_names(prompt)
+    names = prompt.class_names
     groups: dict[tuple[bool, int, bool], list[int]] = defaultdict(list)
     for index, prompted in enumerate(prompt.objects):
         # Padding to one length would change the result, so only equal prompts share a call.
@@ -216,11 +216,6 @@ def segment_objects(
                     prompt.return_logits,
                 )
     return [instances[i] for i in range(len(prompt.objects))]
-
-
-def get_class_names(prompt: ObjectPrompt) -> tuple[str, ...]:
-    """Distinct class names, in the order in which they first appear."""
-    return tuple(dict.fromkeys(o.class_name for o in prompt.objects))
 
 
 def _make_instance(

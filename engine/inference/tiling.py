@@ -50,6 +50,7 @@ class View:
         classes: Index into the whole prompt's texts of each of its texts.
         name: For progress; empty for the whole image.
         is_cached: Whether its encoding is worth caching.
+        views_left: How many views of the same prompt are known to come, this one included.
     """
 
     tile: Tile
@@ -57,6 +58,7 @@ class View:
     classes: tuple[int, ...]
     name: str = ""
     is_cached: bool = True
+    views_left: int = 1
 
     def crop(self, image: RgbImage) -> RgbImage:
         """Its pixels, a view of ``image``."""
@@ -118,16 +120,19 @@ class TiledSegmentation:
 
     @property
     def truncated(self) -> tuple[str, ...]:
-        """Texts that were crowded on the closest views taken of them."""
-        return tuple(text for text in self._prompt.texts if text in self._truncated)
+        """Classes that were crowded on the closest views taken of them."""
+        return tuple(name for name in self._prompt.class_names if name in self._truncated)
 
     def __iter__(self) -> Iterator[View]:
-        every = tuple(range(max(1, len(self._prompt.texts))))
+        every = tuple(range(len(self._prompt.class_names)))
+        side = self._prompt.tiles
+        if side != "auto":
+            count = len(make_tile_grid(self._image_hw, side, side))
+            yield View(self._whole, self._prompt, every, views_left=1 + count)
+            yield from self._iterate_tiles(side, side, every)
+            return
         yield View(self._whole, self._prompt, every)
         if self._prompt.exemplars_xyxy:
-            return
-        if self._prompt.tiles != "auto":
-            yield from self._iterate_tiles(self._prompt.tiles, self._prompt.tiles, every)
             return
         rows, columns = choose_grid(self._image_hw, self._input_side)
         if rows == columns == 1:
@@ -153,8 +158,9 @@ class TiledSegmentation:
             ),
         )
         count = len(self._tiles)
-        for index, tile in enumerate(self._tiles, 1):
-            yield View(tile, prompt, classes, f"tile {index} of {count}", count <= MAX_CACHED_TILES)
+        for index, tile in enumerate(self._tiles):
+            name = f"tile {index + 1} of {count}"
+            yield View(tile, prompt, classes, name, count <= MAX_CACHED_TILES, count - index)
 
     def add(self, view: View, instances: list[Instance], crowded: list[str]) -> None:
         """Adds what was found on a view.
@@ -162,7 +168,8 @@ class TiledSegmentation:
         Args:
             view: The view.
             instances: In pixels of the view; class indices of the view's prompt.
-            crowded: Texts that took more than :data:`CROWDED_SHARE` of the queries.
+            crowded: Names of the classes that took more than :data:`CROWDED_SHARE` of the
+                queries.
         """
         self._truncated.update(crowded)
         found = [dataclasses.replace(i, class_index=view.classes[i.class_index]) for i in instances]

@@ -10,22 +10,11 @@ from typing import TypeVar
 
 import torch
 
+from .steps import OBJECTS_PER_STEP
+
 logger = logging.getLogger("infer_segment_anything_3")
 
 T = TypeVar("T")
-
-CHUNK_BYTES = 16 * 1024**2
-"""Most bytes of full-size float32 masks that exist at a time, on a CPU.
-
-Small, so that allocations are reused: the system clears every page of a large one, which
-takes as long as the upscaling.
-"""
-
-GPU_CHUNK_BYTES = 1024**3
-"""The same on a GPU, which is waited for once a chunk."""
-
-MAX_BATCH = 64
-"""Most objects in one decoder call: bounds its memory to about a gigabyte at full size."""
 
 CHUNK_BYTES = 16 * 1024**2
 """Most bytes of full-size float32 masks that exist at a time, on a CPU.
@@ -72,7 +61,7 @@ class BatchLimits:
     """
 
     concepts: int = 1
-    objects: int = MAX_BATCH
+    objects: int = OBJECTS_PER_STEP
     images: int = 1
     mask_bytes: int = CHUNK_BYTES
 
@@ -80,7 +69,7 @@ class BatchLimits:
     def for_device(cls, device: torch.device) -> BatchLimits:
         """The limits of a first attempt on a device."""
         if device.type == "cuda":
-            return cls(GPU_CONCEPTS, MAX_BATCH, GPU_IMAGES, GPU_CHUNK_BYTES)
+            return cls(GPU_CONCEPTS, OBJECTS_PER_STEP, GPU_IMAGES, GPU_CHUNK_BYTES)
         return cls()
 
     def shrink(self) -> BatchLimits:

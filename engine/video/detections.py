@@ -42,7 +42,7 @@ class ConceptDetector:
         self._model = model
         self._processor = processor
         self.prompt = prompt
-        self.texts = get_texts(prompt)
+        self._texts = get_texts(prompt)
         self.thresholds = get_thresholds(prompt)
 
     def detect(
@@ -65,10 +65,10 @@ class ConceptDetector:
         """
         found: list[Detections] = []
         kept: list[PromptTokens | None] = []
-        for start in range(0, len(self.texts), per_forward):
+        for start in range(0, len(self._texts), per_forward):
             chunk = slice(start, start + per_forward)
             states = [
-                add_prompt(self._processor, state, text, prompt) for text in self.texts[chunk]
+                add_prompt(self._processor, state, text, prompt) for text in self._texts[chunk]
             ]
             known = [t for t in tokens[chunk] if t is not None]
             outputs = decode_concepts(self._model, states, _joined(known))

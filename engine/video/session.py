@@ -11,10 +11,11 @@ from ..inference.image_encoder import RgbImage, check_rgb
 from ..prompts import ConceptPrompt, ObjectPrompt, PromptedObject
 from ..results import Result
 from ..runtime.memory import BatchLimits
+from ..runtime.steps import StepCallback, ignore
 from .checks import check_count, check_prompt, clip_to_frame, find_tracker
 from .frame import Frame
 from .outputs import FrameTracks, make_result
-from .tracking import SessionMemory, SessionTracks, StepCallback, ignore_step
+from .tracking import SessionMemory, SessionTracks
 
 if TYPE_CHECKING:
     from ..engine import Engine
@@ -97,7 +98,7 @@ class VideoSession:
         with self._engine.execution.step():
             self._set_prompt(self._prompt if prompt is None else prompt)
 
-    def step(self, image: RgbImage, on_step: StepCallback = ignore_step) -> Result:
+    def step(self, image: RgbImage, on_step: StepCallback = ignore) -> Result:
         """Follows everything to the next frame.
 
         Args:
@@ -138,7 +139,7 @@ class VideoSession:
             check_rgb(image)
             with self._engine.execution.step():
                 tracks = self._changed(
-                    partial(self._advance, image, ignore_step), lambda memory, _: _now(memory)
+                    partial(self._advance, image, ignore), lambda memory, _: _now(memory)
                 )
             removed.update(tracks.removed_ids)
             waiting.append(tracks)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..inference.image_encoder import EncodedImage
@@ -15,6 +15,7 @@ from ..prompts import ConceptPrompt, ObjectPrompt, PromptedObject
 from ..results import Instance
 from ..runtime.isolation import unchanged_attention_flags
 from ..runtime.memory import BatchLimits
+from ..runtime.steps import StepCallback
 from .concept_tracks import ConceptMemory, ConceptTracks
 from .detections import ConceptDetector
 from .frame import Frame, Track
@@ -25,12 +26,6 @@ if TYPE_CHECKING:
     from ..engine import Engine
 
 logger = logging.getLogger("infer_segment_anything_3")
-
-StepCallback = Callable[[str], None]
-
-
-def ignore_step(step: str) -> None:
-    """The step callback for callers that do not need one."""
 
 
 @dataclasses.dataclass
@@ -183,11 +178,11 @@ class SessionTracks:
             )
             memory.last_id = max([memory.last_id, *concept.track_ids, *step.removed_ids])
             found.append(tuple(step.tracks))
-            on_step(f"concept: {self._detector.texts[index]}")
+            on_step(f"concept: {prompt.class_names[index]}")
             removed += step.removed_ids
             refused += step.refused
             if len(detections[index]["scores"]) == queries:
-                truncated.append(self._detector.texts[index])
+                truncated.append(prompt.class_names[index])
         self._warn_of_limit(refused)
         return found, tuple(removed), tuple(truncated)
 
@@ -306,8 +301,8 @@ class SessionTracks:
         return [i.alternatives for i in found]
 
     def _class_names(self, memory: SessionMemory) -> tuple[str, ...]:
-        texts = self._detector.texts if self._detector else ()
-        return (*texts, *dict.fromkeys(memory.objects.class_names.values()))
+        names = self._detector.prompt.class_names if self._detector else ()
+        return (*names, *dict.fromkeys(memory.objects.class_names.values()))
 
     def _class_indices(self, memory: SessionMemory) -> dict[int, int]:
         first = len(self._concepts)

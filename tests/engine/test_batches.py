@@ -55,8 +55,9 @@ def test_a_batch_uses_and_fills_the_cache(engine: Engine, scene: Callable[..., S
     engine.limits = BatchLimits(images=4)
     images = [scene(seed).image for seed in (1, 2)]
     engine.segment(images[0], CONCEPTS)
-    engine.segment_batch([*images, images[0]], CONCEPTS)
+    results = engine.segment_batch([images[1], *images, images[1]], CONCEPTS)
     assert engine.encodings == 2
+    assert [result.image_was_cached for result in results] == [False, True, True, True]
     engine.segment(images[1], BOX)
     assert engine.encodings == 2
 

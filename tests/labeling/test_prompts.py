@@ -56,6 +56,12 @@ def test_boxes_of_a_coco_file_are_exemplars(images, out, label, tmp_path, scene)
     assert {i.category_id for row in rows.values() for i in row.instances} <= {7}
 
 
+def test_exemplars_alone_are_a_category_that_users_understand(images, out, label):
+    assert label("--exemplars", "[10, 10, 70, 70]", text="")[0] == 0
+    categories = json.loads((out / "annotations.json").read_text())["categories"]
+    assert [category["name"] for category in categories] == ["exemplar"]
+
+
 def test_a_box_outside_its_image_is_that_images_error(out, label, tmp_path):
     boxes = {"1.png": [(7, [5000, 10, 60, 60])], "2.png": [(7, [10, 10, 60, 60])]}
     code, printed = label("--boxes", write_boxes(tmp_path / "boxes.json", boxes), text="")

@@ -39,6 +39,31 @@ def loads(monkeypatch):
     return asked
 
 
+@pytest.fixture
+def progress_bar(monkeypatch):
+    """Makes the lines that a host's progress bar shows of a task, in a list that grows."""
+
+    def watch(algo):
+        total, done = algo.get_progress_steps(), 0
+        shown = [f"of {total}"]
+
+        def step():
+            nonlocal done
+            done += 1
+            shown.append(f"{done}/{total}")
+
+        def add(count):
+            nonlocal total
+            total += count
+            shown.append(f"of {total}")
+
+        monkeypatch.setattr(algo, "emit_step_progress", step)
+        monkeypatch.setattr(algo, "emit_add_sub_progress_steps", add)
+        return shown
+
+    return watch
+
+
 @pytest.mark.parametrize(
     ("values", "steps"),
     [
@@ -48,15 +73,25 @@ def loads(monkeypatch):
         ({"input_text": "circle, star", "tiles": 2}, 17),
         ({"input_point": "[[[5, 5]], [[9, 9]]]"}, 4),
         ({"input_text": "circle", "prompt_mode": "object", "input_point": "[5, 5]"}, 4),
+        ({"prompt_mode": "everything", "points_per_side": 8}, 4),
+        ({"prompt_mode": "everything", "points_per_side": 20}, 10),
     ],
 )
-def test_a_run_emits_the_steps_it_announces(make_algo, monkeypatch, values, steps):
+def test_a_run_emits_the_steps_it_announces(make_algo, progress_bar, values, steps):
     wf, algo = make_algo(**values)
-    emitted = []
-    monkeypatch.setattr(algo, "emit_step_progress", lambda: emitted.append(1))
-    assert algo.get_progress_steps() == steps
+    bar = progress_bar(algo)
+    assert bar == [f"of {steps}"]
     wf.run_on(array=IMAGE)
-    assert len(emitted) == steps
+    assert bar[1:] == [f"{step}/{steps}" for step in range(1, steps + 1)]
+
+
+def test_automatic_tiles_are_announced_as_soon_as_they_are_known(make_algo, progress_bar):
+    wf, algo = make_algo(input_text="circle, star", tiles="auto")
+    bar = progress_bar(algo)
+    wf.run_on(array=np.full((300, 460, 3), 120, np.uint8))
+    # Two tiles beside the whole image, each of them encoded and searched for two concepts.
+    whole = ["of 5", "1/5", "2/5", "3/5", "4/5"]
+    assert bar == [*whole, "of 11", *(f"{step}/11" for step in range(5, 12))]
 
 
 def test_steps_are_emitted_as_they_happen(make_algo, monkeypatch):

@@ -256,7 +256,10 @@ def test_exemplars_and_tiles(fresh_engine: Engine) -> None:
     whole = fresh_engine.segment(scene.image, ConceptPrompt(exemplars_xyxy=boxes))
     auto = fresh_engine.segment(scene.image, ConceptPrompt(exemplars_xyxy=boxes, tiles="auto"))
     assert [i.score for i in auto.instances] == [i.score for i in whole.instances]
+    assert whole.class_names == auto.class_names == ("exemplar",)
     assert fresh_engine.encodings == 1
+    many = ConceptPrompt(exemplars_xyxy=boxes, confidence_threshold=0.0, tiles="auto")
+    assert fresh_engine.segment(scene.image, many).truncated == ("exemplar",)
 
 
 def test_a_concept_that_takes_most_queries_is_named(

@@ -22,7 +22,7 @@ def test_on_their_own_frame_they_are_the_packages(tiny_engine: Engine) -> None:
     session = VideoSession(tiny_engine, ConceptPrompt(exemplars_xyxy=(BOX,)))
     ours = session.step(frames[0])
     assert [i.track_id for i in ours.instances] == theirs["out_obj_ids"].tolist()
-    assert ours.instances
+    assert ours.instances and ours.class_names == ("exemplar",)
     for row, instance in enumerate(ours.instances):
         assert np.array_equal(instance.mask.full(), theirs["out_binary_masks"][row])
         assert instance.score == pytest.approx(float(theirs["out_probs"][row]), abs=1e-4)
