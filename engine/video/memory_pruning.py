@@ -2,8 +2,9 @@
 
 The package keeps every frame's outputs of every object, about 1 MB an object and frame at
 full size. Tracking forward, a frame reads: of the frames that were not prompted the newest
-15 with a visible object and the last one; of the prompted ones the 4 newest, and those
-among the last 16 frames. Dropping all others changes no result.
+15 with a visible object and the last one (or, if that was corrected, the newest 15 before
+it); of the prompted ones the 4 newest, and those among the last 16 frames. Dropping all
+others changes no result, not even in its last bit.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ def prune_tracker_state(tracker: VideoTracker, state: TrackerState, frame_index:
     """
     outputs = state["output_dict"]
     prompted = outputs["cond_frame_outputs"]
-    kept_tracked = {*tracker.frame_filter(outputs, False, frame_index + 1, 0, 1), frame_index}
+    # A correction of this frame makes it a prompted one, and the next reads one older instead.
+    kept_tracked = {*tracker.frame_filter(outputs, False, frame_index, 0, 1), frame_index}
     newest = sorted(prompted)[-tracker.max_cond_frames_in_attn :]
     recent = [t for t in prompted if t > frame_index - tracker.max_obj_ptrs_in_encoder]
     kept_prompted = {*newest, *recent}
@@ -38,6 +40,8 @@ def prune_tracker_state(tracker: VideoTracker, state: TrackerState, frame_index:
     for holder in (outputs, *state["output_dict_per_obj"].values()):
         _keep(holder["non_cond_frame_outputs"], kept_tracked)
         _keep(holder["cond_frame_outputs"], kept_prompted)
+        if is_dropping:
+            _sort_newest_first(holder["cond_frame_outputs"])
         for kind in _OUTPUTS:
             for t, out in holder[kind].items():
                 _forget_mask(out, is_current=t == frame_index)
@@ -122,6 +126,18 @@ def copy_containers(value: Any) -> Any:
 def _keep(by_key: dict[Any, Any], kept: set[Any]) -> None:
     for key in [key for key in by_key if key not in kept]:
         del by_key[key]
+
+
+def _sort_newest_first(by_frame: dict[int, Any]) -> None:
+    """Brings frames into the order in which the package reads them when it chooses among more.
+
+    ``select_closest_cond_frames`` gives the newest first once there are more than it reads.
+    Attention over the same tokens in another order differs in the last bits, and a pixel
+    at the threshold of a corrected mask then turns that into a difference one can see.
+    """
+    newest_first = sorted(by_frame.items(), reverse=True)
+    by_frame.clear()
+    by_frame.update(newest_first)
 
 
 def _forget_mask(out: dict[str, Any], is_current: bool) -> None:

@@ -132,9 +132,13 @@ CLICKED = ObjectPrompt(
     (
         PromptedObject(points_xy=((60, 70),)),
         PromptedObject(box_xyxy=(234, 124, 286, 176)),
-        PromptedObject(points_xy=((255, 150), (150, 60)), point_labels=(1, 0)),
+        PromptedObject(points_xy=((255, 150), (150, 60), (30, 200)), point_labels=(1, 0, 0)),
     )
 )
+"""Each of another number of points: the package decodes them one by one, the session in one
+call those with equally many. Two in a call differ from one by 1e-5 in the logits, and the
+memory of a click keeps only their signs."""
+
 CORRECTED_AT = 6
 CORRECTION = PromptedObject(points_xy=((84, 82), (30, 200)), point_labels=(1, 0))
 
@@ -154,6 +158,23 @@ def test_objects_are_followed_as_the_packages_predictor_does(
             ours = session.correct(0, CORRECTION)
             _assert_same_objects(ours, recorder.take(), *theirs[-1])
     assert seen >= len(CLICKED.objects)
+
+
+def test_prompts_in_one_call_are_followed_as_prompts_alone(tiny_engine: Engine) -> None:
+    boxes = [PromptedObject(box_xyxy=box) for box in ((34, 44, 86, 96), (234, 124, 286, 176))]
+    together = VideoSession(tiny_engine, ObjectPrompt(tuple(boxes)))
+    alone = [VideoSession(tiny_engine, ObjectPrompt((box,))) for box in boxes]
+    for t, frame in enumerate(FRAMES[:5]):
+        of_both = together.step(frame).instances
+        of_each = [i for session in alone for i in session.step(frame).instances]
+        assert len(of_both) == len(of_each)
+        for ours, theirs in zip(of_both, of_each, strict=True):
+            assert ours.low_res_logits is not None and theirs.low_res_logits is not None
+            if t == 0:
+                np.testing.assert_allclose(
+                    ours.low_res_logits, theirs.low_res_logits, rtol=0, atol=LOGIT_TOLERANCE
+                )
+            assert (ours.mask.full() != theirs.mask.full()).sum() <= 5
 
 
 def _assert_same_objects(
