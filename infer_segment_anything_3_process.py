@@ -11,11 +11,10 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from ikomia import core, dataprocess
-from ikomia.core.task import TaskParam
 
 from .adapter.inputs.graphics import read_drawing
+from .adapter.inputs.image import read_image
 from .adapter.inputs.video import read_video_position
 from .adapter.outputs.ikomia import (
     CLASS_MAP,
@@ -26,50 +25,18 @@ from .adapter.outputs.ikomia import (
     draw_boxes,
     fill_outputs,
 )
+from .adapter.outputs.notes import update_notes
 from .adapter.outputs.overlay import RgbImage, draw_overlay
 from .adapter.outputs.tracks import TrackFiles
-from .adapter.parameters.settings import Settings, get_defaults, keep_valid, merge_values, to_text
+from .adapter.parameters.settings import Settings, merge_values, to_text
+from .adapter.parameters.task_param import InferSegmentAnything3Param
 from .adapter.progress import Progress, count_steps
 from .adapter.session import RunOutput, Session
-from .engine.images import to_rgb_uint8
 
 NAME = "infer_segment_anything_3"
 VERSION = "2.0.0"
-MAX_NOTES = 3
-"""Notes of a run that the widget shows; output 3 has all of them."""
-MAX_SHOWN_IDS = 10
-"""Track ids that the widget lists."""
 
 logger = logging.getLogger("infer_segment_anything_3")
-
-
-class InferSegmentAnything3Param(TaskParam):
-    """The parameters as Ikomia carries them.
-
-    Attributes:
-        cfg: Strings by name.
-        last_run_note: The widget's line about the last run.
-        tracking_note: The widget's line about what is followed through a video.
-        start_over_requested: Whether the widget asked to follow objects anew.
-    """
-
-    def __init__(self) -> None:
-        TaskParam.__init__(self)
-        self.cfg: dict[str, str] = get_defaults()
-        self.last_run_note = ""
-        self.tracking_note = ""
-        self.start_over_requested = False
-
-    def set_values(self, params: Mapping[str, str]) -> None:
-        """Takes the valid values, so that a workflow of any version opens.
-
-        Args:
-            params: Strings by name. Unknown names and invalid values are left out with a
-                warning.
-        """
-        self.cfg, warnings = keep_valid({str(name): str(text) for name, text in params.items()})
-        for line in warnings:
-            logger.warning("%s", line)
 
 
 class InferSegmentAnything3ParamFactory(dataprocess.CTaskParamFactory):
@@ -240,7 +207,7 @@ class InferSegmentAnything3(dataprocess.C2dImageTask):
         drawing = read_drawing(self.get_input(1))
         run = self._session.run(
             self._parse_settings(),
-            _read_image(source),
+            read_image(source),
             drawing,
             progress,
             source.source_file_path,
@@ -252,18 +219,7 @@ class InferSegmentAnything3(dataprocess.C2dImageTask):
             self._track_files.write(run, self.output_folder)
         self._last_run = run
         progress.finish()
-        self._update_note(run)
-
-    def _update_note(self, run: RunOutput) -> None:
-        """Shows in the widget how many drawn prompts were used, and the notes of the run."""
-        used, count = run.reading.drawn_used, run.reading.drawn_count
-        lines = [f"The last run used {used} of {count} drawn prompts."] if count else []
-        note = "\n".join((*lines, *run.notes[:MAX_NOTES]))
-        tracking_note = _describe_tracks(run) if run.is_tracked else ""
-        param = self.get_param_object()
-        shown = getattr(param, "last_run_note", note), getattr(param, "tracking_note", "")
-        if shown != (note, tracking_note):
-            param.last_run_note, param.tracking_note = note, tracking_note
+        if update_notes(param, run):
             self.emit_parameters_changed()
 
 
@@ -308,19 +264,3 @@ class InferSegmentAnything3Factory(dataprocess.CTaskFactory):
     def create(self, param: InferSegmentAnything3Param | None = None) -> InferSegmentAnything3:
         """Creates a task; needs neither weights nor a GPU."""
         return InferSegmentAnything3(self.info.name, param)
-
-
-def _describe_tracks(run: RunOutput) -> str:
-    ids = [str(instance.track_id) for instance in run.result.instances]
-    shown = ", ".join(ids[:MAX_SHOWN_IDS]) + (", ..." if len(ids) > MAX_SHOWN_IDS else "")
-    return f"Tracking: {len(ids)} in view" + (f" (ids {shown})." if ids else ".")
-
-
-def _read_image(source: Any) -> RgbImage:
-    """Reads the input's image as RGB, in memory of its own."""
-    if source is None or not source.is_data_available():
-        raise ValueError("input 0: expected an image, got nothing")
-    array = source.get_image()
-    image = to_rgb_uint8(array)
-    # Output 0 goes to tasks that may draw on it.
-    return image.copy() if np.may_share_memory(image, array) else image

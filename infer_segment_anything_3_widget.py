@@ -9,7 +9,7 @@ from ikomia.utils import qtconversion
 from PyQt6.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from .adapter.inputs.graphics import UNNAMED_CATEGORY
-from .infer_segment_anything_3_process import InferSegmentAnything3Param
+from .adapter.parameters.task_param import InferSegmentAnything3Param
 from .studio.panel import Panel
 from .studio.sections import DrawnPrompt
 

@@ -54,7 +54,12 @@ class FifoLock:
         self._state = threading.Lock()
         self._owner: int | None = None
         self._depth = 0
-        self._waiting: deque[tuple[int, threading.Event]] = deque()
+        self._queue: deque[tuple[int, threading.Event]] = deque()
+
+    @property
+    def waiting(self) -> int:
+        """Number of threads that wait for it."""
+        return len(self._queue)
 
     def __enter__(self) -> None:
         me = threading.get_ident()
@@ -64,13 +69,13 @@ class FifoLock:
                 self._depth += 1
                 return
             ticket = (me, threading.Event())
-            self._waiting.append(ticket)
+            self._queue.append(ticket)
         try:
             ticket[1].wait()
         except BaseException:  # an interrupt while waiting
             with self._state:
-                if ticket in self._waiting:
-                    self._waiting.remove(ticket)
+                if ticket in self._queue:
+                    self._queue.remove(ticket)
                 else:
                     self._pass_on()
             raise
@@ -84,7 +89,7 @@ class FifoLock:
     def _pass_on(self) -> None:
         """Gives the lock to who has waited longest. Called with ``_state`` held."""
         self._owner, self._depth = None, 0
-        if self._waiting:
-            self._owner, event = self._waiting.popleft()
+        if self._queue:
+            self._owner, event = self._queue.popleft()
             self._depth = 1
             event.set()

@@ -28,16 +28,18 @@ _LIBRARIES = {
     "win32": ("libiomp5md.dll", "vcomp140.dll"),
 }
 
-
 LONG_WAIT_S = 0.5e-3
-"""A parallel loop over :data:`_PROBE_SIZE` numbers takes 0.02 ms where every thread has a core,
+"""A parallel loop over :data:`PROBE_SIZE` numbers takes 0.02 ms where every thread has a core,
 and 4 to 70 ms, time slices of the system, where one waits for a core."""
 
 RECHECK_S = 1.0
 """How long a machine counts as busy before the wait is measured again."""
 
-_PROBE_SIZE = 1 << 17
-_busy_until = 0.0
+PROBE_SIZE = 1 << 17
+"""Numbers that the measured loop fills."""
+
+busy_until_s = 0.0
+"""Until when, on ``time.monotonic()``, the machine counts as busy."""
 
 
 @contextlib.contextmanager
@@ -48,7 +50,7 @@ def fixed_thread_teams() -> Iterator[None]:
     differ in their last bits. The settings belong to the calling thread; they are restored
     afterwards.
     """
-    before = [(r, r.omp_get_dynamic(), r.omp_get_max_threads()) for r in _runtimes()]
+    before = [(r, r.omp_get_dynamic(), r.omp_get_max_threads()) for r in find_runtimes()]
     for runtime, _, _ in before:
         runtime.omp_set_dynamic(0)
     try:
@@ -64,13 +66,13 @@ def fixed_thread_teams() -> Iterator[None]:
 
 def is_machine_busy() -> bool:
     """Whether a team of threads has to wait for a core now, measured or remembered."""
-    global _busy_until
+    global busy_until_s
     now = time.monotonic()
-    if now < _busy_until:
+    if now < busy_until_s:
         return True
     # Twice, because a single wait happens on an idle machine, too.
     if all(measure_team_wait_s() > LONG_WAIT_S for _ in range(2)):
-        _busy_until = time.monotonic() + RECHECK_S
+        busy_until_s = time.monotonic() + RECHECK_S
         return True
     return False
 
@@ -79,15 +81,15 @@ def measure_team_wait_s() -> float:
     """Measures how long a short parallel loop takes with the current team, in seconds."""
     import torch
 
-    numbers = torch.empty(_PROBE_SIZE)
+    numbers = torch.empty(PROBE_SIZE)
     started = time.perf_counter()
     numbers.fill_(1.0)
     return time.perf_counter() - started
 
 
 @functools.cache
-def _runtimes() -> tuple[ctypes.CDLL, ...]:
-    """The OpenMP runtimes that this process has loaded; PyTorch must be imported before."""
+def find_runtimes() -> tuple[ctypes.CDLL, ...]:
+    """Finds the OpenMP runtimes that this process has loaded; import PyTorch before."""
     found = (_loaded(name) for name in _LIBRARIES.get(sys.platform, ()))
     return tuple(runtime for runtime in found if runtime is not None)
 

@@ -11,7 +11,6 @@ import weakref
 import numpy as np
 import pytest
 
-from infer_segment_anything_3.adapter import model_holder
 from infer_segment_anything_3.engine import Engine
 
 from .scenes import box, inside, objects
@@ -169,13 +168,13 @@ def test_another_precision_frees_the_model_before_it_loads_the_next(make_algo, m
     wf.run_on(array=IMAGE)
     model = weakref.ref(Engine.load("tiny_shapes", None, "cpu", "bfloat16").model)
     alive_at_load = []
-    load = model_holder._load
+    load = Engine.load
 
-    def watched(settings):
+    def watched(*args):
         alive_at_load.append(model() is not None)
-        return load(settings)
+        return load(*args)
 
-    monkeypatch.setattr(model_holder, "_load", watched)
+    monkeypatch.setattr(Engine, "load", watched)
     algo.set_parameters({"precision": "float32"})
     wf.run_on(array=IMAGE)
     assert alive_at_load == [False]

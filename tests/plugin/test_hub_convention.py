@@ -54,12 +54,11 @@ def test_it_takes_the_real_weights_where_they_are(
 
 
 def test_it_reports_what_goes_wrong(make_algo, data_dict, checkout, monkeypatch):
-    module = from_the_package(checkout)
-    monkeypatch.setattr(module, "_red_circle", lambda: np.zeros((0, 0, 3), np.uint8))
     _, algo = make_algo()
-    _, status = module.test(algo, data_dict)
+    monkeypatch.setattr(algo, "run", lambda: 1 / 0)
+    _, status = from_the_package(checkout).test(algo, data_dict)
     assert status != "OK"
-    assert "ValueError" in status
+    assert "ZeroDivisionError" in status
 
 
 def test_it_is_found_where_the_hub_looks(ikomia_home):

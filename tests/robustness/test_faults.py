@@ -31,7 +31,7 @@ EVERY_RUN = [
     ("adapter.model_holder.ModelHolder", "get"),
     ("model.backbone", "forward_image"),
     ("task", "emit_step_progress"),
-    ("engine.postprocess.masks._upscale_in_chunks", ""),
+    ("engine.results.Mask", "from_full"),
     ("adapter.outputs.ikomia.make_class_map", ""),
     ("adapter.outputs.ikomia.make_studio_overlay", ""),
     ("ikomia.CImageIO", "set_image"),
@@ -42,8 +42,8 @@ EVERY_RUN = [
     ("ikomia.CInstanceSegmentationIO", "init"),
     ("ikomia.CInstanceSegmentationIO", "add_object"),
     ("adapter.outputs.ikomia.CocoDataIO", "set_run"),
-    ("adapter.outputs.ikomia._disable_auto_save_except_data", ""),
-    ("task", "_update_note"),
+    ("infer_segment_anything_3_process.fill_outputs", ""),
+    ("infer_segment_anything_3_process.update_notes", ""),
     ("task", "end_task_run"),
 ]
 STEPS = [

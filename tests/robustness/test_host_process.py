@@ -62,7 +62,9 @@ for index, values in enumerate(asked):
 def interrupt():
     raise KeyboardInterrupt
 
-engine = task._session.models.engine
+from infer_segment_anything_3.engine import Engine
+
+engine = Engine.load("tiny_shapes", None, "cpu", PRECISION)  # the one that the task holds
 for index, values in enumerate([{**asked[0], "input_point": "[500, 6]"}, *asked]):
     task.set_parameters({**default, **base, **values})
     engine.image_cache.clear()

@@ -29,20 +29,21 @@ def training(out: Path, **arguments: object) -> train.Training:
 def test_an_interrupted_run_goes_on_and_gives_weights_that_load(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stages = len(train.STAGES)
+    last = len(train.STAGES) - 1
     first = training(tmp_path)
-    run_stage = first._run_stage
+    learning_rate = train.learning_rate
 
-    def interrupted(stage: train.Stage) -> None:
-        if first.stage_index == stages - 1:
+    def interrupt_last_stage(stage: train.Stage, step: int) -> float:
+        if first.stage_index == last:
             raise KeyboardInterrupt
-        run_stage(stage)
+        return learning_rate(stage, step)
 
-    monkeypatch.setattr(first, "_run_stage", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        first.run()
+    with monkeypatch.context() as patched:
+        patched.setattr(train, "learning_rate", interrupt_last_stage)
+        with pytest.raises(KeyboardInterrupt):
+            first.run()
     second = training(tmp_path)
-    assert second.stage_index == stages - 1
+    assert second.stage_index == last
     second.run()
     weights = tmp_path / "tiny.safetensors"
     export.export(second.snapshot_path, weights, seed=3)

@@ -25,7 +25,7 @@ def test_who_asks_first_is_served_first() -> None:
         for name in range(5):
             threads.append(threading.Thread(target=work, args=(name,)))
             threads[-1].start()
-            while len(lock._waiting) <= name:
+            while lock.waiting <= name:
                 time.sleep(0.001)
     for thread in threads:
         thread.join(JOIN_S)

@@ -13,7 +13,7 @@ from infer_segment_anything_3.engine.runtime import openmp
 
 @pytest.fixture
 def runtime():
-    runtimes = openmp._runtimes()
+    runtimes = openmp.find_runtimes()
     if not runtimes:
         pytest.skip("no OpenMP runtime is loaded")
     before = runtimes[0].omp_get_dynamic()
@@ -57,7 +57,7 @@ def test_a_busy_machine_gets_a_team_of_one(runtime, monkeypatch, waits_s, team):
     waits = iter(waits_s)
     monkeypatch.setattr(openmp, "LONG_WAIT_S", 0.5e-3)
     monkeypatch.setattr(openmp, "measure_team_wait_s", lambda: next(waits))
-    monkeypatch.setattr(openmp, "_busy_until", 0.0)
+    monkeypatch.setattr(openmp, "busy_until_s", 0.0)
     before = runtime.omp_get_max_threads()
     runtime.omp_set_num_threads(3)
     try:
