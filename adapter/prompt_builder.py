@@ -106,8 +106,7 @@ def _check_boxes_only(settings: Settings) -> None:
     for name, unset in (("min_area", 0), ("tiles", 1), ("refine", False)):
         value = getattr(settings, name)
         if value != unset:
-            shown = "auto" if name == "tiles" and value == 0 else str(value)
-            raise validation.value_error(name, "its default with masks False", shown)
+            raise validation.value_error(name, "its default with masks False", str(value))
 
 
 def _describe_auto_mode(settings: Settings, drawing: Drawing) -> tuple[str, ...]:

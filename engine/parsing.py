@@ -44,13 +44,7 @@ def parse_points(name: str, text: str) -> tuple[tuple[PointXy, ...], ...]:
     Raises:
         ValueError: If the text is anything else, or over the limits.
     """
-    value = _parse_numbers(name, text, _POINTS)
-    if value == []:
-        return ()
-    depth = _get_depth(value)
-    if depth < 1:
-        raise value_error(name, _POINTS, text)
-    groups = {1: [[value]], 2: [value], 3: value}[depth]
+    groups = _parse_groups(name, text, _POINTS, item_depth=1)
     checked = tuple(validation.to_points_xy(name, group) for group in groups)
     validation.check_at_most(name, len(checked), validation.MAX_OBJECTS, "objects")
     validation.check_at_most(name, sum(map(len, checked)), validation.MAX_POINTS, "points")
@@ -70,13 +64,7 @@ def parse_point_labels(name: str, text: str) -> tuple[tuple[int, ...], ...]:
     Raises:
         ValueError: If the text is anything else, or over the limits.
     """
-    value = _parse_numbers(name, text, _LABELS)
-    if value == []:
-        return ()
-    depth = _get_depth(value)
-    if not 0 <= depth <= 2:
-        raise value_error(name, _LABELS, text)
-    groups = {0: [[value]], 1: [value], 2: value}[depth]
+    groups = _parse_groups(name, text, _LABELS, item_depth=0)
     checked = tuple(validation.to_labels(name, group) for group in groups)
     validation.check_at_most(name, sum(map(len, checked)), validation.MAX_POINTS, "labels")
     return checked
@@ -174,6 +162,17 @@ def _parse_number(text: str) -> float | str:
     stripped = text.strip()
     is_number = len(stripped) <= _MAX_NUMBER_CHARS and _NUMBER.fullmatch(stripped)
     return float(stripped) if is_number else text
+
+
+def _parse_groups(name: str, text: str, expected: str, item_depth: int) -> list[Any]:
+    """Parses groups of items; a single item or a single group needs no brackets around it."""
+    value = _parse_numbers(name, text, expected)
+    if value == []:
+        return []
+    depth = _get_depth(value) - item_depth
+    if not 0 <= depth <= 2:
+        raise value_error(name, expected, text)
+    return {0: [[value]], 1: [value], 2: value}[depth]
 
 
 def _parse_numbers(name: str, text: str, expected: str) -> Any:

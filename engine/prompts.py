@@ -207,17 +207,20 @@ def fit_to_image(prompt: Prompt, image_hw: tuple[int, int]) -> Prompt:
         image_hw: Height and width of the image, in pixels.
 
     Returns:
-        The prompt, its boxes clipped to the image.
+        The prompt, its boxes clipped to the image; the prompt itself if they all are inside,
+        so that its values are not validated again.
 
     Raises:
         ValueError: If a point is outside the image, or a box wholly so.
     """
     if isinstance(prompt, ConceptPrompt):
         boxes = validation.clip_boxes_xyxy("exemplars_xyxy", prompt.exemplars_xyxy, image_hw)
-        return dataclasses.replace(prompt, exemplars_xyxy=boxes)
+        if boxes != prompt.exemplars_xyxy:
+            return dataclasses.replace(prompt, exemplars_xyxy=boxes)
     if isinstance(prompt, ObjectPrompt):
         objects = tuple(_fit_object(prompted, image_hw) for prompted in prompt.objects)
-        return dataclasses.replace(prompt, objects=objects)
+        if any(new is not old for new, old in zip(objects, prompt.objects, strict=True)):
+            return dataclasses.replace(prompt, objects=objects)
     return prompt
 
 
@@ -226,7 +229,7 @@ def _fit_object(prompted: PromptedObject, image_hw: tuple[int, int]) -> Prompted
     if prompted.box_xyxy is None:
         return prompted
     box = validation.clip_boxes_xyxy("box_xyxy", [prompted.box_xyxy], image_hw)[0]
-    return dataclasses.replace(prompted, box_xyxy=box)
+    return prompted if box == prompted.box_xyxy else dataclasses.replace(prompted, box_xyxy=box)
 
 
 def _set(prompt: object, **values: object) -> None:

@@ -6,7 +6,6 @@ one that the bundled model knows, so it needs no account, GPU or download.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import sys
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ import numpy.typing as npt
 
 from ..engine.images import decode_image
 from .ikomia_home import CHECKOUT, PLUGIN, ikomia_home
+from .options import make_parser
 
 RgbImage = npt.NDArray[np.uint8]
 
@@ -58,11 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status.
     """
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--image", type=Path, help="an image file; default: drawn shapes")
-    parser.add_argument("--text", help="what to look for, for instance 'person, red car'")
-    parser.add_argument("--model", choices=("sam3", "tiny_shapes"), default="tiny_shapes")
-    parser.add_argument("--out", type=Path, default=Path("output/demo.png"))
+    default_out = Path("output/demo.png")
+    parser = make_parser(__doc__, "image", "what to look for", default_out, "the picture to write")
     options = parser.parse_args(arguments)
     # Before the home folder changes: relative paths and ~ are the user's.
     out = options.out.expanduser().resolve()

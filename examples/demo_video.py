@@ -6,7 +6,6 @@ draws a clip that the bundled model knows, so it needs no account, GPU or downlo
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Iterator, Sequence
@@ -19,6 +18,7 @@ import numpy.typing as npt
 
 from ..engine.export.tracks import to_youtube_vis
 from .ikomia_home import PLUGIN, ikomia_home
+from .options import make_parser
 
 RgbImage = npt.NDArray[np.uint8]
 
@@ -39,12 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status.
     """
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--video", type=Path, help="a video file; default: drawn shapes")
-    parser.add_argument("--text", help="what to follow, for instance 'person, red car'")
-    parser.add_argument("--model", choices=("sam3", "tiny_shapes"), default="tiny_shapes")
+    default_out = Path("output")
+    parser = make_parser(__doc__, "video", "what to follow", default_out, "folder of the results")
     parser.add_argument("--frames", type=int, default=CLIP_FRAMES, help="frames of a drawn clip")
-    parser.add_argument("--out", type=Path, default=Path("output"), help="folder of the results")
     options = parser.parse_args(arguments)
     # Before the home folder changes: relative paths and ~ are the user's.
     out = options.out.expanduser().resolve()

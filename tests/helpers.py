@@ -5,10 +5,24 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+
+REFUSED = ValueError
+
+
+def parse_or_refuse(parse: Callable[..., Any], name: str, text: str, *limits: Any) -> Any:
+    """Parses a text; returns :data:`REFUSED` for a text that is refused with a good message."""
+    try:
+        return parse(name, text, *limits)
+    except ValueError as error:
+        message = str(error)
+        assert message.startswith(f"{name}: ")
+        assert message.isprintable()
+        assert len(message) < 250
+        return REFUSED
 
 
 def compute_iou(one: Any, other: Any) -> float:

@@ -73,11 +73,17 @@ class Parameter:
         """
         if not isinstance(text, str):
             raise value_error(self.name, "a string", text)
-        return self.parser(self.name, text)
+        return _parse_once(self, text)
 
     def is_used_in(self, mode: str) -> bool:
         """Whether a prompt mode uses the parameter; ``auto`` is object or concept."""
         return bool(self.modes & ({"object", "concept"} if mode == "auto" else {mode}))
+
+
+@functools.lru_cache(maxsize=64)
+def _parse_once(parameter: Parameter, text: str) -> Any:
+    # The strings of a run were parsed when they were set; every run parses all of them.
+    return parameter.parser(parameter.name, text)
 
 
 def make_choice(name: str, choices: tuple[str, ...], **fields: Any) -> Parameter:

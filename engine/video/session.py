@@ -139,7 +139,7 @@ class VideoSession:
             check_rgb(image)
             with self._engine.execution.step():
                 tracks = self._changed(
-                    partial(self._advance, image, ignore), lambda memory, _: _now(memory)
+                    partial(self._advance, image, ignore), lambda memory, _: memory.get_current()
                 )
             removed.update(tracks.removed_ids)
             waiting.append(tracks)
@@ -271,7 +271,7 @@ class VideoSession:
         return self._engine.retry_on_oom(attempt)
 
     def _show(self, memory: SessionMemory, limits: BatchLimits) -> Result:
-        return self._make_result(_now(memory), memory.hidden, limits)
+        return self._make_result(memory.get_current(), memory.hidden, limits)
 
     def _show_delayed(self, tracks: FrameTracks, removed: set[int]) -> Result:
         hidden = removed | self._memory.hidden
@@ -293,8 +293,3 @@ class VideoSession:
         if track_id not in self.track_ids:
             shown = ", ".join(map(str, self.track_ids[:10])) or "none"
             raise ValueError(f"track_id: expected one that is followed ({shown}), got {track_id!r}")
-
-
-def _now(memory: SessionMemory) -> FrameTracks:
-    assert memory.current is not None, "a frame was tracked"
-    return memory.current

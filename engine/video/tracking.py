@@ -35,7 +35,7 @@ class SessionMemory:
     Attributes:
         concepts: Of each concept.
         objects: Of the objects that were pointed at.
-        current: The tracks on the current frame.
+        current: The tracks on the current frame; None before the first one.
         last_id: The highest id that was given.
         last_seen: Index of the last frame on which each track was visible.
         hidden: Tracks that were removed by the user and are followed unseen.
@@ -53,6 +53,11 @@ class SessionMemory:
         """Ids of all tracks, hidden ones among them, in order of birth."""
         concepts = [i for concept in self.concepts for i in concept.track_ids]
         return sorted([*concepts, *self.objects.class_names])
+
+    def get_current(self) -> FrameTracks:
+        """Returns the tracks on the current frame, once there is one."""
+        assert self.current is not None, "a frame was tracked"
+        return self.current
 
     def copy(self) -> SessionMemory:
         """A memory that may be changed without changing this one."""
@@ -197,8 +202,7 @@ class SessionTracks:
             prompt: The objects, as they fit the frame.
             limits: How much is computed at a time.
         """
-        current = memory.current
-        assert current is not None, "a frame was tracked"
+        current = memory.get_current()
         first_id = memory.last_id + 1
         with self.on_frame(frame):
             added = self._objects.add(memory.objects, frame, self._cache, prompt.objects, first_id)
@@ -228,8 +232,7 @@ class SessionTracks:
             track_id: The track, of a concept or an object.
             prompted: All of its points and its box on this frame.
         """
-        current = memory.current
-        assert current is not None, "a frame was tracked"
+        current = memory.get_current()
         states = [state for concept in memory.concepts for state in concept.states]
         with self.on_frame(frame):
             new = self._objects.correct(
@@ -263,15 +266,14 @@ class SessionTracks:
             memory.hidden.add(track_id)
             return
         self._objects.remove(memory.objects, [track_id])
-        if memory.current is not None:
-            left = tuple(t for t in memory.current.objects if t.track_id != track_id)
-            memory.current = dataclasses.replace(memory.current, objects=left)
+        current = memory.get_current()
+        left = tuple(t for t in current.objects if t.track_id != track_id)
+        memory.current = dataclasses.replace(current, objects=left)
 
     def _forget(self, memory: SessionMemory, frame: Frame, removed: tuple[int, ...]) -> None:
         """Notes which tracks were seen and forgets those that were not for too long."""
-        assert memory.current is not None
-        tracks = [t for tracks in memory.current.concepts for t in tracks]
-        tracks += memory.current.objects
+        current = memory.get_current()
+        tracks = [t for tracks in current.concepts for t in tracks] + list(current.objects)
         for track in tracks:
             if track.is_visible or track.track_id not in memory.last_seen:
                 memory.last_seen[track.track_id] = frame.index

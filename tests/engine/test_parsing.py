@@ -5,20 +5,7 @@ import time
 import pytest
 
 from infer_segment_anything_3.engine import parsing, validation
-
-REFUSED = ValueError
-
-
-def outcome(read, text):
-    """What a reader makes of a text, or the class of the error it refuses it with."""
-    try:
-        return read("name", text)
-    except ValueError as error:
-        message = str(error)
-        assert message.startswith("name: ")
-        assert message.isprintable()
-        assert len(message) < 250
-        return REFUSED
+from infer_segment_anything_3.tests.helpers import REFUSED, parse_or_refuse
 
 
 @pytest.mark.parametrize(
@@ -72,7 +59,7 @@ def outcome(read, text):
     ],
 )
 def test_points(text, expected):
-    assert outcome(parsing.parse_points, text) == expected
+    assert parse_or_refuse(parsing.parse_points, "name", text) == expected
 
 
 @pytest.mark.parametrize(
@@ -99,7 +86,7 @@ def test_points(text, expected):
     ],
 )
 def test_point_labels(text, expected):
-    assert outcome(parsing.parse_point_labels, text) == expected
+    assert parse_or_refuse(parsing.parse_point_labels, "name", text) == expected
 
 
 @pytest.mark.parametrize(
@@ -125,7 +112,7 @@ def test_point_labels(text, expected):
     ],
 )
 def test_boxes(text, expected):
-    assert outcome(parsing.parse_boxes, text) == expected
+    assert parse_or_refuse(parsing.parse_boxes, "name", text) == expected
 
 
 @pytest.mark.parametrize(
@@ -133,7 +120,7 @@ def test_boxes(text, expected):
     [("", ()), ("1", (1,)), ("[1, 0]", (1, 0)), ("[[1], [0]]", REFUSED), ("x", REFUSED)],
 )
 def test_box_labels(text, expected):
-    assert outcome(parsing.parse_box_labels, text) == expected
+    assert parse_or_refuse(parsing.parse_box_labels, "name", text) == expected
 
 
 @pytest.mark.parametrize(
@@ -145,7 +132,7 @@ def test_box_labels(text, expected):
     ],
 )
 def test_boolean(text, expected):
-    assert outcome(parsing.parse_boolean, text) is expected
+    assert parse_or_refuse(parsing.parse_boolean, "name", text) is expected
 
 
 @pytest.mark.parametrize(
@@ -166,7 +153,9 @@ def test_boolean(text, expected):
     ],
 )
 def test_number(text, expected):
-    read = outcome(lambda name, value: parsing.parse_number(name, value, 0, 1), text)
+    read = parse_or_refuse(
+        lambda name, value: parsing.parse_number(name, value, 0, 1), "name", text
+    )
     assert read is REFUSED if expected is REFUSED else read == pytest.approx(expected)
 
 
@@ -175,14 +164,22 @@ def test_number(text, expected):
     [("1", 1), ("100", 100), ("50.0", 50), ("0", REFUSED), ("101", REFUSED), ("33.3", REFUSED)],
 )
 def test_integer(text, expected):
-    assert outcome(lambda name, value: parsing.parse_integer(name, value, 1, 100), text) == expected
+    assert (
+        parse_or_refuse(
+            lambda name, value: parsing.parse_integer(name, value, 1, 100), "name", text
+        )
+        == expected
+    )
 
 
 @pytest.mark.parametrize(
     ("text", "expected"), [("auto", "auto"), (" Auto ", "auto"), ("", REFUSED), ("x", REFUSED)]
 )
 def test_choice(text, expected):
-    assert outcome(lambda n, v: parsing.parse_choice(n, v, ("auto", "float32")), text) == expected
+    assert (
+        parse_or_refuse(lambda n, v: parsing.parse_choice(n, v, ("auto", "float32")), "name", text)
+        == expected
+    )
 
 
 @pytest.mark.parametrize(
@@ -198,7 +195,7 @@ def test_choice(text, expected):
     ],
 )
 def test_tiles(text, expected):
-    assert outcome(parsing.parse_tiles, text) == expected
+    assert parse_or_refuse(parsing.parse_tiles, "name", text) == expected
 
 
 @pytest.mark.parametrize(
@@ -214,7 +211,7 @@ def test_tiles(text, expected):
     ],
 )
 def test_path(text, expected):
-    assert outcome(parsing.parse_path, text) == expected
+    assert parse_or_refuse(parsing.parse_path, "name", text) == expected
 
 
 @pytest.mark.parametrize(
@@ -241,7 +238,7 @@ def test_path(text, expected):
 )
 def test_hostile_text_does_not_hang(read, text):
     started = time.process_time()
-    outcome(read, text)
+    parse_or_refuse(read, "name", text)
     assert time.process_time() - started < 2
 
 

@@ -150,6 +150,7 @@ def test_against_image(prompt, expected):
     fitted = fit_to_image(asked, (60, 80))
     found = fitted.objects[0] if isinstance(fitted, ObjectPrompt) else fitted
     assert found == dataclasses.replace(prompt, **expected)
+    assert (fitted is asked) == (not expected), "what fits is not validated again"
 
 
 def test_a_mask_to_refine_stays_when_the_box_is_clipped():

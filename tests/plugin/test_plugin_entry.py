@@ -9,25 +9,7 @@ import pytest
 
 from infer_segment_anything_3.examples.ikomia_home import QT_MODULES
 from infer_segment_anything_3.infer_segment_anything_3 import IkomiaPlugin
-
-FILLED = [
-    "name",
-    "short_description",
-    "authors",
-    "icon_path",
-    "version",
-    "keywords",
-    "algo_tasks",
-    "min_ikomia_version",
-    "min_python_version",
-    "repository",
-    "original_repository",
-    "article",
-    "journal",
-    "year",
-    "license",
-    "documentation_link",
-]
+from infer_segment_anything_3.tools.package import REQUIRED_INFO
 
 IMPORTED = """
 import importlib, sys, time
@@ -48,7 +30,7 @@ def info(ikomia_home):
     return IkomiaPlugin().get_process_factory().info
 
 
-@pytest.mark.parametrize("field", FILLED)
+@pytest.mark.parametrize("field", [*REQUIRED_INFO, "algo_tasks"])
 def test_the_hub_gets_every_field(info, field):
     assert getattr(info, field)
 

@@ -175,7 +175,6 @@ def random_objects(
         rng: Source of every random choice.
         samples: The images of the batch.
         per_image: Prompts for each image.
-        exemplar_share: Share of the prompts with something to find that get exemplar boxes.
 
     Returns:
         ``len(samples) * per_image`` prompts.

@@ -21,6 +21,7 @@ from infer_segment_anything_3.adapter.parameters.settings import (
     merge_values,
     to_text,
 )
+from infer_segment_anything_3.engine import validation
 from infer_segment_anything_3.engine.checkpoints.zoo import MODELS
 
 VERSION_1 = {
@@ -159,6 +160,19 @@ def test_parse():
     assert settings_.tiles == "auto"
     assert settings_.cuda is False
     assert settings_.confidence_threshold == 0.5
+
+
+def test_a_value_that_stays_is_validated_once(monkeypatch):
+    validated = []
+    to_points_xy = validation.to_points_xy
+    monkeypatch.setattr(
+        validation, "to_points_xy", lambda *given: validated.append(1) or to_points_xy(*given)
+    )
+    values = {"input_point": "[17, 4711]"}
+    changed = merge_values({}, values)
+    for _ in range(3):
+        assert Settings.parse(changed).input_point == (((17, 4711),),)
+    assert len(validated) == 1
 
 
 def test_a_workflow_of_version_1_parses():
