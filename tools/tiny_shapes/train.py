@@ -187,9 +187,9 @@ STAGES = (
     Stage(
         name="video, long and small",
         side=224,
-        steps=2000,
+        steps=1300,
         batch=4,
-        learning_rate=8e-4,
+        learning_rate=6e-4,
         last_rate=0.4,
         concepts=False,
         clips=2,
@@ -201,7 +201,7 @@ STAGES = (
     Stage(
         name="video, long and annealed",
         side=TINY_SHAPES.image_size,
-        steps=1000,
+        steps=700,
         batch=4,
         learning_rate=4e-4,
         last_rate=0.01,

@@ -26,6 +26,12 @@ FIRST_PROMPTS = ("mask", "mask", "mask", "click", "box")
 
 SCORE_WEIGHT = 2.0
 VIDEO_WEIGHT = 3.0
+LOST_IOU, FOUND_IOU = 0.3, 0.5
+"""A shape is lost below the one until a mask is above the other."""
+
+RESTORED_FRAMES = 8
+"""Frames whose memory is made from the truth when a shape was lost."""
+
 TrackerMemory = dict[str, dict[int, dict[str, Any]]]
 NO_END = 10**9
 """Number of frames of a video that nobody knows the end of."""
@@ -35,7 +41,8 @@ class FollowedClips:
     """Shapes followed through the clips of a batch, some frames at a time.
 
     Each part begins with the memory that the parts before left, without its gradients: so
-    the tracker learns to go on from what it made of many frames, at the price of a few.
+    the tracker learns to go on from what it made of many frames, at the price of a few. A
+    shape that was lost teaches nothing, and is given again at the next part.
     """
 
     def __init__(self, model: Sam3Image, pool: ClipPool, clips: int) -> None:
@@ -65,6 +72,7 @@ class FollowedClips:
         form = str(pool.rng.choice(FIRST_PROMPTS))
         self._prompt = _first_prompt(pool.rng, self._tracker, self._coverage[0], form)
         self._memory: TrackerMemory = {"cond_frame_outputs": {}, "non_cond_frame_outputs": {}}
+        self._lost = torch.zeros(len(self._rows), dtype=torch.bool, device=self._device)
         self._next = 0
 
     @property
@@ -80,29 +88,34 @@ class FollowedClips:
 
         Returns:
             Weighted terms to sum; and the mean IoU of the masks that the tracker picks on
-            the first and on the last of these frames, and the share of right answers to
-            whether a shape is there.
+            the first and on the last of these frames, the share of shapes that are lost
+            then, and the share of right answers to whether a shape is there.
         """
         mask_loss, score_loss = [], []
         ious, right = [], []
         with TensorsStayOnDevice(), _recorded(self._tracker.sam_mask_decoder) as recorded:
+            if self._lost.any():
+                self._restore_memory()
             for t in range(self._next, min(self._next + frames, len(self._coverage))):
-                self._step(t)
+                self._follow_to(t)
                 if t == 0 and self._prompt["mask_inputs"] is not None:
                     continue
                 logits, quality, score = (value.float() for value in recorded[-1])
-                present = self._counts[t]
+                visible, known = self._counts[t], ~self._lost
+                present = visible & known
                 each, iou = object_loss_of_each(logits, quality, self._coverage[t, :, None])
                 mask_loss.append((each * present).sum() / present.sum().clamp(min=1))
                 # What is hardly visible may be called either.
-                known = present | self._gone[t]
+                known &= visible | self._gone[t]
                 cross_entropy = F.binary_cross_entropy_with_logits(
-                    score[:, 0], present.float(), reduction="none"
+                    score[:, 0], visible.float(), reduction="none"
                 )
                 score_loss.append((cross_entropy * known).sum() / known.sum().clamp(min=1))
                 picked = iou[:, 1:].gather(1, quality[:, 1:].argmax(1, keepdim=True))[:, 0]
                 ious.append(float(picked[present].mean()) if present.any() else float("nan"))
-                right.append(float(((score[:, 0] > 0) == present)[known].float().mean()))
+                right.append(float(((score[:, 0] > 0) == visible)[known].float().mean()))
+                self._lost |= visible & (picked < LOST_IOU)
+                self._lost &= ~visible | (picked < FOUND_IOU)
         self._next += frames
         self._memory = _detached(self._memory)
         terms = {
@@ -113,12 +126,31 @@ class FollowedClips:
         report = {
             "early_iou": ious[0],
             "late_iou": ious[-1],
+            "lost": float(self._lost.float().mean()),
             "score_right": float(np.mean(known_right)) if known_right else float("nan"),
         }
         return terms, report
 
-    def _step(self, t: int) -> None:
-        """Runs the tracker on a frame, as ``Sam3TrackerPredictor`` does."""
+    def _follow_to(self, t: int) -> None:
+        """Runs the tracker on a frame and keeps its memory."""
+        out = self._track(t, self._prompt if t == 0 else {})
+        self._memory["non_cond_frame_outputs" if t else "cond_frame_outputs"][t] = out
+
+    @torch.no_grad()
+    def _restore_memory(self) -> None:
+        """Puts the truth into the memory of the shapes that were lost."""
+        size = (self._tracker.input_mask_size,) * 2
+        tracked = self._memory["non_cond_frame_outputs"]
+        for t in sorted(tracked)[-RESTORED_FRAMES:]:
+            grown = F.interpolate(self._coverage[t, :, None], size=size, mode="bilinear")
+            truth = self._track(t, {"mask_inputs": grown > 0.5})
+            for name in ("maskmem_features", "obj_ptr"):
+                lost = self._lost.view(-1, *[1] * (truth[name].ndim - 1))
+                tracked[t][name] = torch.where(lost, truth[name], tracked[t][name])
+        self._lost[:] = False
+
+    def _track(self, t: int, prompt: dict[str, Any]) -> dict[str, Any]:
+        """Runs the tracker on a frame as ``Sam3TrackerPredictor`` does."""
         decoder = self._tracker.sam_mask_decoder
         fine, middle, coarse = (
             torch.stack([s.features[level][t].float() for s in self._samples]).to(self._device)
@@ -127,19 +159,18 @@ class FollowedClips:
         maps = [decoder.conv_s0(fine), decoder.conv_s1(middle), coarse]
         maps = [m[self._rows] for m in maps]
         positions = self._samples[0].positions.to(self._device).flatten(2).permute(2, 0, 1)
-        first = t == 0
-        out = self._tracker.track_step(
+        out: dict[str, Any] = self._tracker.track_step(
             frame_idx=t,
-            is_init_cond_frame=first,
+            is_init_cond_frame=bool(prompt),
             current_vision_feats=[m.flatten(2).permute(2, 0, 1) for m in maps],
             current_vision_pos_embeds=[positions.expand(-1, len(self._rows), -1)],
             feat_sizes=[(m.shape[-2], m.shape[-1]) for m in maps],
             image=None,
-            **(self._prompt if first else {"mask_inputs": None, "point_inputs": None}),
+            **{"mask_inputs": None, "point_inputs": None, **prompt},
             output_dict=self._memory,
             num_frames=NO_END,
         )
-        self._memory["cond_frame_outputs" if first else "non_cond_frame_outputs"][t] = out
+        return out
 
 
 def _detached(memory: TrackerMemory) -> TrackerMemory:

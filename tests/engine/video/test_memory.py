@@ -32,14 +32,15 @@ CORRECTED_EVERY = 4
 def follow(
     engine: Engine, count: int, prompt: ConceptPrompt | ObjectPrompt = PROMPT
 ) -> tuple[VideoSession, list[Result]]:
-    """Follows two objects and corrects the first of them ever again."""
+    """Follows two objects and corrects the oldest track ever again."""
     session = VideoSession(engine, prompt)
     results = []
     for t, frame in enumerate(draw_clip(BALLS, count)):
         results.append(session.step(frame))
         if t % CORRECTED_EVERY == CORRECTED_EVERY - 1:
             x, y = 60 + 4 * t, 70 + 2 * t
-            results.append(session.correct(0, PromptedObject(points_xy=((x, y),))))
+            oldest = session.track_ids[0]
+            results.append(session.correct(oldest, PromptedObject(points_xy=((x, y),))))
     return session, results
 
 
