@@ -26,8 +26,8 @@ FIRST_PROMPTS = ("mask", "mask", "mask", "click", "box")
 
 SCORE_WEIGHT = 2.0
 VIDEO_WEIGHT = 3.0
-LOST_IOU, FOUND_IOU = 0.3, 0.5
-"""A shape is lost below the one until a mask is above the other."""
+FOUND_IOU, LOST_IOU = 0.5, 0.3
+"""A shape is found above the one; once it was, it is lost below the other."""
 
 RESTORED_FRAMES = 8
 """Frames whose memory is made from the truth when a shape was lost."""
@@ -73,6 +73,7 @@ class FollowedClips:
         self._prompt = _first_prompt(pool.rng, self._tracker, self._coverage[0], form)
         self._memory: TrackerMemory = {"cond_frame_outputs": {}, "non_cond_frame_outputs": {}}
         self._lost = torch.zeros(len(self._rows), dtype=torch.bool, device=self._device)
+        self._was_found = self._lost.clone()
         self._next = 0
 
     @property
@@ -114,8 +115,10 @@ class FollowedClips:
                 picked = iou[:, 1:].gather(1, quality[:, 1:].argmax(1, keepdim=True))[:, 0]
                 ious.append(float(picked[present].mean()) if present.any() else float("nan"))
                 right.append(float(((score[:, 0] > 0) == visible)[known].float().mean()))
-                self._lost |= visible & (picked < LOST_IOU)
-                self._lost &= ~visible | (picked < FOUND_IOU)
+                found = visible & (picked >= FOUND_IOU)
+                self._was_found |= found
+                self._lost |= visible & (picked < LOST_IOU) & self._was_found
+                self._lost &= ~found
         self._next += frames
         self._memory = _detached(self._memory)
         terms = {
