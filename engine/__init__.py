@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .prompts import ConceptPrompt, EverythingPrompt, ObjectPrompt, Prompt, PromptedObject
+from .reference_image import ReferenceImage
 from .results import Instance, Mask, Result
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ __all__ = [
     "ObjectPrompt",
     "Prompt",
     "PromptedObject",
+    "ReferenceImage",
     "Result",
     "VideoSession",
 ]

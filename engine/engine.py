@@ -13,8 +13,10 @@ import torch
 from .checkpoints.loader import supports_concepts, supports_objects
 from .inference.automatic_masks import count_batches, segment_everything
 from .inference.concepts import ConceptSegmenter, PromptProcessor, sort_by_class
+from .inference.detection import PromptTokens
 from .inference.image_encoder import EncodedImage, ImageEncoder, RgbImage, check_rgb
 from .inference.interactive import ObjectDecoder, segment_objects
+from .inference.references import ReferencePrompts
 from .inference.tiling import TiledSegmentation, View
 from .model.precision import Precision, resolve_precision
 from .model.sam3_imports import Sam3Image
@@ -45,6 +47,7 @@ class Engine:
         execution: The context of every forward pass of the model.
         processor: Collects prompts; caches encoded texts.
         encoder: Encodes images; caches them.
+        references: Encodes prompts whose exemplars lie in a reference; caches them.
     """
 
     def __init__(
@@ -70,6 +73,7 @@ class Engine:
         self.execution = ModelExecution(self.device, self.precision)
         self.processor = PromptProcessor(model, image_size, self.device)
         self.encoder = ImageEncoder(self.processor, self.execution)
+        self.references = ReferencePrompts(self.processor, self.encoder, self.execution)
         self._concepts = ConceptSegmenter(self.processor, self.execution, weights_name)
         self._decoder = (
             ObjectDecoder(model, self.execution, weights_name) if supports_objects(model) else None
@@ -127,9 +131,10 @@ class Engine:
         return self.encoder.cache
 
     def clear_caches(self) -> None:
-        """Drops all encoded images and texts."""
+        """Drops all encoded images, texts and prompts of references."""
         self.encoder.cache.clear()
         self.processor.forget_texts()
+        self.references.forget()
 
     def compile(self) -> None:
         """Lets ``torch.compile`` translate the image encoder at its next run.
@@ -220,6 +225,11 @@ class Engine:
         size = max(1, min(self.limits.images, self.encoder.cache.max_items))
         if getattr(prompt, "tiles", 1) != 1:
             size = 1
+        if images and isinstance(prompt, ConceptPrompt) and prompt.reference is not None:
+            # Before the images, which fill the cache.
+            self.retry_on_oom(
+                lambda limits: self.references.encode(prompt, input_size_percent, limits)
+            )
         results = []
         for start in range(0, len(images), size):
             chunk = images[start : start + size]
@@ -325,11 +335,16 @@ class Engine:
     ) -> Result:
         self._check_concepts()
         image_hw = image.shape[0], image.shape[1]
+        tokens: Sequence[PromptTokens] = ()
+        if prompt.reference is not None:
+            on_plan(2 + len(prompt.class_names))
+            tokens = self.references.encode(prompt, size_percent, limits)
+            on_step("reference")
         cached_views = []
         if prompt.tiles == 1:
             on_plan(1 + len(prompt.class_names))
             encoded, cached = self._encode_view(image, size_percent, True, on_step)
-            instances, truncated = self._concepts.segment(encoded, prompt, on_step, limits)
+            instances, truncated = self._concepts.segment(encoded, prompt, on_step, limits, tokens)
             cached_views.append(cached)
         else:
             tiling = TiledSegmentation(image_hw, prompt, self._concepts.queries, self.image_size)
@@ -339,7 +354,9 @@ class Engine:
                 encoded, cached = self._encode_view(
                     view.crop(image), size_percent, view.is_cached, on_view_step
                 )
-                found, crowded = self._concepts.segment(encoded, view.prompt, on_view_step, limits)
+                found, crowded = self._concepts.segment(
+                    encoded, view.prompt, on_view_step, limits, tokens
+                )
                 tiling.add(view, found, crowded)
                 cached_views.append(cached)
             instances, truncated = tiling.merge(), list(tiling.truncated)

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import validation
+from .reference_image import ReferenceImage
 from .validation import BoxXyxy, PointXy, value_error
 
 EXEMPLAR_CLASS_NAME = "exemplar"
@@ -29,7 +30,8 @@ class ConceptPrompt:
         texts: Noun phrases, one class each, in the order of the classes. May be empty when
             there is a positive exemplar.
         thresholds: One threshold for each text, None for ``confidence_threshold``; or empty.
-        exemplars_xyxy: Boxes in pixels of the image; they apply to every text.
+        exemplars_xyxy: Boxes in pixels of the image, or of ``reference``; they apply to every
+            text.
         exemplar_labels: 1 "like this", 0 "not like this"; empty for all 1.
         confidence_threshold: Instances at or below it are left out. 0..1.
         overlap: ``keep`` all, or the ``best`` of instances that claim the same pixels.
@@ -38,11 +40,13 @@ class ConceptPrompt:
             to choose N from the image's size and what is found.
         masks: False for boxes and scores only: the mask head does not run, every mask is empty,
             and ``overlap`` compares boxes. Neither ``min_area_px`` nor ``tiles`` may be set.
+        reference: Another picture, in which the exemplars lie: what is like them there is looked
+            for in the image. Made from an (H, W, 3) uint8 array where that is given.
 
     Raises:
         ValueError: If a value is wrong, labels or thresholds are not as many as what they
-            belong to, a concept is blank or comes twice, or there is neither a text nor a
-            positive exemplar.
+            belong to, a concept is blank or comes twice, there is neither a text nor a
+            positive exemplar, there are tiles and exemplars, or a reference without exemplars.
     """
 
     texts: tuple[str, ...] = ()
@@ -54,6 +58,7 @@ class ConceptPrompt:
     min_area_px: int = 0
     tiles: int | Literal["auto"] = 1
     masks: bool = True
+    reference: ReferenceImage | None = None
 
     def __post_init__(self) -> None:
         _set(
@@ -82,7 +87,26 @@ class ConceptPrompt:
         validation.check_same_count(
             "exemplar_labels", len(self.exemplar_labels), len(self.exemplars_xyxy), "exemplars"
         )
-        labels = self.exemplar_labels or (1,) * len(self.exemplars_xyxy)
+        self._check_exemplars()
+
+    def _check_exemplars(self) -> None:
+        boxes = self.exemplars_xyxy
+        if boxes and self.tiles not in (1, "auto"):
+            raise ValueError(
+                "tiles: expected off or auto with exemplar boxes, which the model sees only in "
+                f"the whole image, got {self.tiles}"
+            )
+        if self.reference is not None:
+            reference = self.reference
+            if not isinstance(reference, ReferenceImage):
+                reference = ReferenceImage(reference)
+            if not boxes:
+                raise ValueError("reference: expected exemplar boxes in it, got none")
+            boxes = validation.clip_boxes_xyxy(
+                "exemplars_xyxy", boxes, reference.hw, "reference image"
+            )
+            _set(self, reference=reference, exemplars_xyxy=boxes)
+        labels = self.exemplar_labels or (1,) * len(boxes)
         if not self.texts and 1 not in labels:
             raise ValueError(
                 "texts: expected a text or a positive exemplar, got "
@@ -200,7 +224,7 @@ Prompt = ConceptPrompt | ObjectPrompt | EverythingPrompt
 
 
 def fit_to_image(prompt: Prompt, image_hw: tuple[int, int]) -> Prompt:
-    """Clips a prompt's boxes to an image and checks its points.
+    """Clips a prompt's boxes to an image and checks its points; not those in a reference.
 
     Args:
         prompt: Any prompt.
@@ -214,6 +238,8 @@ def fit_to_image(prompt: Prompt, image_hw: tuple[int, int]) -> Prompt:
         ValueError: If a point is outside the image, or a box wholly so.
     """
     if isinstance(prompt, ConceptPrompt):
+        if prompt.reference is not None:
+            return prompt
         boxes = validation.clip_boxes_xyxy("exemplars_xyxy", prompt.exemplars_xyxy, image_hw)
         if boxes != prompt.exemplars_xyxy:
             return dataclasses.replace(prompt, exemplars_xyxy=boxes)

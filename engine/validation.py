@@ -172,7 +172,7 @@ def check_inside(name: str, points: Iterable[PointXy], image_hw: tuple[int, int]
 
 
 def clip_boxes_xyxy(
-    name: str, boxes: Iterable[BoxXyxy], image_hw: tuple[int, int]
+    name: str, boxes: Iterable[BoxXyxy], image_hw: tuple[int, int], image: str = "image"
 ) -> tuple[BoxXyxy, ...]:
     """Boxes cut at the borders of an image.
 
@@ -180,6 +180,7 @@ def clip_boxes_xyxy(
         name: Name of the values in the error.
         boxes: Boxes in pixels.
         image_hw: Height and width of the image, in pixels.
+        image: What the error calls the image.
 
     Returns:
         What of each box lies in the image.
@@ -192,7 +193,7 @@ def clip_boxes_xyxy(
     for left, top, right, bottom in boxes:
         box = max(left, 0.0), max(top, 0.0), min(right, float(width)), min(bottom, float(height))
         if not (box[0] < box[2] and box[1] < box[3]):
-            expected = f"boxes that reach into the image of {width} x {height} pixels"
+            expected = f"boxes that reach into the {image} of {width} x {height} pixels"
             raise value_error(name, expected, [left, top, right, bottom])
         clipped.append(box)
     return tuple(clipped)

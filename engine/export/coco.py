@@ -87,7 +87,7 @@ def to_coco(
 
 
 def prompt_to_dict(prompt: Prompt) -> dict[str, Any]:
-    """A prompt as plain data, with its ``kind`` and without the logits it may carry."""
+    """A prompt as plain data, with its ``kind``, without the logits and pixels it may carry."""
     return {"kind": _KINDS[type(prompt)], **_plain(prompt)}
 
 
@@ -118,7 +118,7 @@ def _plain(value: Any) -> Any:
         return {
             field.name: _plain(getattr(value, field.name))
             for field in dataclasses.fields(value)
-            if field.name not in ("mask_input", "return_logits")
+            if field.name not in ("mask_input", "return_logits", "pixels")
         }
     if isinstance(value, tuple):
         return [_plain(item) for item in value]

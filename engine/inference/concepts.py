@@ -1,20 +1,20 @@
 """Concept prompts: texts and exemplar boxes, through the package's own modules.
 
-``Sam3Processor`` collects the prompts; :func:`decode_concepts` runs the detector once for
+``Sam3Processor`` collects the prompts; :func:`detect_concepts` runs the detector once for
 several of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torchvision.ops import box_convert
 
-from ..model.sam3_imports import FindStage, GeometricPrompt, Sam3Image, Sam3Processor
+from ..model.sam3_imports import Sam3Image, Sam3Processor
 from ..prompts import ConceptPrompt
 from ..results import Instance
 from ..runtime.execution import ModelExecution
@@ -22,6 +22,7 @@ from ..runtime.memory import BatchLimits
 from ..runtime.steps import StepCallback
 from .cache import LruCache, count_tensor_bytes
 from .concept_output import ConceptOutput, check_finite, make_instances
+from .detection import PromptTokens, decode_concepts
 from .image_encoder import EncodedImage
 from .tiling import CROWDED_SHARE
 
@@ -39,7 +40,7 @@ class PromptProcessor(Sam3Processor):
     """The package's processor, which encodes each text once and only collects prompts.
 
     ``set_text_prompt`` and ``add_geometric_prompt`` of the package run the whole detector each
-    time they are called; here :func:`decode_concepts` runs it once, when the prompt is complete.
+    time they are called; here :func:`detect_concepts` runs it once, when the prompt is complete.
     """
 
     def __init__(self, model: Sam3Image, resolution: int, device: torch.device) -> None:
@@ -123,14 +124,16 @@ class ConceptSegmenter:
         prompt: ConceptPrompt,
         on_step: StepCallback,
         limits: BatchLimits,
+        tokens: Sequence[PromptTokens] = (),
     ) -> tuple[list[Instance], list[str]]:
         """Segments every concept of a prompt on one encoded view.
 
         Args:
             encoded: The view.
-            prompt: Texts, exemplars in pixels of the view, thresholds.
+            prompt: Texts, exemplars in pixels of the view or of the reference, thresholds.
             on_step: Called after each concept with its name.
             limits: How many concepts go through the detector at once.
+            tokens: Of each concept, where the exemplars lie in a reference.
 
         Returns:
             Instances in the order of the concepts, each by falling score; and the names of the
@@ -144,7 +147,9 @@ class ConceptSegmenter:
             outputs: dict[str, ConceptOutput] = {}
             for index, text in enumerate(batch, start):
                 with self._execution.step():
-                    outputs = outputs or self._decode(encoded, batch, prompt)
+                    outputs = outputs or self._decode(
+                        encoded, batch, prompt, tokens[start : start + len(batch)]
+                    )
                     found = make_instances(
                         self._model,
                         outputs[text],
@@ -164,19 +169,66 @@ class ConceptSegmenter:
         return instances, crowded
 
     def _decode(
-        self, encoded: EncodedImage, texts: Sequence[str], prompt: ConceptPrompt
+        self,
+        encoded: EncodedImage,
+        texts: Sequence[str],
+        prompt: ConceptPrompt,
+        tokens: Sequence[PromptTokens],
     ) -> dict[str, ConceptOutput]:
         """The detector's output for each text, decoded now or taken from the cache."""
-        exemplars = (prompt.exemplars_xyxy, get_exemplar_labels(prompt))
+        exemplars = make_exemplar_key(prompt)
         outputs = {text: encoded.concepts.get((text, *exemplars)) for text in texts}
         missing = [text for text, output in outputs.items() if output is None]
         if missing:
-            states = [add_prompt(self._processor, encoded.state, t, prompt) for t in missing]
-            for text, output in zip(missing, decode_concepts(self._model, states), strict=True):
+            known = [own for text, own in zip(texts, tokens, strict=False) if text in missing]
+            new = detect_concepts(self._processor, encoded.state, missing, prompt, known)
+            for text, output in zip(missing, new, strict=True):
                 check_finite([output.scores, output.boxes_cxcywh], "scores", self._weights_name)
                 encoded.concepts.put((text, *exemplars), output)
                 outputs[text] = output
         return {text: output for text, output in outputs.items() if output is not None}
+
+
+def detect_concepts(
+    processor: PromptProcessor,
+    encoded: dict[str, Any],
+    texts: Sequence[str],
+    prompt: ConceptPrompt,
+    tokens: Sequence[PromptTokens] = (),
+) -> list[ConceptOutput]:
+    """Runs the detector once for several concepts on an encoded image.
+
+    Args:
+        processor: The processor around the model.
+        encoded: The image's state; not changed.
+        texts: The concepts.
+        prompt: The prompt with their exemplars, in pixels of the image.
+        tokens: Of each concept, where its exemplars were encoded on another image, a reference
+            or the first frame of a video; else they are encoded on this one.
+
+    Returns:
+        One output for each concept.
+    """
+    if tokens:
+        states = [add_text(processor, encoded, text) for text in texts]
+        return decode_concepts(processor.model, states, PromptTokens.join(tokens))
+    states = [add_prompt(processor, encoded, text, prompt) for text in texts]
+    return decode_concepts(processor.model, states)
+
+
+def add_text(processor: PromptProcessor, encoded: dict[str, Any], text: str) -> dict[str, Any]:
+    """Copies an encoded image's state and adds one text.
+
+    Args:
+        processor: The processor.
+        encoded: The image's state; not changed.
+        text: One text, or :data:`VISUAL`.
+
+    Returns:
+        The state to decode.
+    """
+    state = {**encoded, "backbone_out": dict(encoded["backbone_out"])}
+    return processor.set_text_prompt(text, state)
 
 
 def add_prompt(
@@ -188,13 +240,12 @@ def add_prompt(
         processor: The processor.
         encoded: The image's state; not changed.
         text: One text, or :data:`VISUAL`.
-        prompt: The prompt with the exemplars.
+        prompt: The prompt with the exemplars, in pixels of that image.
 
     Returns:
         The state to decode.
     """
-    state = {**encoded, "backbone_out": dict(encoded["backbone_out"])}
-    processor.set_text_prompt(text, state)
+    state = add_text(processor, encoded, text)
     height, width = encoded["original_height"], encoded["original_width"]
     for box, is_like in zip(prompt.exemplars_xyxy, get_exemplar_labels(prompt), strict=True):
         size = torch.tensor([width, height, width, height], dtype=torch.float32)
@@ -206,6 +257,12 @@ def add_prompt(
 def get_exemplar_labels(prompt: ConceptPrompt) -> tuple[int, ...]:
     """Labels of a prompt's exemplars, all 1 where none were given."""
     return prompt.exemplar_labels or (1,) * len(prompt.exemplars_xyxy)
+
+
+def make_exemplar_key(prompt: ConceptPrompt) -> tuple[Any, ...]:
+    """What tells the exemplars of two prompts apart: boxes, labels, and where they lie."""
+    reference = prompt.reference.sha256 if prompt.reference is not None else ""
+    return prompt.exemplars_xyxy, get_exemplar_labels(prompt), reference
 
 
 def get_texts(prompt: ConceptPrompt) -> tuple[str, ...]:
@@ -223,168 +280,3 @@ def sort_by_class(instances: Sequence[Instance]) -> tuple[Instance, ...]:
     """Sorts instances by class, then falling score."""
     order = np.lexsort(([-i.score for i in instances], [i.class_index for i in instances]))
     return tuple(instances[k] for k in order)
-
-
-class PromptTokens(NamedTuple):
-    """P encoded prompts: text and exemplars.
-
-    Attributes:
-        prompt: (tokens, P, width).
-        prompt_mask: (P, tokens) bool, True for padding.
-    """
-
-    prompt: Tensor
-    prompt_mask: Tensor
-
-
-class DetectorOutput(NamedTuple):
-    """Output of the detector for P prompts, up to its mask head.
-
-    Attributes:
-        outputs: The decoder's outputs by name, with boxes and logits of every query.
-        queries: The queries after each layer, (layers, P, Q, width).
-        memory: The image features fused with each prompt, (cells, P, width).
-        feature_hw: Height and width of the feature maps, as the mask head wants them.
-        prompt: The encoded prompts, (tokens, P, width).
-        prompt_mask: (P, tokens) bool, True for padding.
-        features: The image's features.
-    """
-
-    outputs: dict[str, Any]
-    queries: Tensor
-    memory: Tensor
-    feature_hw: Any
-    prompt: Tensor
-    prompt_mask: Tensor
-    features: dict[str, Any]
-
-
-def make_find_stage(image_index: Tensor, text_index: Tensor) -> FindStage:
-    """Says which image and which text each of P prompts is about, both (P,) int64."""
-    return FindStage(
-        img_ids=image_index,
-        text_ids=text_index,
-        input_boxes=None,
-        input_boxes_mask=None,
-        input_boxes_label=None,
-        input_points=None,
-        input_points_mask=None,
-    )
-
-
-def run_detector(
-    model: Sam3Image, features: dict[str, Any], find: FindStage, exemplars: GeometricPrompt
-) -> DetectorOutput:
-    """Runs what ``Sam3Image.forward_grounding`` does before its mask head.
-
-    Args:
-        model: The model.
-        features: Of the images and of the texts, as its backbone returns them.
-        find: P prompts.
-        exemplars: Their boxes.
-
-    Returns:
-        The detector's output.
-    """
-    prompt, prompt_mask, features = model._encode_prompt(features, find, exemplars)
-    return run_detector_on_tokens(model, features, find, PromptTokens(prompt, prompt_mask))
-
-
-def run_detector_on_tokens(
-    model: Sam3Image, features: dict[str, Any], find: FindStage, tokens: PromptTokens
-) -> DetectorOutput:
-    """Runs :func:`run_detector` with prompts encoded before, perhaps on another image.
-
-    Args:
-        model: The model.
-        features: Of the images, as its backbone returns them.
-        find: P prompts.
-        tokens: Their tokens.
-
-    Returns:
-        The detector's output.
-    """
-    prompt, prompt_mask = tokens
-    features, encoded, _ = model._run_encoder(features, find, prompt, prompt_mask)
-    memory = encoded["encoder_hidden_states"]
-    outputs, queries = model._run_decoder(
-        memory=memory,
-        pos_embed=encoded["pos_embed"],
-        src_mask=encoded["padding_mask"],
-        out={},
-        prompt=prompt,
-        prompt_mask=prompt_mask,
-        encoder_out=encoded,
-    )
-    feature_hw = encoded["vis_feat_sizes"]
-    return DetectorOutput(outputs, queries, memory, feature_hw, prompt, prompt_mask, features)
-
-
-def decode_concepts(
-    model: Sam3Image, states: list[dict[str, Any]], tokens: PromptTokens | None = None
-) -> list[ConceptOutput]:
-    """Runs the detector for several prompts on one image, in one forward pass.
-
-    Without the mask head, which an absent concept does not need.
-
-    Args:
-        model: The model.
-        states: One prompted state for each concept, of the same image and with equally
-            many exemplars.
-        tokens: Of those concepts, where they were encoded before; else they are encoded now.
-
-    Returns:
-        One output for each.
-    """
-    device = model.device
-    count = len(states)
-    features = dict(states[0]["backbone_out"])
-    for name, dim in (("language_features", 1), ("language_mask", 0), ("language_embeds", 1)):
-        features[name] = torch.cat([s["backbone_out"][name] for s in states], dim=dim)
-    index = torch.arange(count, device=device)
-    find = make_find_stage(torch.zeros_like(index), index)
-    prompts: list[GeometricPrompt] = [s["geometric_prompt"] for s in states]
-    exemplars = GeometricPrompt(
-        box_embeddings=torch.cat([p.box_embeddings for p in prompts], dim=1),
-        box_mask=torch.cat([p.box_mask for p in prompts], dim=0),
-        box_labels=torch.cat([p.box_labels for p in prompts], dim=1),
-    )
-    if tokens is None:
-        detected = run_detector(model, features, find, exemplars)
-    else:
-        detected = run_detector_on_tokens(model, features, find, tokens)
-    return list(split_by_prompt(detected, find))
-
-
-def split_by_prompt(detected: DetectorOutput, find: FindStage) -> Iterator[ConceptOutput]:
-    """Splits the detector's output for P prompts into one output a prompt.
-
-    Args:
-        detected: The detector's output.
-        find: The P prompts.
-
-    Yields:
-        P outputs that share no memory with each other.
-    """
-    out = detected.outputs
-    presence = out["presence_logit_dec"].sigmoid().unsqueeze(1)
-    scores = (out["pred_logits"].sigmoid() * presence).float()
-    # In one transfer, so that a GPU is waited for once; what follows is small.
-    found = torch.cat([scores, out["pred_boxes"].float()], dim=-1).cpu()
-    count = len(found)
-    for i in range(count):
-        parts = {
-            # The head looks at the last layer's queries only.
-            "obj_queries": detected.queries[-1:, i : i + 1],
-            "image_ids": find.img_ids[i : i + 1],
-            "encoder_hidden_states": detected.memory[:, i : i + 1],
-            "prompt": detected.prompt[:, i : i + 1],
-            "prompt_mask": detected.prompt_mask[i : i + 1],
-        }
-        # A view would keep the whole batch in memory for as long as one prompt is cached.
-        owned = {name: part.clone() if count > 1 else part for name, part in parts.items()}
-        yield ConceptOutput(
-            scores=found[i, :, 0].clone(),
-            boxes_cxcywh=found[i, :, 1:].clone(),
-            mask_head_inputs={"backbone_feats": detected.features["backbone_fpn"], **owned},
-        )

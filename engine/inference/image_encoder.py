@@ -49,7 +49,7 @@ class EncodedImage:
 
     Attributes:
         state: Result of ``Sam3Processor.set_image``. Never changed: prompts work on copies.
-        concepts: The detector's outputs by text, exemplars and their labels.
+        concepts: The detector's outputs by text, exemplars, their labels and reference.
     """
 
     state: dict[str, Any]

@@ -97,15 +97,7 @@ class TiledSegmentation:
             prompt: A prompt whose ``tiles`` is not 1.
             queries: Most instances that one concept can have on a view.
             input_side: Side of the model's input, in pixels.
-
-        Raises:
-            ValueError: If ``tiles`` is a number and there are exemplars.
         """
-        if prompt.exemplars_xyxy and prompt.tiles != "auto":
-            raise ValueError(
-                "tiles: expected off or auto with exemplar boxes, which the model sees only in "
-                f"the whole image, got {prompt.tiles}"
-            )
         self._image_hw = image_hw
         self._prompt = prompt
         self._crowd = CROWDED_SHARE * queries

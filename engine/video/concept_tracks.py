@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..inference.concepts import PromptTokens
+from ..inference.detection import PromptTokens
 from ..model.sam3_imports import Sam3VideoBase, mask_iou
 from ..model.video_tracker import ENDLESS, TrackerState, VideoTracker
 from ..postprocess.masks import clean_track_masks
@@ -52,7 +52,7 @@ class ConceptMemory:
         states: Of the tracker, one for the objects that started on the same frame.
         metadata: The package's bookkeeping.
         scores: Latest detection score of each track.
-        prompt_tokens: Of a prompt with exemplars, as encoded on their own frame.
+        prompt_tokens: Of a prompt with exemplars, as encoded on their own frame or reference.
     """
 
     states: list[TrackerState] = dataclasses.field(default_factory=list)

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torchvision.ops import box_convert
 
 from ..inference.concept_output import ConceptOutput
-from ..inference.concepts import (
-    PromptProcessor,
-    PromptTokens,
-    add_prompt,
-    decode_concepts,
-    get_texts,
-    get_thresholds,
-)
+from ..inference.concepts import detect_concepts, get_texts, get_thresholds
+from ..inference.detection import PromptTokens
 from ..model.sam3_imports import Sam3Image, generic_nms_cpu, mask_iou
 from ..prompts import ConceptPrompt
+from ..runtime.memory import BatchLimits
 from .concept_tracks import Detections
+
+if TYPE_CHECKING:
+    from ..engine import Engine
 
 NMS_IOU = 0.1
 """Of two detections whose masks overlap by more the better stays (the package's)."""
@@ -27,20 +26,20 @@ NMS_IOU = 0.1
 class ConceptDetector:
     """Detects the concepts of one prompt on the frames of a video.
 
-    A prompt with exemplars is encoded on its own frame, where the boxes are; on later frames
-    the tokens of that frame are used again. The package falls back to the word "visual".
+    A prompt with exemplars is encoded on its own frame or reference, where the boxes are; on
+    later frames its tokens are used again. The package falls back to the word "visual".
     """
 
-    def __init__(self, model: Sam3Image, processor: PromptProcessor, prompt: ConceptPrompt) -> None:
+    def __init__(self, engine: Engine, prompt: ConceptPrompt, size_percent: float) -> None:
         """Creates it for a prompt.
 
         Args:
-            model: The model.
-            processor: The model's processor.
-            prompt: The concepts, with exemplars in pixels of the first frame.
+            engine: The engine.
+            prompt: The concepts, with exemplars in pixels of the first frame or the reference.
+            size_percent: Shrinks the reference before it is encoded, as the frames are.
         """
-        self._model = model
-        self._processor = processor
+        self._engine = engine
+        self._size_percent = size_percent
         self.prompt = prompt
         self._texts = get_texts(prompt)
         self.thresholds = get_thresholds(prompt)
@@ -48,9 +47,9 @@ class ConceptDetector:
     def detect(
         self,
         state: dict[str, Any],
-        tokens: list[PromptTokens | None],
+        tokens: Sequence[PromptTokens | None],
         prompt: ConceptPrompt,
-        per_forward: int,
+        limits: BatchLimits,
     ) -> tuple[list[Detections], list[PromptTokens | None]]:
         """Detects every concept on a frame.
 
@@ -58,35 +57,28 @@ class ConceptDetector:
             state: The encoded frame.
             tokens: Of each concept, None where its prompt is to be encoded on this frame.
             prompt: The prompt as it fits the frame.
-            per_forward: Concepts that share a forward pass.
+            limits: How many concepts share a forward pass.
 
         Returns:
             The detections of each concept, and the tokens to give for the next frame.
         """
+        if prompt.reference is not None and None in tokens:
+            tokens = self._engine.references.encode(prompt, self._size_percent, limits)
+        model = self._engine.model
         found: list[Detections] = []
         kept: list[PromptTokens | None] = []
-        for start in range(0, len(self._texts), per_forward):
-            chunk = slice(start, start + per_forward)
-            states = [
-                add_prompt(self._processor, state, text, prompt) for text in self._texts[chunk]
-            ]
+        for start in range(0, len(self._texts), limits.concepts):
+            chunk = slice(start, start + limits.concepts)
             known = [t for t in tokens[chunk] if t is not None]
-            outputs = decode_concepts(self._model, states, _joined(known))
+            outputs = detect_concepts(
+                self._engine.processor, state, self._texts[chunk], prompt, known
+            )
             for output, threshold in zip(outputs, self.thresholds[chunk], strict=True):
-                found.append(_detections(self._model, output, threshold))
+                found.append(_detections(model, output, threshold))
                 inputs = output.mask_head_inputs
                 own = PromptTokens(inputs["prompt"], inputs["prompt_mask"])
                 kept.append(own if prompt.exemplars_xyxy else None)
         return found, kept
-
-
-def _joined(tokens: list[PromptTokens]) -> PromptTokens | None:
-    if not tokens:
-        return None
-    return PromptTokens(
-        torch.cat([t.prompt for t in tokens], dim=1),
-        torch.cat([t.prompt_mask for t in tokens], dim=0),
-    )
 
 
 def _detections(model: Sam3Image, output: ConceptOutput, threshold: float) -> Detections:

@@ -52,7 +52,8 @@ class VideoSession:
 
         Args:
             engine: An engine whose weights hold the tracker.
-            prompt: What to follow. Exemplars, points and boxes are in pixels of the first frame.
+            prompt: What to follow. Points, boxes and exemplars without a reference are in pixels
+                of the first frame.
             forget_after: Frames after which an object that is not seen is forgotten; its id
                 is never given again.
             max_objects: Most objects followed at a time; more of a concept are left out with
@@ -220,7 +221,12 @@ class VideoSession:
         check_prompt(prompt, self.max_objects)
         self._prompt = prompt
         self._tracks = SessionTracks(
-            self._engine, self._tracker, prompt, self.forget_after, self.max_objects
+            self._engine,
+            self._tracker,
+            prompt,
+            self.forget_after,
+            self.max_objects,
+            self._size_percent,
         )
         self._memory = self._tracks.new_memory()
         self._frame: Frame | None = None

@@ -80,6 +80,7 @@ class SessionTracks:
         prompt: ConceptPrompt | ObjectPrompt,
         forget_after: int,
         max_objects: int,
+        size_percent: float,
     ) -> None:
         """Creates it for a prompt.
 
@@ -89,6 +90,7 @@ class SessionTracks:
             prompt: What to follow.
             forget_after: Frames after which a track that is not seen is forgotten.
             max_objects: Most tracks at a time.
+            size_percent: Shrinks a reference before it is encoded (1 to 100).
         """
         self._engine = engine
         self._forget_after = forget_after
@@ -97,7 +99,7 @@ class SessionTracks:
         self._detector: ConceptDetector | None = None
         self._concepts: list[ConceptTracks] = []
         if isinstance(prompt, ConceptPrompt):
-            self._detector = ConceptDetector(engine.model, engine.processor, prompt)
+            self._detector = ConceptDetector(engine, prompt, size_percent)
             self._concepts = [ConceptTracks(tracker, t) for t in self._detector.thresholds]
         self._cache: dict[Any, Any] = {}
         self._has_warned = False
@@ -165,7 +167,7 @@ class SessionTracks:
         if self._detector is None or not isinstance(prompt, ConceptPrompt):
             return [], (), ()
         tokens = [concept.prompt_tokens for concept in memory.concepts]
-        detections, tokens = self._detector.detect(state, tokens, prompt, limits.concepts)
+        detections, tokens = self._detector.detect(state, tokens, prompt, limits)
         queries = self._engine.model.transformer.decoder.num_queries
         found: list[tuple[Track, ...]] = []
         removed: list[int] = []

@@ -56,9 +56,9 @@ def limited(monkeypatch: pytest.MonkeyPatch, route: str, most: int) -> Room:
     room = Room(most)
     decode_concepts, decode = concepts.decode_concepts, ObjectDecoder.decode
 
-    def limited_concepts(model: Any, states: Any) -> Any:
+    def limited_concepts(model: Any, states: Any, *tokens: Any) -> Any:
         room.check(len(states))
-        return decode_concepts(model, states)
+        return decode_concepts(model, states, *tokens)
 
     def limited_decode(self: Any, state: Any, objects: Any, *args: Any, **kwargs: Any) -> Any:
         room.check(len(objects))

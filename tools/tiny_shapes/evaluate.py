@@ -11,13 +11,13 @@ import time
 from pathlib import Path
 
 from ...engine import Engine
-from .heldout import concepts, crowded_images, objects, videos
+from .heldout import concepts, crowded_images, objects, references, videos
 from .heldout.matching import HELD_OUT_SEED, Measure
 
 CARD = Path(__file__).parents[2] / "engine" / "weights" / "tiny_shapes.json"
 MEASURES: dict[str, Measure] = {
     measure.__name__: measure
-    for module in (concepts, objects, crowded_images, videos)
+    for module in (concepts, references, objects, crowded_images, videos)
     for measure in module.MEASURES
 }
 

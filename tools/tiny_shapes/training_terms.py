@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...engine.inference.concepts import make_find_stage, run_detector
+from ...engine.inference.detection import make_find_stage, run_detector
 from ...engine.model.sam3_imports import GeometricPrompt, Sam3Image
 from .losses import Targets, concept_loss, object_loss
 from .random_prompts import ConceptPrompts, ObjectPrompts, random_concepts, random_objects
