@@ -33,9 +33,11 @@ serve: venv ## the HTTP server: MODEL=tiny_shapes PORT=9090 HOST=127.0.0.1
 	@$(if $(MODEL),MODEL="$(MODEL)") $(if $(PORT),PORT="$(PORT)") $(if $(HOST),HOST="$(HOST)") \
 		$(PY) -m $(PACKAGE).serving
 
+# With REFERENCE=ref.jpg, BOXES="[[x1, y1, x2, y2]]" are examples in that picture.
 label: venv ## a folder to a data set: IMAGES=folder TEXT="person, car:0.4" OUT=dir MODEL=sam3
 	@$(PY) -m $(PACKAGE).labeling label "$(IMAGES)" --out "$(OUT)" \
 		$(if $(TEXT),--text "$(TEXT)") $(if $(BOXES),--boxes "$(BOXES)") \
+		$(if $(REFERENCE),--reference "$(REFERENCE)") \
 		$(if $(MODEL),--model "$(MODEL)") $(if $(SHARD),--shard "$(SHARD)") \
 		$(if $(FORMATS),--formats "$(FORMATS)") $(ARGS)
 

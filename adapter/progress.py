@@ -81,7 +81,7 @@ class Progress:
 def count_steps(settings: Settings) -> int:
     """Counts the steps of a run: load, encode, each concept (or batch of objects), outputs.
 
-    With tiles, each view (the whole image and every tile) is encoded and segmented. How many
+    A reference image is one step more. With tiles, each view (the whole image and every tile) is encoded and segmented. How many
     tiles ``auto`` takes is known only during the run: :meth:`Progress.plan` adds them.
 
     Args:
@@ -96,4 +96,5 @@ def count_steps(settings: Settings) -> int:
     if mode == "everything":
         return 3 + math.ceil(settings.points_per_side**2 / OBJECTS_PER_STEP)
     views = 1 if settings.tiles in (1, "auto") else 1 + int(settings.tiles) ** 2
-    return 2 + views * (1 + max(1, len(settings.input_text)))
+    steps = 3 if settings.reference_image else 2
+    return steps + views * (1 + max(1, len(settings.input_text)))

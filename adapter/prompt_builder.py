@@ -10,6 +10,7 @@ from ..engine import validation
 from ..engine.concept_text import find_decimal_commas
 from ..engine.export.palette import RgbColor
 from ..engine.prompts import ConceptPrompt, EverythingPrompt, ObjectPrompt, Prompt, PromptedObject
+from ..engine.reference_image import ReferenceImage
 from ..engine.results import Result
 from ..engine.validation import BoxXyxy
 from .inputs.graphics import Detection, Drawing
@@ -50,6 +51,7 @@ def build_prompt(
     drawing: Drawing,
     image_hw: tuple[int, int],
     previous: tuple[ObjectPrompt, Result] | None = None,
+    reference: ReferenceImage | None = None,
 ) -> PromptReading:
     """Builds the prompt of a run.
 
@@ -59,21 +61,28 @@ def build_prompt(
         image_hw: Height and width of the image, in pixels.
         previous: Object prompt and result of the last run on the same image and model,
             for ``refine``.
+        reference: The picture of ``reference_image``, in which a concept's boxes lie.
 
     Returns:
         The prompt and its warnings.
 
     Raises:
         ValueError: If the number of labels differs from the number of points or boxes, a point
-            or a whole box is outside the image, all exemplars are negative without a text, or
-            masks are switched off and needed.
+            or a whole box is outside its image, all exemplars are negative without a text,
+            masks are switched off and needed, or a reference has no box or is not for the mode.
     """
     mode = resolve_mode(settings)
     if mode == "everything":
         reading = _read_everything(settings, drawing)
     elif mode == "concept":
         _check_boxes_only(settings)
-        reading = _read_concepts(settings, drawing, image_hw)
+        reading = _read_concepts(settings, drawing, image_hw, reference)
+    elif settings.reference_image:
+        raise validation.value_error(
+            "reference_image",
+            "none with prompt_mode object, whose boxes lie in the image itself",
+            settings.reference_image,
+        )
     else:
         reading = _read_objects(settings, drawing, image_hw, previous)
     if reading.prompt is not None and mode != "concept" and not settings.masks:
@@ -93,10 +102,10 @@ def build_prompt(
 
 
 def resolve_mode(settings: Settings) -> Mode:
-    """Resolves ``prompt_mode``: ``auto`` is ``concept`` with a text, else ``object``."""
+    """Resolves ``auto``: ``concept`` with a text or a reference image, else ``object``."""
     if settings.prompt_mode != "auto":
         return settings.prompt_mode
-    return "concept" if settings.input_text else "object"
+    return "concept" if settings.input_text or settings.reference_image else "object"
 
 
 def _check_boxes_only(settings: Settings) -> None:
@@ -110,7 +119,7 @@ def _check_boxes_only(settings: Settings) -> None:
 
 
 def _describe_auto_mode(settings: Settings, drawing: Drawing) -> tuple[str, ...]:
-    if settings.prompt_mode != "auto" or not settings.input_text:
+    if settings.prompt_mode != "auto" or settings.reference_image or not settings.input_text:
         return ()
     if not (settings.input_point or settings.input_box or drawing.points_xy or drawing.boxes_xyxy):
         return ()
@@ -119,19 +128,29 @@ def _describe_auto_mode(settings: Settings, drawing: Drawing) -> tuple[str, ...]
 
 def _read_everything(settings: Settings, drawing: Drawing) -> PromptReading:
     prompt = EverythingPrompt(settings.points_per_side, settings.min_area)
-    given = settings.input_text or settings.input_point or settings.input_box or len(drawing) > 0
+    values = settings.input_text, settings.input_point, settings.input_box, settings.reference_image
+    given = any(values) or len(drawing) > 0
     warning = "prompt_mode everything: texts, points and boxes are left out"
     return PromptReading(prompt, "everything", warnings=(warning,) if given else ())
 
 
 def _read_concepts(
-    settings: Settings, drawing: Drawing, image_hw: tuple[int, int]
+    settings: Settings,
+    drawing: Drawing,
+    image_hw: tuple[int, int],
+    reference: ReferenceImage | None,
 ) -> PromptReading:
     warnings: list[str] = []
     point_count = sum(map(len, settings.input_point)) + len(drawing.points_xy)
     if point_count:
         warnings.append(f"input_point: a concept takes no points, {point_count} left out")
-    own = _read_boxes(settings, image_hw, warnings)
+    if reference is None:
+        own = _read_boxes(settings, image_hw, warnings)
+    else:
+        drawing = _leave_out_boxes(drawing, warnings)
+        own = _read_boxes(settings, reference.hw, warnings, "reference image")
+        if not own:
+            raise ValueError("input_box: expected a box in reference_image, got none")
     drawn = _read_drawn_boxes(drawing, image_hw, warnings)
     if settings.prompt_mode == "auto" and drawing.detections:
         # Two of these tasks in series: each runs its own text.
@@ -162,6 +181,7 @@ def _read_concepts(
         min_area_px=settings.min_area,
         tiles=settings.tiles,
         masks=settings.masks,
+        reference=reference,
     )
     used = len(drawn) + len(found)
     return PromptReading(prompt, "concept", warnings=tuple(warnings), drawn_used=used)
@@ -224,15 +244,26 @@ def _format_counts(counts: list[int]) -> str:
     return f"{each} of them" if len(counts) == 1 else f"{each} of them for {len(counts)} objects"
 
 
+def _leave_out_boxes(drawing: Drawing, warnings: list[str]) -> Drawing:
+    """Leaves the boxes of this image out, because all exemplars lie in one picture."""
+    count = len(drawing.boxes_xyxy) + len(drawing.detections)
+    if count:
+        warnings.append(f"reference_image: its boxes are the exemplars, {count} here left out")
+    return dataclasses.replace(drawing, boxes_xyxy=(), box_labels=(), detections=())
+
+
 def _read_boxes(
-    settings: Settings, image_hw: tuple[int, int], warnings: list[str]
+    settings: Settings,
+    image_hw: tuple[int, int],
+    warnings: list[str],
+    image: str = "image",
 ) -> list[tuple[BoxXyxy, int]]:
     boxes, labels = settings.input_box, settings.input_box_label
     if labels and not boxes:
         warnings.append("input_box_label: labels without boxes, left out")
         return []
     validation.check_same_count("input_box_label", len(labels), len(boxes), "boxes")
-    clipped = validation.clip_boxes_xyxy("input_box", boxes, image_hw)
+    clipped = validation.clip_boxes_xyxy("input_box", boxes, image_hw, image)
     return list(zip(clipped, labels or (1,) * len(boxes), strict=True))
 
 

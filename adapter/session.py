@@ -17,11 +17,12 @@ from ..engine.prompts import ConceptPrompt, ObjectPrompt, Prompt
 from ..engine.results import Result
 from ..engine.validation import PointXy
 from .inputs.graphics import Drawing
+from .inputs.reference import ReferenceReader
 from .inputs.video import VideoPosition
 from .model_holder import ModelHolder
 from .parameters.settings import Settings
 from .progress import Progress, WarnOnce
-from .prompt_builder import PromptReading, build_prompt
+from .prompt_builder import PromptReading, build_prompt, resolve_mode
 from .tracking import VideoTracking, should_track
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ class Session:
     def __init__(self) -> None:
         self.models = ModelHolder()
         self.tracking = VideoTracking()
+        self._references = ReferenceReader()
         self._warnings = WarnOnce()
         self._stop = threading.Event()
         self._settings: Settings | None = None
@@ -146,7 +148,11 @@ class Session:
             self._warnings.reset()
             self._settings = settings
         hw = (image.shape[0], image.shape[1])
-        reading = build_prompt(settings, drawing, hw, self._get_previous(settings, image))
+        previous = self._get_previous(settings, image)
+        reference = None
+        if resolve_mode(settings) == "concept":
+            reference = self._references.read(settings.reference_image)
+        reading = build_prompt(settings, drawing, hw, previous, reference)
         self._warnings.warn(reading.warnings)
         for line in reading.infos:
             logger.info("%s", line)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 
 from ..engine import validation
-from .options import JobOptions, choose_model, choose_prompts, parse_max_bad
+from .options import JobOptions, choose_model, parse_max_bad
+from .prompt_options import choose_prompts
 from .scoring.command import add_score_options
 
 FORMATS = ("yolo", "labelstudio", "png")
@@ -39,26 +40,14 @@ def read_job_options(arguments: argparse.Namespace) -> JobOptions:
     Raises:
         ValueError: If one is wrong; the message begins with its name.
     """
-    read_formats(arguments)
+    formats = read_formats(arguments)
+    if formats and not arguments.masks:
+        raise validation.value_error("formats", "none with no_masks: they hold masks", formats[0])
     return JobOptions(
         images=arguments.images,
         out=arguments.out,
-        prompts=choose_prompts(
-            text=arguments.text,
-            everything=arguments.everything,
-            boxes=arguments.boxes,
-            boxes_as=arguments.boxes_as,
-            exemplars=arguments.exemplars,
-            exemplar_labels=arguments.exemplar_labels,
-            threshold=arguments.threshold,
-            tiles=arguments.tiles,
-            min_area=arguments.min_area,
-            overlap=arguments.overlap,
-            points_per_side=arguments.points_per_side,
-        ),
-        model=choose_model(
-            arguments.model, arguments.weights, arguments.device, arguments.precision
-        ),
+        prompts=choose_prompts(arguments),
+        model=choose_model(arguments),
         input_size_percent=arguments.input_size_percent,
         shard_size=arguments.shard,
         decoders=arguments.decoders,
@@ -101,10 +90,20 @@ def _add_job(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_prompt(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("what to look for: text, everything or boxes")
+    group = parser.add_argument_group("what to look for: text, everything, boxes or a reference")
     group.add_argument("--text", default="", help='concepts: "person, red car:0.4"')
     group.add_argument("--everything", action="store_true", help="all there is, without a class")
-    group.add_argument("--boxes", default="", help="a COCO file whose boxes are the prompts")
+    group.add_argument(
+        "--boxes",
+        default="",
+        help="a COCO file whose boxes are the prompts; with --reference boxes in that picture",
+    )
+    group.add_argument(
+        "--reference",
+        default="",
+        help="a picture: find what looks like its --boxes [[x1, y1, x2, y2], ...] in all images, "
+        "alone or with --text",
+    )
     group.add_argument(
         "--boxes-as",
         default="objects",
@@ -115,11 +114,21 @@ def _add_prompt(parser: argparse.ArgumentParser) -> None:
         default="",
         help="boxes [[x1, y1, x2, y2], ...] at the same place in every image (a fixed camera)",
     )
-    group.add_argument("--exemplar-labels", default="", help='[1, 0, ...]: 1 "like this", 0 "not"')
+    group.add_argument(
+        "--exemplar-labels",
+        default="",
+        help='[1, 0, ...] for --exemplars or the boxes of a reference: 1 "like this", 0 "not"',
+    )
     group.add_argument("--threshold", type=float, default=0.5, help="score (%(default)s)")
     group.add_argument("--tiles", default="off", help="off, auto or N for N x N tiles")
     group.add_argument("--min-area", type=int, default=0, help="smallest mask, in pixels")
     group.add_argument("--overlap", default="keep", help="keep, or best of overlapping instances")
+    group.add_argument(
+        "--no-masks",
+        dest="masks",
+        action="store_false",
+        help="boxes and scores of concepts only, without masks: faster, COCO is the only format",
+    )
     group.add_argument("--points-per-side", type=int, default=32, help="grid of --everything")
 
 
@@ -129,6 +138,11 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--weights", help="a local checkpoint, .pt or .safetensors")
     group.add_argument("--device", help="cpu, cuda or cuda:N; the GPU where there is one")
     group.add_argument("--precision", default="auto", help="auto, float32 or bfloat16")
+    group.add_argument(
+        "--input-size",
+        default="auto",
+        help="side of the model's input: auto, or sam3 672, 336, tiny_shapes 224, 112",
+    )
     group.add_argument(
         "--input-size-percent", type=float, default=100, help="shrink images first (1 to 100)"
     )

@@ -25,6 +25,7 @@ from .job import (
     find_images,
     label_shards,
     prepare_job,
+    read_job_file,
     stop_at_too_many,
     write_errors,
 )
@@ -126,6 +127,8 @@ def _finish(out: OutputFolder, formats: Sequence[str], val_share: float) -> int:
 def _export(parsed: argparse.Namespace) -> int:
     formats = read_formats(parsed)
     out = OutputFolder(parsed.out)
+    if formats and read_job_file(out)["settings"].get("masks") is False:
+        raise validation.value_error("formats", "none: the folder holds no masks", formats[0])
     written = _write_formats(out, formats, parsed.val)
     _say("Written: " + ", ".join(out.path(name) for name in written))
     return EXIT_DONE

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..engine import Result
+from ..engine import ConceptPrompt, Result
 from ..engine.export.rle import mask_to_rle
 from ..engine.images import decode_image
 from .manifest import Shard
@@ -191,13 +191,14 @@ class ShardLabeler:
 
 
 def _encode_instances(question: Question, result: Result) -> Iterator[LabeledInstance]:
+    with_masks = not isinstance(question.prompt, ConceptPrompt) or question.prompt.masks
     for instance in result.instances:
         yield LabeledInstance(
             category_id=question.category_ids[result.class_names[instance.class_index]],
             score=float(instance.score),
             box_xyxy=instance.box_xyxy,
             area_px=instance.mask.area,
-            rle_counts=mask_to_rle(instance.mask)["counts"],
+            rle_counts=mask_to_rle(instance.mask)["counts"] if with_masks else None,
         )
 
 

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import hashlib
 import os
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from ..engine import (
-    ConceptPrompt,
-    EverythingPrompt,
-    Prompt,
-    Result,
-    concept_text,
-    parsing,
-    validation,
-)
+from ..engine import Prompt, Result, parsing, validation
 from ..engine.validation import value_error
-from .prompt_sources import BoxPrompts, PromptSource, SamePrompt
+from .prompt_sources import PromptSource
 
 MAX_SHARD_SIZE = 100_000
 _FINGERPRINT_BYTES = 1024**2
@@ -46,18 +38,26 @@ class ModelOptions:
         weight_file: A local checkpoint; wins over the download.
         device: ``cpu``, ``cuda``, ``cuda:1``; None for the GPU where there is one.
         precision: ``auto``, ``float32`` or ``bfloat16``.
+        input_size: Side of the model's input in pixels, or ``auto`` for its own.
     """
 
     model_name: str = "sam3"
     weight_file: str | None = None
     device: str | None = None
     precision: str = "auto"
+    input_size: int | Literal["auto"] = "auto"
 
     def load(self) -> Segmenter:
         """The engine; the weights are fetched if they are nowhere on this machine."""
         from ..engine import Engine
 
-        return Engine.load(self.model_name, self.weight_file, self.device, self.precision)  # type: ignore[arg-type]
+        return Engine.load(
+            self.model_name,
+            self.weight_file,
+            self.device,
+            self.precision,  # type: ignore[arg-type]
+            self.input_size,
+        )
 
     def describe(self) -> dict[str, Any]:
         """What results depend on, as plain data. Finds the weights, does not load them."""
@@ -67,6 +67,7 @@ class ModelOptions:
             "model": self.model_name,
             "weights": _hash_ends(find_weights(self.model_name, self.weight_file)),
             "precision": self.precision,
+            "input_size": self.input_size,
         }
 
 
@@ -138,89 +139,28 @@ def parse_max_bad(text: str) -> MaxBad:
     return MaxBad(count=parsing.parse_integer("max_bad", stripped, 0, 10**12))
 
 
-def choose_prompts(
-    text: str = "",
-    everything: bool = False,
-    boxes: str = "",
-    boxes_as: str = "objects",
-    exemplars: str = "",
-    exemplar_labels: str = "",
-    threshold: float = 0.5,
-    tiles: str = "off",
-    min_area: int = 0,
-    overlap: str = "keep",
-    points_per_side: int = 32,
-) -> PromptSource:
-    """The prompts that the options of the command line stand for.
-
-    Args:
-        text: Concepts as ``person, red car:0.4``.
-        everything: Whether to segment all there is.
-        boxes: Address of a COCO file with boxes.
-        boxes_as: ``objects`` or ``exemplars``.
-        exemplars: Exemplar boxes at the same place in every image (a fixed camera).
-        exemplar_labels: 1 or 0 for each of them.
-        threshold: Of concepts without one of their own.
-        tiles: ``off``, ``auto`` or a number of tiles a side.
-        min_area: Smallest mask kept, in pixels.
-        overlap: ``keep`` or ``best``.
-        points_per_side: Points of the grid for ``everything``.
-
-    Returns:
-        What is asked of each image.
-
-    Raises:
-        ValueError: If a value is wrong, or not exactly one kind of prompt is given.
-    """
-    kinds = [bool(text.strip() or exemplars.strip()), everything, bool(boxes)]
-    if sum(kinds) != 1:
-        raise ValueError(
-            "text: expected exactly one of text (or exemplars), everything and boxes, "
-            f"got {sum(kinds)} of them"
-        )
-    if boxes:
-        return BoxPrompts(boxes, boxes_as, threshold)  # type: ignore[arg-type]
-    if everything:
-        return SamePrompt(
-            EverythingPrompt(
-                validation.to_whole_number(
-                    "points_per_side", points_per_side, 1, validation.MAX_POINTS_PER_SIDE
-                ),
-                validation.to_whole_number("min_area", min_area, 0, validation.MAX_AREA_PX),
-            )
-        )
-    concepts = concept_text.parse_concepts("text", text)
-    boxes_xyxy = parsing.parse_boxes("exemplars", exemplars)
-    labels = parsing.parse_box_labels("exemplar_labels", exemplar_labels)
-    validation.check_same_count("exemplar_labels", len(labels), len(boxes_xyxy), "exemplars")
-    return SamePrompt(
-        ConceptPrompt(
-            texts=tuple(concept.text for concept in concepts),
-            thresholds=tuple(concept.threshold for concept in concepts),
-            exemplars_xyxy=boxes_xyxy,
-            exemplar_labels=labels,
-            confidence_threshold=validation.to_number("threshold", threshold, 0, 1),
-            overlap=validation.check_choice("overlap", overlap, ("keep", "best")),  # type: ignore[arg-type]
-            min_area_px=validation.to_whole_number("min_area", min_area, 0, validation.MAX_AREA_PX),
-            tiles=parsing.parse_tiles("tiles", tiles),
-        )
-    )
-
-
-def choose_model(
-    model: str, weights: str | None, device: str | None, precision: str
-) -> ModelOptions:
+def choose_model(options: argparse.Namespace) -> ModelOptions:
     """The model that the options of the command line stand for.
 
+    Args:
+        options: ``model``, ``weights``, ``device``, ``precision`` and ``input_size``.
+
+    Returns:
+        The model.
+
     Raises:
-        ValueError: If a name is unknown, the weights are not there, or the device is not.
+        ValueError: If a name is unknown, the weights or the device are not there, or the model
+            cannot run at that size.
     """
     import torch
 
-    from ..engine.checkpoints.zoo import MODELS
+    from ..engine.checkpoints.zoo import MODELS, resolve_input_size
 
-    validation.check_choice("model", model, tuple(MODELS))
-    validation.check_choice("precision", precision, ("auto", "float32", "bfloat16"))
+    weights, device = options.weights, options.device
+    validation.check_choice("model", options.model, tuple(MODELS))
+    validation.check_choice("precision", options.precision, ("auto", "float32", "bfloat16"))
+    input_size = parsing.parse_input_size("input_size", options.input_size)
+    resolve_input_size(options.model, input_size)
     if weights and not Path(weights).expanduser().is_file():
         raise value_error("weights", "a file that is there", weights)
     if device:
@@ -230,13 +170,9 @@ def choose_model(
             raise value_error("device", "cpu, cuda or cuda:N", device) from None
         if kind == "cuda" and not torch.cuda.is_available():
             raise value_error("device", "a device of this machine (it has no GPU)", device)
-    return ModelOptions(model, weights or None, device or None, precision)
-
-
-def check_output_formats(formats: Sequence[str], known: Sequence[str]) -> None:
-    """Raises ValueError unless every format is known."""
-    for name in formats:
-        validation.check_choice("formats", name, known)
+    return ModelOptions(
+        options.model, weights or None, device or None, options.precision, input_size
+    )
 
 
 def _hash_ends(path: Path) -> str:

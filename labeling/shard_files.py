@@ -74,15 +74,16 @@ class LabeledInstance:
         category_id: Its COCO category.
         score: 0..1.
         box_xyxy: Pixels of the image.
-        area_px: Pixels of its mask.
-        rle_counts: COCO's compressed run lengths of its mask.
+        area_px: Pixels of its mask; 0 without one.
+        rle_counts: COCO's compressed run lengths of its mask; None where masks were not asked
+            for.
     """
 
     category_id: int
     score: float
     box_xyxy: BoxXyxy
     area_px: int
-    rle_counts: str
+    rle_counts: str | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +109,9 @@ class LabeledImage:
     error: str | None = None
 
     def decode_mask(self, instance: LabeledInstance) -> Mask:
-        """The mask of one of its instances."""
+        """The mask of one of its instances; empty where masks were not asked for."""
+        if instance.rle_counts is None:
+            return Mask(self.hw, (0, 0), np.zeros((0, 0), np.bool_))
         from pycocotools import mask as mask_api
 
         encoded = {"size": list(self.hw), "counts": instance.rle_counts.encode("ascii")}

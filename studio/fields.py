@@ -13,7 +13,6 @@ from ..adapter.parameters.settings import Parameter
 from .theme import Note, error_color, quiet_color
 
 _NO_LIMIT = 2**31 - 1
-_FILE_FILTER = "Checkpoints (*.pt *.safetensors);;All files (*)"
 
 
 def tooltip(text: str, name: str = "") -> str:
@@ -191,7 +190,7 @@ class FileField(LineField):
 
     def _choose(self) -> None:
         dialog = QFileDialog(self.browse, self.parameter.label)
-        dialog.setNameFilter(_FILE_FILTER)
+        dialog.setNameFilter(self.parameter.file_filter)
         dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
         current = Path(self.value().strip() or ".").expanduser()
         dialog.setDirectory(str(current if current.is_dir() else current.parent))

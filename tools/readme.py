@@ -33,7 +33,9 @@ SCORES = {
         "reference_text_f1": "the same with its name (red circle): F1 at IoU 0.5",
         "reference_negative_f1": "text with a box of what is not meant in another picture: F1",
         "side_by_side_f1": "an exemplar box, both pictures side by side in one: F1 at IoU 0.5",
-        "own_exemplar_f1": "for comparison, a box in the searched picture itself: F1 at IoU 0.5",
+        "own_box_f1": "for comparison, a box in the searched picture itself: F1 at IoU 0.5",
+        "reference_lookalikes_f1": "an exemplar box in another picture, among look-alikes: F1",
+        "own_box_lookalikes_f1": "a box in the searched picture itself, among look-alikes: F1",
     },
     "overlap": {
         "overlap_best_claimed_once": "`overlap` `best`: shapes claimed by one concept of three",

@@ -43,6 +43,7 @@ class Settings:
         input_point_label: Labels of each object's points; empty for all 1.
         input_box: Boxes in pixels of the image.
         input_box_label: One label for each box; empty for all 1.
+        reference_image: Path of the picture in which the boxes lie; empty for the image itself.
         refine: Whether to start from the last masks.
         points_per_side: Side of the grid for everything.
         multimask_output: Whether to give three candidates.
@@ -67,6 +68,7 @@ class Settings:
     input_point_label: tuple[tuple[int, ...], ...]
     input_box: tuple[BoxXyxy, ...]
     input_box_label: tuple[int, ...]
+    reference_image: str
     refine: bool
     points_per_side: int
     multimask_output: bool

@@ -36,6 +36,7 @@ class Parameter:
         kind: Selects the widget's editor. An ``open_choice`` also takes values that are not
             among its choices.
         placeholder: An example shown in an empty text field.
+        file_filter: The files that the widget's file dialog offers, as Qt writes them.
         choices: The values offered.
         choice_labels: Their names in the widget; empty to show the values themselves.
         minimum: Smallest number allowed.
@@ -52,6 +53,7 @@ class Parameter:
     parser: Callable[[str, str], Any]
     kind: Kind = "text"
     placeholder: str = ""
+    file_filter: str = ""
     choices: tuple[str, ...] = ()
     choice_labels: tuple[str, ...] = ()
     minimum: float = 0

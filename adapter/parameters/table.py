@@ -36,8 +36,8 @@ _TABLE = (
         help=(
             "object: points and boxes each mean this object. concept: text and boxes mean "
             "everything like this. everything: all there is, without a prompt. "
-            "auto: concept if there is a text, else object. Boxes of an earlier task of the "
-            "workflow are objects; with a text, auto leaves them out."
+            "auto: concept if there is a text or a reference image, else object. Boxes of an "
+            "earlier task of the workflow are objects; with a text, auto leaves them out."
         ),
         group="prompt",
     ),
@@ -80,8 +80,8 @@ _TABLE = (
         "",
         label="Boxes",
         help=(
-            "[x1, y1, x2, y2] or [[x1, y1, x2, y2], ...] in pixels of the image: one object "
-            "each, or exemplars of a concept."
+            "[x1, y1, x2, y2] or [[x1, y1, x2, y2], ...] in pixels of the image (or of "
+            "reference_image): one object each, or exemplars of a concept."
         ),
         group="points",
         parser=parsing.parse_boxes,
@@ -96,6 +96,21 @@ _TABLE = (
         group="points",
         parser=parsing.parse_box_labels,
         placeholder="[1, 0]",
+        modes=frozenset(("concept",)),
+    ),
+    Parameter(
+        "reference_image",
+        "",
+        label="Reference picture of the boxes",
+        help=(
+            "Another picture, in which the boxes lie: everything like them is looked for in the "
+            "image, alone or with a text. auto is concept then."
+        ),
+        group="points",
+        parser=parsing.parse_path,
+        kind="file",
+        placeholder="~/pictures/example.jpg",
+        file_filter="Images (*.bmp *.gif *.jpeg *.jpg *.png *.tif *.tiff *.webp);;All files (*)",
         modes=frozenset(("concept",)),
     ),
     make_switch(
@@ -224,6 +239,7 @@ _TABLE = (
         parser=parsing.parse_path,
         kind="file",
         placeholder="~/weights/sam3.pt",
+        file_filter="Checkpoints (*.pt *.safetensors);;All files (*)",
     ),
     Parameter(
         "input_size",

@@ -15,7 +15,7 @@ def export_coco(data_set: LabeledDataSet) -> list[str]:
     """Writes ``annotations.json``; with a ``val`` share one file for each split, too.
 
     Masks are compressed run lengths (``iscrowd`` 0), which ``pycocotools`` and what is built
-    on it read. ``score`` is kept.
+    on it read. ``score`` is kept. A job without masks gives boxes, and their areas.
 
     Args:
         data_set: What to write.
@@ -56,15 +56,20 @@ def _image(item: ExportedImage) -> dict[str, Any]:
 def _annotations(item: ExportedImage) -> Iterator[dict[str, Any]]:
     for instance in item.image.instances:
         left, top, right, bottom = instance.box_xyxy
-        yield {
+        width, height = right - left, bottom - top
+        record = {
             "image_id": item.id,
             "category_id": instance.category_id,
-            "bbox": [left, top, right - left, bottom - top],
+            "bbox": [left, top, width, height],
             "area": instance.area_px,
             "iscrowd": 0,
             "score": instance.score,
-            "segmentation": {"size": list(item.image.hw), "counts": instance.rle_counts},
         }
+        if instance.rle_counts is None:
+            yield record | {"area": width * height}
+        else:
+            rle = {"size": list(item.image.hw), "counts": instance.rle_counts}
+            yield record | {"segmentation": rle}
 
 
 def _write_items(file: IO[bytes], items: Iterable[dict[str, Any]], numbered: bool = False) -> None:

@@ -41,7 +41,7 @@ def run_score(arguments: argparse.Namespace) -> None:
     validation.to_whole_number("limit", arguments.limit, 0, 10**9)
     validation.to_whole_number("clicked_objects", arguments.clicked_objects, 0, 10**9)
     truth = GroundTruth(arguments.coco, arguments.images, arguments.limit)
-    model = choose_model(arguments.model, arguments.weights, arguments.device, arguments.precision)
+    model = choose_model(arguments)
     out = OutputFolder(arguments.out)
     out.check_writable()
     engine = model.load()

@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ...engine import ObjectPrompt, PromptedObject
+from ...engine import Mask, ObjectPrompt, PromptedObject
+from ...engine.postprocess.nms import mask_ious
 from ..options import Segmenter
 from .ground_truth import GroundTruth, Record
 from .predictions import find_center
@@ -63,7 +64,8 @@ def click_objects(
         for index, instance in enumerate(found):
             shown = instance.mask.full()
             sessions[index] = sessions[index]._replace(shown=shown, logits=instance.low_res_logits)
-            scores[index].append(_iou(sessions[index].target, shown))
+            target = Mask.from_full(sessions[index].target)
+            scores[index].append(float(mask_ious([target, instance.mask])[0, 1]))
     return scores
 
 
@@ -97,8 +99,3 @@ def _largest_part(region: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
         return region
     largest: npt.NDArray[np.bool_] = parts == 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
     return largest
-
-
-def _iou(one: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_]) -> float:
-    union = np.count_nonzero(one | other)
-    return np.count_nonzero(one & other) / union if union else 1.0

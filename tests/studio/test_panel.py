@@ -27,6 +27,8 @@ TAB_ORDER = [
     "input_point_label",
     "input_box",
     "input_box_label",
+    "reference_image",
+    "Reference picture of the boxes: browse",
     "refine",
     "points_per_side",
     "Result",
@@ -251,25 +253,34 @@ def test_nothing_is_clipped_at_320_px(panel, settle, qt, mode, growth):
 
 
 @pytest.mark.parametrize("chosen", [True, False])
-def test_a_dialog_chooses_the_weight_file(panel, tmp_path, settle, chosen):
-    weights = tmp_path / "my weights.pt"
-    weights.write_bytes(b"")
-    field = panel.fields["model_weight_file"]
-    field.set_value(str(tmp_path / "other.pt"))
-    panel.sections["model"].set_open(True)
+@pytest.mark.parametrize(
+    ("name", "section", "file", "shown"),
+    [
+        ("model_weight_file", "model", "my weights.pt", "Checkpoints (*.pt *.safetensors)"),
+        ("reference_image", "points", "my photo.jpg", "Images (*.bmp *.gif *.jpeg *.jpg"),
+    ],
+)
+def test_a_dialog_chooses_a_file(panel, tmp_path, settle, name, section, file, shown, chosen):
+    there = tmp_path / file
+    there.write_bytes(b"")
+    field = panel.fields[name]
+    panel.fields["prompt_mode"].set_value("concept")
+    field.set_value(str(tmp_path / f"other{there.suffix}"))
+    panel.sections[section].set_open(True)
     seen = []
 
     def answer():
         dialog = QApplication.activeModalWidget()
         assert isinstance(dialog, QFileDialog)
         seen.extend([dialog.directory().absolutePath(), dialog.nameFilters()[0]])
-        dialog.selectFile(str(weights))
+        dialog.selectFile(str(there))
         dialog.accept() if chosen else dialog.reject()
 
     QTimer.singleShot(0, answer)
     QTest.mouseClick(field.browse, Qt.MouseButton.LeftButton)
-    assert seen == [str(tmp_path), "Checkpoints (*.pt *.safetensors)"]
-    assert field.value() == str(weights if chosen else tmp_path / "other.pt")
+    assert seen[0] == str(tmp_path)
+    assert seen[1].startswith(shown)
+    assert field.value() == str(there if chosen else tmp_path / f"other{there.suffix}")
 
 
 def test_enter_asks_for_a_run(panel):

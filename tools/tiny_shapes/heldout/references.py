@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -15,10 +16,9 @@ from ..scenes import COLORS, EXTENT_RANGE, KINDS, Canvas, Scene, Shape, draw_sce
 from .matching import Measure, Tally, box_of
 
 SIDE_RANGE_PX = (200, 2000)
-ALIKE_RANGE = (1, 3)
-MAX_STRANGERS = 3
-RELATED_SHARE = 0.5
-"""Share of the strangers that have the color or the kind of the example, but not both."""
+MAX_SHAPES = 6
+ALIKE_SHARE = 0.25
+"""Share of the further shapes of a target with look-alikes that look like the example."""
 
 
 class Pair(NamedTuple):
@@ -44,12 +44,23 @@ class Pair(NamedTuple):
         """What the example is called."""
         return f"{self.example.color} {self.example.kind}"
 
+    @property
+    def prompt(self) -> ConceptPrompt:
+        """The box of the example in its own picture."""
+        reference = ReferenceImage(self.reference.image)
+        return ConceptPrompt(exemplars_xyxy=(box_of(self.example),), reference=reference)
 
-def draw_pair(rng: np.random.Generator, side_range_px: tuple[int, int] = SIDE_RANGE_PX) -> Pair:
-    """Draws a picture with an example, and another with 1 to 3 of its like among others.
+
+def draw_pair(
+    rng: np.random.Generator,
+    with_lookalikes: bool = False,
+    side_range_px: tuple[int, int] = SIDE_RANGE_PX,
+) -> Pair:
+    """Draws a picture with an example, and another with at least one of its like.
 
     Args:
         rng: Source of every random choice.
+        with_lookalikes: Whether all others there have its color or its kind; else any.
         side_range_px: Least short side and greatest long side of each picture, in pixels.
 
     Returns:
@@ -59,8 +70,9 @@ def draw_pair(rng: np.random.Generator, side_range_px: tuple[int, int] = SIDE_RA
     example = reference.shapes[int(rng.integers(len(reference.shapes)))]
     while True:
         canvas = Canvas(rng, random_hw(rng, side_range_px, max_aspect=2.0))
-        looks = [(example.color, example.kind)] * int(rng.integers(*ALIKE_RANGE, endpoint=True))
-        looks += [_choose_stranger(rng, example) for _ in range(rng.integers(MAX_STRANGERS + 1))]
+        others = int(rng.integers(MAX_SHAPES))
+        looks = [(example.color, example.kind)]
+        looks += [_choose_look(rng, example, with_lookalikes) for _ in range(others)]
         for color, kind in looks:
             pixels = canvas.free_place(kind, EXTENT_RANGE)
             if pixels is not None:
@@ -70,52 +82,63 @@ def draw_pair(rng: np.random.Generator, side_range_px: tuple[int, int] = SIDE_RA
             return pair
 
 
-def _choose_stranger(rng: np.random.Generator, example: Shape) -> tuple[str, str]:
-    """A color and kind that are not both the example's."""
-    own = example.color, example.kind
-    while True:
-        color, kind = str(rng.choice(list(COLORS))), str(rng.choice(KINDS))
-        if rng.random() < RELATED_SHARE:
-            color, kind = (own[0], kind) if rng.random() < 0.5 else (color, own[1])
-        if (color, kind) != own:
-            return color, kind
+def _choose_look(
+    rng: np.random.Generator, example: Shape, with_lookalikes: bool
+) -> tuple[str, str]:
+    """A color and kind: any, or one that looks like the example or nearly so."""
+    color, kind = str(rng.choice(list(COLORS))), str(rng.choice(KINDS))
+    if not with_lookalikes:
+        return color, kind
+    if rng.random() < ALIKE_SHARE:
+        return example.color, example.kind
+    return (example.color, kind) if rng.random() < 0.5 else (color, example.kind)
 
 
-def draw_pairs(seed: int, count: int) -> Iterator[Pair]:
+def draw_pairs(seed: int, count: int, with_lookalikes: bool = False) -> Iterator[Pair]:
     """Draws pairs of scenes that training never saw; each depends on its own index alone."""
     for index in range(count):
-        yield draw_pair(np.random.default_rng((seed, index)))
+        yield draw_pair(np.random.default_rng((seed, index)), with_lookalikes)
 
 
 def references(engine: Engine, seed: int, scenes: int) -> dict[str, float]:
     """F1 at IoU 0.5 of an exemplar box in another picture, one pair for each scene.
 
     Alone, with the name of the example, and as "not like this" beside the name of its kind
-    (where another color of it is there). Then the two ways that need nothing of the engine: the
-    box in both pictures side by side, and, for comparison, a box in the target itself.
+    (where another color of it is there); and where the others look nearly like the example. For
+    comparison: both pictures side by side in one, and a box in the searched picture itself.
     """
-    tallies = {name: Tally() for name in ("alone", "named", "negative", "beside", "own")}
+    alone, named, negative, beside, own = (Tally() for _ in range(5))
     for pair in draw_pairs(seed, scenes):
-        box, image = (box_of(pair.example),), pair.target.image
-        reference = ReferenceImage(pair.reference.image)
-        alone = ConceptPrompt(exemplars_xyxy=box, reference=reference)
-        named = ConceptPrompt((pair.phrase,), exemplars_xyxy=box, reference=reference)
-        own = ConceptPrompt(exemplars_xyxy=(box_of(pair.alike[0]),))
-        for name, prompt in (("alone", alone), ("named", named), ("own", own)):
-            tallies[name].add(engine.segment(image, prompt).instances, pair.alike)
-        tallies["beside"].add(segment_side_by_side(engine, pair), pair.alike)
-        kind = pair.example.kind
-        rest = [s for s in pair.target.matching(kind) if s.color != pair.example.color]
+        image, alike = pair.target.image, pair.alike
+        prompt = pair.prompt
+        alone.add(engine.segment(image, prompt).instances, alike)
+        with_name = dataclasses.replace(prompt, texts=(pair.phrase,))
+        named.add(engine.segment(image, with_name).instances, alike)
+        rest = [s for s in pair.target.matching(pair.example.kind) if s.color != pair.example.color]
         if rest:
-            without = ConceptPrompt((kind,), (), box, (0,), reference=reference)
-            tallies["negative"].add(engine.segment(image, without).instances, rest)
+            without = dataclasses.replace(prompt, texts=(pair.example.kind,), exemplar_labels=(0,))
+            negative.add(engine.segment(image, without).instances, rest)
+        beside.add(segment_side_by_side(engine, pair), alike)
+        own.add(_segment_own(engine, pair), alike)
+    near, own_near = Tally(), Tally()
+    for pair in draw_pairs(seed, scenes, with_lookalikes=True):
+        near.add(engine.segment(pair.target.image, pair.prompt).instances, pair.alike)
+        own_near.add(_segment_own(engine, pair), pair.alike)
     return {
-        "reference_f1": tallies["alone"].f1,
-        "reference_text_f1": tallies["named"].f1,
-        "reference_negative_f1": tallies["negative"].f1,
-        "side_by_side_f1": tallies["beside"].f1,
-        "own_exemplar_f1": tallies["own"].f1,
+        "reference_f1": alone.f1,
+        "reference_text_f1": named.f1,
+        "reference_negative_f1": negative.f1,
+        "side_by_side_f1": beside.f1,
+        "own_box_f1": own.f1,
+        "reference_lookalikes_f1": near.f1,
+        "own_box_lookalikes_f1": own_near.f1,
     }
+
+
+def _segment_own(engine: Engine, pair: Pair) -> Sequence[Instance]:
+    """Looks for the like of a shape of the target itself."""
+    prompt = ConceptPrompt(exemplars_xyxy=(box_of(pair.alike[0]),))
+    return engine.segment(pair.target.image, prompt).instances
 
 
 def segment_side_by_side(engine: Engine, pair: Pair) -> Sequence[Instance]:
@@ -140,10 +163,9 @@ def segment_side_by_side(engine: Engine, pair: Pair) -> Sequence[Instance]:
     picture: npt.NDArray[np.uint8] = np.concatenate([scaled, target], axis=1 if is_row else 0)
     left, top = (scaled.shape[1], 0) if is_row else (0, scaled.shape[0])
     x1, y1, x2, y2 = (value * scale for value in box_of(pair.example))
+    prompt = ConceptPrompt(exemplars_xyxy=((x1, y1, x2, y2),))
     found = []
-    for instance in engine.segment(
-        picture, ConceptPrompt(exemplars_xyxy=((x1, y1, x2, y2),))
-    ).instances:
+    for instance in engine.segment(picture, prompt).instances:
         mask = Mask.from_full(instance.mask.full()[top:, left:])
         if 2 * mask.area > instance.mask.area:
             found.append(Instance(0, instance.score, instance.box_xyxy, mask))
