@@ -81,8 +81,9 @@ class Progress:
 def count_steps(settings: Settings) -> int:
     """Counts the steps of a run: load, encode, each concept (or batch of objects), outputs.
 
-    A reference image is one step more. With tiles, each view (the whole image and every tile) is encoded and segmented. How many
-    tiles ``auto`` takes is known only during the run: :meth:`Progress.plan` adds them.
+    A reference image is one step more. With tiles, each view (the whole image and every tile)
+    is encoded and segmented. How many tiles ``auto`` takes is known only during the run:
+    :meth:`Progress.plan` adds them.
 
     Args:
         settings: The parameters.

@@ -126,3 +126,13 @@ def test_everything_leaves_it_out(make_algo, pair, caplog):
     wf, _ = make_algo(prompt_mode="everything", reference_image="/gone.png", points_per_side=4)
     wf.run_on(array=pair.target.image)
     assert "prompt_mode everything: texts, points and boxes are left out" in caplog.text
+
+
+def test_the_reference_is_one_step_of_the_progress(make_algo, pair, reference, monkeypatch):
+    wf, algo = make_algo(reference_image=reference, input_box=box(pair.example))
+    steps, added = [], []
+    monkeypatch.setattr(algo, "emit_step_progress", lambda: steps.append(1))
+    monkeypatch.setattr(algo, "emit_add_sub_progress_steps", added.append)
+    wf.run_on(array=pair.target.image)
+    assert len(steps) == algo.get_progress_steps() == 5
+    assert not added
