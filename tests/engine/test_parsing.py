@@ -153,9 +153,7 @@ def test_boolean(text, expected):
     ],
 )
 def test_number(text, expected):
-    read = parse_or_refuse(
-        lambda name, value: parsing.parse_number(name, value, 0, 1), "name", text
-    )
+    read = parse_or_refuse(parsing.parse_number, "name", text, 0, 1)
     assert read is REFUSED if expected is REFUSED else read == pytest.approx(expected)
 
 
@@ -164,22 +162,15 @@ def test_number(text, expected):
     [("1", 1), ("100", 100), ("50.0", 50), ("0", REFUSED), ("101", REFUSED), ("33.3", REFUSED)],
 )
 def test_integer(text, expected):
-    assert (
-        parse_or_refuse(
-            lambda name, value: parsing.parse_integer(name, value, 1, 100), "name", text
-        )
-        == expected
-    )
+    assert parse_or_refuse(parsing.parse_integer, "name", text, 1, 100) == expected
 
 
 @pytest.mark.parametrize(
     ("text", "expected"), [("auto", "auto"), (" Auto ", "auto"), ("", REFUSED), ("x", REFUSED)]
 )
 def test_choice(text, expected):
-    assert (
-        parse_or_refuse(lambda n, v: parsing.parse_choice(n, v, ("auto", "float32")), "name", text)
-        == expected
-    )
+    choices = ("auto", "float32")
+    assert parse_or_refuse(parsing.parse_choice, "name", text, choices) == expected
 
 
 @pytest.mark.parametrize(
