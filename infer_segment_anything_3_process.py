@@ -1,4 +1,4 @@
-"""The plugin's task: reads Ikomia's inputs, runs the engine, fills Ikomia's outputs.
+"""Runs the plugin's task: reads Ikomia's inputs, runs the engine, fills Ikomia's outputs.
 
 Ikomia imports this module for every user who has the plugin, so nothing here imports
 PyTorch or ``sam3`` before the first run.

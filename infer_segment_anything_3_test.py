@@ -1,4 +1,4 @@
-"""What Ikomia HUB runs to see whether the plugin works."""
+"""Tests the plugin for Ikomia HUB."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def test(t: Any, data_dict: Mapping[str, Any]) -> tuple[dict[str, str], str]:
         The task's parameters, and ``OK`` or what went wrong.
     """
     if _has_sam3():
-        image = _read(data_dict["images"]["detection"]["coco"])
+        image = _read_image(data_dict["images"]["detection"]["coco"])
         parameters = {"model_name": "sam3", "input_text": "person"}
     else:
-        image = _red_circle()
+        image = _draw_red_circle()
         parameters = {"model_name": "tiny_shapes", "input_text": "red circle"}
     logger.info("===== Test::%s, %s =====", t.name, parameters["model_name"])
     t.get_input(0).set_image(image)
@@ -50,14 +50,14 @@ def _has_sam3() -> bool:
     return model.repo_id is not None and find_cached_file(model.repo_id, model.filename) is not None
 
 
-def _read(path: str) -> npt.NDArray[np.uint8]:
+def _read_image(path: str) -> npt.NDArray[np.uint8]:
     bgr = cv2.imread(path)
     if bgr is None:
         raise FileNotFoundError(path)
     return np.ascontiguousarray(bgr[:, :, ::-1], np.uint8)
 
 
-def _red_circle() -> npt.NDArray[np.uint8]:
-    """A picture that the bundled model knows: (300, 400, 3) RGB."""
+def _draw_red_circle() -> npt.NDArray[np.uint8]:
+    """Draws a picture that the bundled model knows: (300, 400, 3) RGB."""
     image = np.full((300, 400, 3), 130, np.uint8)
     return np.asarray(cv2.circle(image, (180, 140), 50, (220, 40, 40), -1), np.uint8)

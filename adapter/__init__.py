@@ -1,1 +1,1 @@
-"""Ikomia's side: parameters, graphics, prompts, outputs. Stands on the engine, without Qt."""
+"""Connects the engine to Ikomia: parameters, graphics, prompts, outputs. Imports no Qt."""

@@ -1,4 +1,4 @@
-"""Reports a run to its host: progress steps, and warnings that are not repeated."""
+"""Reports a run to Ikomia: progress steps, and warnings that are not repeated."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ def resolve_mode(settings: Settings) -> Mode:
 
 
 def _check_boxes_only(settings: Settings) -> None:
-    """Refuses what needs masks where they are switched off."""
+    """Refuses parameters that need masks while ``masks`` is False."""
     if settings.masks:
         return
     for name, unset in (("min_area", 0), ("tiles", 1), ("refine", False)):

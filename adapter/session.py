@@ -1,4 +1,4 @@
-"""The state that one task keeps between runs: its model, its last output, its warnings."""
+"""Keeps the state of one task between runs: its model, its last output, its warnings."""
 
 from __future__ import annotations
 
@@ -64,20 +64,20 @@ class RunOutput:
 
     @property
     def is_tracked(self) -> bool:
-        """Whether objects are followed from frame to frame."""
+        """Whether objects are tracked from frame to frame."""
         return self.result.frame_index is not None
 
     @property
     def frame_index(self) -> int | None:
-        """Index of the frame in its video, or among the runs that are followed; None if neither."""
+        """Index of the frame in its video, or among the tracked runs; None on an image."""
         if self.position is not None and self.position.index is not None:
             return self.position.index
         return self.result.frame_index
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Everything that the run has to say about the prompt and the result."""
-        return (*self.reading.warnings, *result_warnings(self.result), *self.reading.infos)
+        """All warnings and choices of the run, about the prompt and the result."""
+        return (*self.reading.warnings, *list_result_warnings(self.result), *self.reading.infos)
 
     @property
     def has_candidates(self) -> bool:
@@ -167,7 +167,7 @@ class Session:
             self._last = None
         else:
             output = self._segment_or_stop(output, reading.prompt, progress)
-        self._warnings.warn(result_warnings(output.result, settings.masks))
+        self._warnings.warn(list_result_warnings(output.result, settings.masks))
         self._log(output, (time.perf_counter() - started) * 1000)
         return output
 
@@ -253,7 +253,7 @@ class Session:
         )
 
 
-def result_warnings(result: Result, with_masks: bool = True) -> list[str]:
+def list_result_warnings(result: Result, with_masks: bool = True) -> list[str]:
     """Lists the warnings about a result: classes at the query limit, and empty masks.
 
     Args:

@@ -1,4 +1,4 @@
-"""Follows objects from one run of the task to the next, where the runs are frames of a video."""
+"""Tracks objects from one run of the task to the next, where the runs are frames of a video."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ SAME_OBJECT_IOU = 0.1
 MAX_OBJECTS = 64
 """Most objects followed, unless a prompt names more."""
 
-_NOT_PROMPT = ("segmentation_format", "refine", "tracking")
-"""Parameters that may change in mid-video."""
+_FREE_TO_CHANGE = ("segmentation_format", "refine", "tracking")
+"""Parameters that may change within a video without ending its tracks."""
 
 
 class VideoTracking:
-    """The video that one task is following.
+    """Tracks the objects of the video that one task runs on.
 
     Attributes:
         trails: Centers of each track in view on the frames before and this one, oldest first.
@@ -44,7 +44,7 @@ class VideoTracking:
     def __init__(self) -> None:
         self.trails: dict[int, deque[PointXy]] = {}
         self._session: VideoSession | None = None
-        self._key: Any = None
+        self._make_key: Any = None
         self._position: VideoPosition | None = None
         self._drawn: set[Any] = set()
         self._result: Result | None = None
@@ -57,7 +57,7 @@ class VideoTracking:
     def start_over(self) -> None:
         """Forgets the video: the next frame is the first one."""
         self.trails = {}
-        self._session = self._key = self._position = self._result = None
+        self._session = self._make_key = self._position = self._result = None
         self._drawn = set()
 
     def step(
@@ -87,9 +87,9 @@ class VideoTracking:
         Raises:
             ValueError: If the prompt does not fit the frame, or cannot be followed.
         """
-        key = _key(engine, settings, drawing, reading, image.shape[:2])
-        is_again = position is not None and position == self._position and key == self._key
-        if not is_again and (key != self._key or not self._is_next(position)):
+        key = _make_key(engine, settings, drawing, reading, image.shape[:2])
+        is_again = position is not None and position == self._position and key == self._make_key
+        if not is_again and (key != self._make_key or not self._is_next(position)):
             if self._session is not None:
                 logger.info("tracking: another video, size or prompt; starting anew")
             self.start_over()
@@ -133,16 +133,16 @@ class VideoTracking:
             max_objects=max(MAX_OBJECTS, count),
             input_size_percent=settings.input_size_percent,
         )
-        self._key = key
-        self._drawn = {item for item, _ in _drawn_items(drawing)}
+        self._make_key = key
+        self._drawn = {item for item, _ in _list_drawn_items(drawing)}
 
     def _apply_new_drawing(
         self, session: VideoSession, result: Result, settings: Settings, drawing: Drawing
     ) -> Result:
-        """Corrects tracks by what was drawn since the frame before, or starts objects there."""
+        """Corrects tracks with the items drawn since the last frame, or starts tracks there."""
         if isinstance(session.prompt, ConceptPrompt):
             return result
-        items = _drawn_items(drawing)
+        items = _list_drawn_items(drawing)
         new = [(item, label) for item, label in items if item not in self._drawn]
         self._drawn = {item for item, _ in items}
         if session.frame_index == 0 and result.frame_index == 0 and not new:
@@ -157,7 +157,7 @@ class VideoTracking:
             else:
                 result = session.correct(track_id, prompted)
         if session.frame_index > 0:
-            started += _new_detections(drawing, result, session.max_objects)
+            started += _find_new_detections(drawing, result, session.max_objects)
         return session.add_objects(ObjectPrompt(tuple(started))) if started else result
 
     def _follow_trails(self, result: Result) -> None:
@@ -208,18 +208,18 @@ def should_track(
     return True, ""
 
 
-def _key(
+def _make_key(
     engine: Engine, settings: Settings, drawing: Drawing, reading: PromptReading, hw: Any
 ) -> Any:
-    """What a video is followed with; another one starts anew."""
+    """Makes the key of a video's tracks: a run with another key starts new tracks."""
     values = {f.name: getattr(settings, f.name) for f in dataclasses.fields(settings)}
-    prompt = tuple(v for name, v in values.items() if name not in _NOT_PROMPT)
+    prompt = tuple(v for name, v in values.items() if name not in _FREE_TO_CHANGE)
     exemplars = (drawing.boxes_xyxy, drawing.box_labels) if reading.mode == "concept" else ()
     return id(engine), prompt, exemplars, reading.mode, hw
 
 
-def _drawn_items(drawing: Drawing) -> list[tuple[Any, int]]:
-    """Drawn points and boxes with an area, each with its label."""
+def _list_drawn_items(drawing: Drawing) -> list[tuple[Any, int]]:
+    """Lists the drawn points and the boxes that have an area, each with its label."""
     boxes = zip(drawing.boxes_xyxy, drawing.box_labels, strict=True)
     return [
         *zip(drawing.points_xy, drawing.point_labels, strict=True),
@@ -238,7 +238,7 @@ def _assign_points(
     assigned: dict[int | None, list[tuple[PointXy, int]]] = {}
     starts = bool(points) and not refine and any(label for _, label in points)
     for xy, label in points:
-        nearest = min(result.instances, key=lambda i: _distance(xy, i), default=None)
+        nearest = min(result.instances, key=lambda i: _measure_distance(xy, i), default=None)
         track_id = None if starts or nearest is None else nearest.track_id
         assigned.setdefault(track_id, []).append((xy, label))
     if not result.instances and not any(label for _, label in points):
@@ -246,25 +246,27 @@ def _assign_points(
     return assigned
 
 
-def _distance(point_xy: PointXy, instance: Instance) -> tuple[float, int]:
-    """Squared distance to an instance's box, then the mask's area: the smaller of two wins."""
+def _measure_distance(point_xy: PointXy, instance: Instance) -> tuple[float, int]:
+    """Measures the squared distance to an instance's box, and the mask's area for equal ones."""
     (x, y), (left, top, right, bottom) = point_xy, instance.box_xyxy
     dx, dy = max(left - x, 0, x - right), max(top - y, 0, y - bottom)
     return dx * dx + dy * dy, instance.mask.area
 
 
-def _new_detections(drawing: Drawing, result: Result, limit: int) -> list[PromptedObject]:
-    """Detections of an earlier task where nothing is followed yet, as many as there is room."""
+def _find_new_detections(drawing: Drawing, result: Result, limit: int) -> list[PromptedObject]:
+    """Finds detections of an earlier task where there is no track yet, up to the limit."""
     room = limit - len(result.instances)
     found = [
         PromptedObject(box_xyxy=d.box_xyxy, class_name=d.class_name or "object")
         for d in drawing.detections
-        if all(_box_iou(d.box_xyxy, i.box_xyxy) <= SAME_OBJECT_IOU for i in result.instances)
+        if all(
+            _compute_box_iou(d.box_xyxy, i.box_xyxy) <= SAME_OBJECT_IOU for i in result.instances
+        )
     ]
     return found[: max(0, room)]
 
 
-def _box_iou(one: BoxXyxy, other: BoxXyxy) -> float:
+def _compute_box_iou(one: BoxXyxy, other: BoxXyxy) -> float:
     width = min(one[2], other[2]) - max(one[0], other[0])
     height = min(one[3], other[3]) - max(one[1], other[1])
     if width <= 0 or height <= 0:

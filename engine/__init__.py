@@ -1,6 +1,6 @@
-"""SAM 3 on images: text, exemplars, points and boxes in; masks, boxes and scores out.
+"""Runs SAM 3 on images: text, exemplars, points, boxes in; masks, boxes, scores out.
 
-On videos, :class:`VideoSession` follows them from frame to frame. Runs without Ikomia.
+On videos, :class:`VideoSession` tracks objects from frame to frame. Runs without Ikomia.
 Importing this package does not import torch; using :class:`Engine` does.
 """
 

@@ -91,7 +91,7 @@ def find_decimal_commas(concepts: Sequence[Concept]) -> list[str]:
 
 
 def _split_entries(name: str, text: str, is_list: bool) -> list[Concept]:
-    """Splits at the commas outside quotes; a comma at the end is ignored."""
+    """Splits a text at the commas outside quotes; a comma at the end is ignored."""
     entries = []
     start = 0
     while start < len(text):

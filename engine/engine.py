@@ -1,4 +1,4 @@
-"""The engine: owns a model with its device, precision and caches, and routes prompts."""
+"""Holds a model with its device, precision and caches, and routes prompts to it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 
 class Engine:
-    """A SAM 3 image model with its caches. Safe to use from several threads.
+    """Runs a SAM 3 image model and caches its results. Safe to use from several threads.
 
     Threads take turns: one encoding, or one batch of concepts or objects, is a turn.
 
@@ -275,7 +275,7 @@ class Engine:
             release_memory()
 
     def retry_on_oom(self, attempt: Callable[[BatchLimits], T]) -> T:
-        """Computes something; once more in smaller batches if the GPU is out of memory.
+        """Runs a computation, and again in smaller batches if the GPU is out of memory.
 
         Args:
             attempt: Computes it within the limits it is given.
@@ -387,7 +387,7 @@ class Engine:
 
 
 def _prefix_steps(view: View, on_step: StepCallback) -> StepCallback:
-    """A step callback that says to which tile a step belongs."""
+    """Makes a step callback that puts the name of the tile before that of the step."""
     if not view.name:
         return on_step
     return lambda step: on_step(f"{view.name}: {step}")

@@ -1,4 +1,4 @@
-"""Any image a user has, as the RGB the engine takes."""
+"""Converts image files and arrays of any kind to the RGB arrays that the engine takes."""
 
 from __future__ import annotations
 
@@ -114,17 +114,21 @@ def _to_uint8(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
         raise value_error("image", "an image of bools, integers or floats", str(values.dtype))
     low, high = values.min(), values.max()
     # NaN and infinity are in no range.
-    top = next((top for top in _tops(values.dtype) if _is_in_range(low, high, top)), None)
+    top = next(
+        (top for top in _list_white_values(values.dtype) if _is_in_range(low, high, top)), None
+    )
     if top is None:
-        expected = "an image of values " + " or ".join(f"0..{top}" for top in _tops(values.dtype))
+        expected = "an image of values " + " or ".join(
+            f"0..{top}" for top in _list_white_values(values.dtype)
+        )
         raise value_error("image", expected, f"{values.dtype} from {low} to {high}")
     scaled = values.astype(np.float32) * np.float32(_MAX_8_BIT / top)
     np.rint(scaled, out=scaled)
     return np.clip(scaled, 0, _MAX_8_BIT, out=scaled).astype(np.uint8)
 
 
-def _tops(dtype: np.dtype[Any]) -> tuple[int, ...]:
-    """Returns the values of white in the ranges that images of a dtype come in."""
+def _list_white_values(dtype: np.dtype[Any]) -> tuple[int, ...]:
+    """Lists the values that white can have in images of a dtype."""
     if dtype.kind == "f":
         return 1, _MAX_8_BIT
     is_16_bit = dtype.kind == "u" and dtype.itemsize == 2

@@ -1,4 +1,4 @@
-"""Prompts as validated, frozen values.
+"""Declares the prompts, as validated, frozen values.
 
 Every prompt validates itself when it is made; :func:`fit_to_image` validates it against the
 size of an image. An error is a one-line ``ValueError`` that begins with the attribute's name.
@@ -24,7 +24,7 @@ EVERYTHING_CLASS_NAME = "object"
 
 @dataclasses.dataclass(frozen=True)
 class ConceptPrompt:
-    """All instances of concepts: texts, exemplar boxes, or both.
+    """Asks for all instances of concepts: texts, exemplar boxes, or both.
 
     Attributes:
         texts: Noun phrases, one class each, in the order of the classes. May be empty when
@@ -61,9 +61,9 @@ class ConceptPrompt:
     reference: ReferenceImage | None = None
 
     def __post_init__(self) -> None:
-        _set(
+        _store_values(
             self,
-            texts=validation.to_concepts("texts", _not_text("texts", self.texts)),
+            texts=validation.to_concepts("texts", _refuse_text("texts", self.texts)),
             thresholds=tuple(
                 None if threshold is None else validation.to_number("thresholds", threshold, 0, 1)
                 for threshold in self.thresholds
@@ -105,7 +105,7 @@ class ConceptPrompt:
             boxes = validation.clip_boxes_xyxy(
                 "exemplars_xyxy", boxes, reference.hw, "reference image"
             )
-            _set(self, reference=reference, exemplars_xyxy=boxes)
+            _store_values(self, reference=reference, exemplars_xyxy=boxes)
         labels = self.exemplar_labels or (1,) * len(boxes)
         if not self.texts and 1 not in labels:
             raise ValueError(
@@ -121,7 +121,7 @@ class ConceptPrompt:
 
 @dataclasses.dataclass(frozen=True)
 class PromptedObject:
-    """One object: points, a box, or both.
+    """Points at one object: with points, a box, or both.
 
     Attributes:
         points_xy: Points in pixels of the image.
@@ -143,7 +143,7 @@ class PromptedObject:
 
     def __post_init__(self) -> None:
         box = self.box_xyxy
-        _set(
+        _store_values(
             self,
             points_xy=validation.to_points_xy("points_xy", self.points_xy),
             point_labels=validation.to_labels("point_labels", self.point_labels),
@@ -160,7 +160,7 @@ class PromptedObject:
 
 @dataclasses.dataclass(frozen=True)
 class ObjectPrompt:
-    """Objects, one instance each, in this order.
+    """Asks for objects, one instance each, in this order.
 
     Attributes:
         objects: The objects.
@@ -177,7 +177,7 @@ class ObjectPrompt:
     return_logits: bool = False
 
     def __post_init__(self) -> None:
-        _set(self, objects=tuple(self.objects))
+        _store_values(self, objects=tuple(self.objects))
         validation.check_at_most("objects", len(self.objects), validation.MAX_OBJECTS, "objects")
         for prompted in self.objects:
             if not isinstance(prompted, PromptedObject):
@@ -191,7 +191,7 @@ class ObjectPrompt:
 
 @dataclasses.dataclass(frozen=True)
 class EverythingPrompt:
-    """Every object of an image, without a class (SAM's automatic mask generation).
+    """Asks for every object of an image, without a class (SAM's automatic mask generation).
 
     Attributes:
         points_per_side: Points of the grid along each side.
@@ -206,7 +206,7 @@ class EverythingPrompt:
 
     def __post_init__(self) -> None:
         side, area = self.points_per_side, self.min_area_px
-        _set(
+        _store_values(
             self,
             points_per_side=validation.to_whole_number(
                 "points_per_side", side, 1, validation.MAX_POINTS_PER_SIDE
@@ -258,13 +258,13 @@ def _fit_object(prompted: PromptedObject, image_hw: tuple[int, int]) -> Prompted
     return prompted if box == prompted.box_xyxy else dataclasses.replace(prompted, box_xyxy=box)
 
 
-def _set(prompt: object, **values: object) -> None:
+def _store_values(prompt: object, **values: object) -> None:
     """Stores checked values in a frozen dataclass while it is being made."""
     for name, value in values.items():
         object.__setattr__(prompt, name, value)
 
 
-def _not_text(name: str, values: tuple[str, ...]) -> tuple[str, ...]:
+def _refuse_text(name: str, values: tuple[str, ...]) -> tuple[str, ...]:
     # A bare string is a sequence of its letters, which nobody means.
     if isinstance(values, str):
         raise value_error(name, "a sequence of phrases", values)

@@ -1,4 +1,4 @@
-"""Loaded engines, shared by everybody who asks for the same weights, device and precision."""
+"""Shares loaded engines between all callers with the same weights, device and precision."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ logger = logging.getLogger("infer_segment_anything_3")
 
 
 class _KeyedLocks:
-    """One lock for each key: who waits for a download does not hold up who needs none."""
+    """Keeps one lock for each key: waiting for a download blocks only callers with the same key."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()

@@ -1,4 +1,4 @@
-"""Results as frozen values: masks stored as crops, instances, the result of one image."""
+"""Declares the results, as frozen values: masks stored as crops, instances, a whole result."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ BoxXyxy = tuple[float, float, float, float]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Mask:
-    """A binary mask, stored as the crop that holds its pixels.
+    """Stores a binary mask as the crop that holds its pixels.
 
     Masks are equal if they have the same pixels on images of the same size.
 
@@ -69,7 +69,7 @@ class Mask:
         return left, top, left + width, top + height
 
     def full(self) -> npt.NDArray[np.bool_]:
-        """The mask at the image's size, (H, W) bool, a new array."""
+        """Returns the mask at the image's size, (H, W) bool, a new array."""
         canvas = np.zeros(self.image_hw, bool)
         left, top, right, bottom = self.xyxy
         canvas[top:bottom, left:right] = self.crop
@@ -78,7 +78,7 @@ class Mask:
 
 @dataclasses.dataclass(frozen=True)
 class PackedMask:
-    """A mask at one bit a pixel, for caches.
+    """Stores a mask at one bit a pixel, for caches.
 
     Attributes:
         image_hw: Height and width of the image it belongs to, in pixels.
@@ -100,7 +100,7 @@ class PackedMask:
         return cls(mask.image_hw, mask.origin_xy, (height, width), bits)
 
     def unpack(self) -> Mask:
-        """The mask, with an array of its own."""
+        """Returns the mask, with an array of its own."""
         height, width = self.crop_hw
         packed = np.frombuffer(self.bits, np.uint8)
         pixels = np.unpackbits(packed, count=height * width).view(np.bool_)
@@ -109,7 +109,7 @@ class PackedMask:
 
 @dataclasses.dataclass(frozen=True)
 class Instance:
-    """One instance on one image.
+    """Describes one instance on one image.
 
     Attributes:
         class_index: Index into the result's class names.
@@ -136,7 +136,7 @@ class Instance:
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """The instances of one run on one image.
+    """Holds the instances of one run on one image.
 
     Attributes:
         image_hw: Height and width of the image, in pixels.

@@ -1,4 +1,4 @@
-"""Validation of single values. An error is one line that begins with the value's name."""
+"""Validates single values. An error is one line that begins with the value's name."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 class _ShortRepr(reprlib.Repr):
-    """A short ``repr`` that writes whole floats as users do: 5 instead of 5.0."""
+    """Makes a short ``repr`` that writes whole floats as users do: 5 instead of 5.0."""
 
     def repr_float(self, value: float, level: int) -> str:
         is_whole = value.is_integer() and abs(value) < 1e15
@@ -39,7 +39,7 @@ _shortened.maxlist = _shortened.maxtuple = 4
 
 
 def shorten(value: object) -> str:
-    """A value as an error shows it: one short line, control characters escaped."""
+    """Shortens a value for an error: one short line, control characters escaped."""
     try:
         text = _shortened.repr(value)
     except ValueError:  # an int of more digits than Python prints
@@ -48,7 +48,7 @@ def shorten(value: object) -> str:
 
 
 def value_error(name: str, expected: str, got: object) -> ValueError:
-    """The error for a value that is not what was expected.
+    """Makes the error for a value that is not what was expected.
 
     Args:
         name: Name of the value in the error.
@@ -62,7 +62,7 @@ def value_error(name: str, expected: str, got: object) -> ValueError:
 
 
 def to_finite_number(name: str, value: object, expected: str = "a finite number") -> float:
-    """The value as a finite float.
+    """Converts a value to a finite float.
 
     Args:
         name: Name of the value in the error.
@@ -87,7 +87,7 @@ def to_finite_number(name: str, value: object, expected: str = "a finite number"
 
 
 def to_number(name: str, value: object, low: float, high: float) -> float:
-    """The value as a float from ``low`` to ``high``, both included; else ValueError."""
+    """Converts a value to a float from ``low`` to ``high``, both included; else ValueError."""
     expected = f"a number from {low:g} to {high:g}"
     number = to_finite_number(name, value, expected)
     if not low <= number <= high:
@@ -96,7 +96,7 @@ def to_number(name: str, value: object, low: float, high: float) -> float:
 
 
 def to_whole_number(name: str, value: object, low: int, high: int) -> int:
-    """The value as an int from ``low`` to ``high``, both included; else ValueError."""
+    """Converts a value to an int from ``low`` to ``high``, both included; else ValueError."""
     expected = f"a whole number from {low} to {high}"
     number = to_finite_number(name, value, expected)
     if not (number.is_integer() and low <= number <= high):
@@ -105,7 +105,7 @@ def to_whole_number(name: str, value: object, low: int, high: int) -> int:
 
 
 def to_tiles(name: str, value: object) -> int | Literal["auto"]:
-    """The value as tiles a side, 1 to 16, or ``auto``; else ValueError."""
+    """Converts a value to tiles a side, 1 to 16, or ``auto``; else ValueError."""
     if value == "auto":
         return "auto"
     try:
@@ -115,14 +115,14 @@ def to_tiles(name: str, value: object) -> int | Literal["auto"]:
 
 
 def check_choice(name: str, value: str, choices: Sequence[str]) -> str:
-    """The value, if it is one of the choices; else ValueError."""
+    """Returns the value, if it is one of the choices; else ValueError."""
     if value not in choices:
         raise value_error(name, "one of " + ", ".join(choices), value)
     return value
 
 
 def to_points_xy(name: str, values: Iterable[Sequence[float]]) -> tuple[PointXy, ...]:
-    """Points as tuples of floats.
+    """Converts points to tuples of floats.
 
     Args:
         name: Name of the values in the error.
@@ -134,13 +134,13 @@ def to_points_xy(name: str, values: Iterable[Sequence[float]]) -> tuple[PointXy,
     Raises:
         ValueError: If one is no pair of finite numbers, or there are more than 10,000.
     """
-    points = tuple(_row(name, value, 2, "points [x, y] of finite numbers") for value in values)
+    points = tuple(_to_row(name, value, 2, "points [x, y] of finite numbers") for value in values)
     check_at_most(name, len(points), MAX_POINTS, "points")
     return points  # type: ignore[return-value]
 
 
 def to_boxes_xyxy(name: str, values: Iterable[Sequence[float]]) -> tuple[BoxXyxy, ...]:
-    """Boxes as tuples of floats.
+    """Converts boxes to tuples of floats.
 
     Args:
         name: Name of the values in the error.
@@ -154,7 +154,7 @@ def to_boxes_xyxy(name: str, values: Iterable[Sequence[float]]) -> tuple[BoxXyxy
             y1 < y2, or there are more than 1,000.
     """
     boxes = tuple(
-        _row(name, value, 4, "boxes [x1, y1, x2, y2] of finite numbers") for value in values
+        _to_row(name, value, 4, "boxes [x1, y1, x2, y2] of finite numbers") for value in values
     )
     check_at_most(name, len(boxes), MAX_BOXES, "boxes")
     for box in boxes:
@@ -174,7 +174,7 @@ def check_inside(name: str, points: Iterable[PointXy], image_hw: tuple[int, int]
 def clip_boxes_xyxy(
     name: str, boxes: Iterable[BoxXyxy], image_hw: tuple[int, int], image: str = "image"
 ) -> tuple[BoxXyxy, ...]:
-    """Boxes cut at the borders of an image.
+    """Clips boxes to the borders of an image.
 
     Args:
         name: Name of the values in the error.
@@ -200,7 +200,7 @@ def clip_boxes_xyxy(
 
 
 def to_labels(name: str, values: Iterable[object]) -> tuple[int, ...]:
-    """Labels as ints.
+    """Converts labels to ints.
 
     Args:
         name: Name of the values in the error.
@@ -212,7 +212,7 @@ def to_labels(name: str, values: Iterable[object]) -> tuple[int, ...]:
     Raises:
         ValueError: If one is neither 0 nor 1, or there are more than 10,000.
     """
-    checked = tuple(_label(name, value) for value in values)
+    checked = tuple(_to_label(name, value) for value in values)
     check_at_most(name, len(checked), MAX_POINTS, "labels")
     return checked
 
@@ -232,7 +232,7 @@ def check_at_most(name: str, count: int, limit: int, things: str) -> None:
 
 
 def to_concept(name: str, text: object) -> str:
-    """A concept with its white space made single blanks.
+    """Validates a concept and makes its white space single blanks.
 
     Args:
         name: Name of the value in the error.
@@ -264,7 +264,7 @@ def check_class_name(name: str, text: object) -> None:
 
 
 def to_concepts(name: str, texts: Iterable[object]) -> tuple[str, ...]:
-    """At most 100 concepts that all differ, as :func:`to_concept` returns them; else ValueError."""
+    """Validates at most 100 concepts that all differ, as :func:`to_concept`; else ValueError."""
     phrases: dict[str, str] = {}
     for text in texts:
         phrase = to_concept(name, text)
@@ -277,14 +277,14 @@ def to_concepts(name: str, texts: Iterable[object]) -> tuple[str, ...]:
 
 
 def has_control_characters(text: str) -> bool:
-    """Whether a text holds control characters or half a surrogate pair.
+    """Tells whether a text holds control characters or half a surrogate pair.
 
     Format characters do not count: emoji and several scripts need joiners.
     """
     return _UNPRINTABLE.search(text) is not None
 
 
-def _row(name: str, value: object, length: int, expected: str) -> tuple[float, ...]:
+def _to_row(name: str, value: object, length: int, expected: str) -> tuple[float, ...]:
     try:
         row: tuple[Any, ...] = tuple(value)  # type: ignore[arg-type]
     except TypeError:
@@ -294,7 +294,7 @@ def _row(name: str, value: object, length: int, expected: str) -> tuple[float, .
     return tuple(to_finite_number(name, number, expected) for number in row)
 
 
-def _label(name: str, value: object) -> int:
+def _to_label(name: str, value: object) -> int:
     number = to_finite_number(name, value, "labels 0 or 1")
     if number not in (0, 1):
         raise value_error(name, "labels 0 or 1", value)

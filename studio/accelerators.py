@@ -18,21 +18,21 @@ def mark_accelerators(titles: Iterable[str]) -> list[str]:
     taken: set[str] = set()
     marked = []
     for title in titles:
-        place = _free_place(title, taken)
+        place = _find_free_letter(title, taken)
         if place is not None:
             taken.add(title[place].lower())
-        marked.append(_escaped(title, place))
+        marked.append(_mark_letter(title, place))
     return marked
 
 
-def _free_place(title: str, taken: set[str]) -> int | None:
+def _find_free_letter(title: str, taken: set[str]) -> int | None:
     starts = [match.start() for match in re.finditer(r"\b[A-Za-z]", title)]
     others = [match.start() for match in re.finditer(r"[A-Za-z]", title)]
     free = (place for place in (*starts, *others) if title[place].lower() not in taken)
     return next(free, None)
 
 
-def _escaped(title: str, place: int | None) -> str:
+def _mark_letter(title: str, place: int | None) -> str:
     if place is None:
         return title.replace("&", "&&")
     head, tail = title[:place].replace("&", "&&"), title[place:].replace("&", "&&")

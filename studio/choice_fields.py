@@ -130,7 +130,7 @@ class OpenChoiceField(Field):
         return self._combo.currentText()
 
     def show_value(self, text: str) -> None:
-        """Sets the text."""
+        """Sets the text of the combo box."""
         self._combo.setCurrentText(text)
 
     def refresh(self) -> None:

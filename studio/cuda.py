@@ -25,24 +25,28 @@ def explain_missing_cuda() -> str | None:
     if torch is not None and hasattr(torch, "cuda"):
         if torch.cuda.is_available():
             return None
-        return NO_BUILD.format(version=torch.__version__) if not _built(torch) else NO_DEVICE
+        return (
+            NO_BUILD.format(version=torch.__version__)
+            if not _was_built_with_cuda(torch)
+            else NO_DEVICE
+        )
     spec = importlib.util.find_spec("torch")
     if spec is None:
         return NO_TORCH
-    version = _version_of(spec)
-    if version is not None and not _built(version):
+    version = _load_version(spec)
+    if version is not None and not _was_built_with_cuda(version):
         return NO_BUILD.format(version=getattr(version, "__version__", "?"))
     if os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in ("", "-1"):
         return NO_DEVICE
     return None if _has_driver() else NO_DRIVER
 
 
-def _built(module: ModuleType) -> bool:
+def _was_built_with_cuda(module: ModuleType) -> bool:
     version = getattr(module, "version", module)
     return bool(getattr(version, "cuda", None) or getattr(version, "hip", None))
 
 
-def _version_of(torch_spec: ModuleSpec) -> ModuleType | None:
+def _load_version(torch_spec: ModuleSpec) -> ModuleType | None:
     """Runs the build's ``torch/version.py`` by itself; it imports nothing of torch."""
     if torch_spec.origin is None:
         return None

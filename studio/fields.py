@@ -10,12 +10,12 @@ from PyQt6.QtGui import QKeyEvent, QPainter, QPaintEvent, QPen
 from PyQt6.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QLineEdit, QPushButton, QWidget
 
 from ..adapter.parameters.settings import Parameter
-from .theme import Note, error_color, quiet_color
+from .theme import Note, get_error_color, get_quiet_color
 
 _NO_LIMIT = 2**31 - 1
 
 
-def tooltip(text: str, name: str = "") -> str:
+def make_tooltip(text: str, name: str = "") -> str:
     """Makes a tooltip that wraps, with the parameter's name in the API."""
     lines = [html.escape(text), f"<code>{html.escape(name)}</code>" if name else ""]
     return "".join(f"<p>{line}</p>" for line in lines if line)
@@ -45,14 +45,14 @@ class Field(QObject):
         self.parameter = parameter
         self.editor = self.body = editor
         self.label = QLabel() if has_label else None
-        self.error_note = Note(error_color)
-        self.reason_note = Note(quiet_color)
+        self.error_note = Note(get_error_color)
+        self.reason_note = Note(get_quiet_color)
         self._given = parameter.default
         self._shown = ""
         self._is_used = True
         editor.setObjectName(parameter.name)
         editor.setAccessibleName(parameter.label)
-        editor.setToolTip(tooltip(parameter.help, parameter.name))
+        editor.setToolTip(make_tooltip(parameter.help, parameter.name))
         if self.label is not None:
             self.label.setBuddy(editor)
             self.label.setWordWrap(True)
@@ -140,7 +140,7 @@ class MarkedLineEdit(QLineEdit):
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         stroke = 1.5 * self.fontMetrics().lineWidth()
-        painter.setPen(QPen(error_color(self.palette()), stroke))
+        painter.setPen(QPen(get_error_color(self.palette()), stroke))
         inside = QRectF(self.rect()).adjusted(stroke / 2, stroke / 2, -stroke / 2, -stroke / 2)
         painter.drawRoundedRect(inside, 2 * stroke, 2 * stroke)
 

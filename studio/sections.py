@@ -18,8 +18,8 @@ from PyQt6.QtWidgets import (
     QWidget,
 )
 
-from .fields import Field, tooltip
-from .theme import Note, PromptButton, bold, quiet_color
+from .fields import Field, make_tooltip
+from .theme import Note, PromptButton, get_quiet_color, make_bold
 
 
 class TwoColumns(QWidget):
@@ -59,7 +59,7 @@ class TwoColumns(QWidget):
 
 
 class FieldGrid(TwoColumns):
-    """Fields one below the other: wide ones below their label, the others beside it."""
+    """Arranges fields below each other: wide ones below their label, the others beside it."""
 
     def __init__(self, fields: Iterable[Field]) -> None:
         super().__init__()
@@ -121,10 +121,10 @@ class Section(QWidget):
         self.header.setAutoRaise(True)
         self.header.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         self.header.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.header.setFont(bold(self.header.font()))
+        self.header.setFont(make_bold(self.header.font()))
         self.header.clicked.connect(lambda: self.set_open(not self._is_open))
         self._is_open = False
-        self.summary = Note(quiet_color)
+        self.summary = Note(get_quiet_color)
         self.summary.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self._lay_out()
         for field in self.grid.fields:
@@ -164,7 +164,7 @@ class Section(QWidget):
 
 @dataclasses.dataclass(frozen=True)
 class DrawnPrompt:
-    """A kind of prompt that a button selects Studio's drawing tool for.
+    """Describes a kind of prompt that is drawn with one of Studio's tools.
 
     Attributes:
         label: The button's text.
@@ -208,16 +208,16 @@ DRAWN_PROMPTS = (
 
 
 class DrawingTools(TwoColumns):
-    """Buttons that select Studio's drawing tools, and a note about the last run."""
+    """Shows buttons that select Studio's drawing tools, and a note about the last run."""
 
     requested = pyqtSignal(object)
 
     def __init__(self) -> None:
         super().__init__()
         self.title = QLabel("Draw on the image")
-        self.title.setFont(bold(self.title.font()))
+        self.title.setFont(make_bold(self.title.font()))
         self.buttons = {prompt: self._button(prompt) for prompt in DRAWN_PROMPTS}
-        self.last_run = Note(quiet_color)
+        self.last_run = Note(get_quiet_color)
         self.grid.addWidget(self.title, 0, 0, 1, 2)
         self.grid.addWidget(self.last_run, 1 + len(self.buttons), 0, 1, 2)
         self.arrange(is_narrow=False)
@@ -238,7 +238,7 @@ class DrawingTools(TwoColumns):
         button = PromptButton(prompt.label, prompt.shape, prompt.include)
         button.setObjectName(prompt.label)
         button.setAccessibleName(prompt.label)
-        button.setToolTip(tooltip(prompt.help))
+        button.setToolTip(make_tooltip(prompt.help))
         button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         button.clicked.connect(lambda: self.requested.emit(prompt))
         return button

@@ -1,4 +1,4 @@
-"""Labels and icons that take their colors from the palette, light or dark."""
+"""Makes labels and icons that take their colors from the palette, light or dark."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from PyQt6.QtWidgets import QLabel, QPushButton, QSizePolicy, QWidget
 ColorOf = Callable[[QPalette], QColor]
 
 
-def _blend(over: QColor, under: QColor, weight: float) -> QColor:
+def _blend_colors(over: QColor, under: QColor, weight: float) -> QColor:
     channels = zip(over.getRgbF()[:3], under.getRgbF()[:3], strict=True)
     return QColor.fromRgbF(*(a * weight + b * (1 - weight) for a, b in channels if a is not None))
 
@@ -22,18 +22,18 @@ def is_dark(palette: QPalette) -> bool:
     return text.lightness() > palette.color(QPalette.ColorRole.Window).lightness()
 
 
-def quiet_color(palette: QPalette) -> QColor:
+def get_quiet_color(palette: QPalette) -> QColor:
     """Returns the color of explanations: paler than text, with enough contrast to read."""
     text = palette.color(QPalette.ColorRole.WindowText)
-    return _blend(text, palette.color(QPalette.ColorRole.Window), 0.72)
+    return _blend_colors(text, palette.color(QPalette.ColorRole.Window), 0.72)
 
 
-def error_color(palette: QPalette) -> QColor:
+def get_error_color(palette: QPalette) -> QColor:
     """Returns the color of invalid values and of what a prompt excludes."""
     return QColor("#ff8f87") if is_dark(palette) else QColor("#b3261e")
 
 
-def include_color(palette: QPalette) -> QColor:
+def get_include_color(palette: QPalette) -> QColor:
     """Returns the color of what a prompt includes."""
     return QColor("#5fce86") if is_dark(palette) else QColor("#176c39")
 
@@ -95,7 +95,7 @@ class PromptButton(QPushButton):
         pixmap.fill(Qt.GlobalColor.transparent)
         painter = QPainter(pixmap)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        color = (include_color if self._include else error_color)(self.palette())
+        color = (get_include_color if self._include else get_error_color)(self.palette())
         _draw_prompt(painter, side, self._shape, self._include, color)
         painter.end()
         return QIcon(pixmap)
@@ -123,7 +123,7 @@ def get_contrast_color(color: QColor) -> QColor:
     return QColor("#101010") if color.lightness() > 140 else QColor("#ffffff")
 
 
-def bold(font: QFont) -> QFont:
+def make_bold(font: QFont) -> QFont:
     """Returns the font in bold."""
     heavier = QFont(font)
     heavier.setBold(True)

@@ -1,18 +1,18 @@
-"""What is followed through a video now, and a button to start over."""
+"""Shows the tracked objects of a video, and a button to start over."""
 
 from __future__ import annotations
 
 from PyQt6.QtCore import pyqtSignal
 from PyQt6.QtWidgets import QHBoxLayout, QPushButton, QWidget
 
-from .fields import tooltip
-from .theme import Note, quiet_color
+from .fields import make_tooltip
+from .theme import Note, get_quiet_color
 
 _HELP = "Forgets the objects that are followed; the next frame is the first of a video."
 
 
 class TrackingTools(QWidget):
-    """Hidden until a run follows objects.
+    """Shows the tracked objects and a button to start over; hidden until a run tracks objects.
 
     Attributes:
         note: What is followed.
@@ -24,11 +24,11 @@ class TrackingTools(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.note = Note(quiet_color)
+        self.note = Note(get_quiet_color)
         self.button = QPushButton("Start over")
         self.button.setObjectName("Start over")
         self.button.setAccessibleName("Start tracking over")
-        self.button.setToolTip(tooltip(_HELP))
+        self.button.setToolTip(make_tooltip(_HELP))
         self.button.clicked.connect(self.start_over)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
@@ -37,7 +37,7 @@ class TrackingTools(QWidget):
         self.show_text("")
 
     def show_text(self, note: str) -> None:
-        """Shows what is followed.
+        """Shows the text about the tracked objects.
 
         Args:
             note: One line; empty where nothing is.

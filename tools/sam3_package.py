@@ -13,7 +13,7 @@ from PIL import Image
 
 from ..engine import Engine
 from ..engine.results import BoxXyxy
-from ..engine.runtime.openmp import fixed_thread_teams
+from ..engine.runtime.openmp import fix_thread_teams
 
 State = dict[str, Any]
 """What the package keeps of an encoded image."""
@@ -41,7 +41,7 @@ class Sam3Package:
         """Sets precision and threads for the calls inside."""
         bfloat16 = self.precision == "bfloat16"
         with (
-            fixed_thread_teams(),
+            fix_thread_teams(),
             torch.inference_mode(),
             torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16),
         ):

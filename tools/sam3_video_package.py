@@ -22,7 +22,7 @@ from sam3.model.sam3_video_inference import Sam3VideoInferenceWithInstanceIntera
 from torch.overrides import TorchFunctionMode
 
 from ..engine import Engine
-from ..engine.runtime.openmp import fixed_thread_teams
+from ..engine.runtime.openmp import fix_thread_teams
 
 ENDLESS = 10**9
 
@@ -52,7 +52,7 @@ def package_runs() -> Iterator[None]:
 
     sam3_video_base.fill_holes_in_mask_scores = fill_some
     try:
-        with OnCpu(), torch.inference_mode(), fixed_thread_teams(), warnings.catch_warnings():
+        with OnCpu(), torch.inference_mode(), fix_thread_teams(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:

@@ -67,7 +67,7 @@ class FileNames:
 
 
 class CocoDataIO(DataDictIO):
-    """The run as plain data, computed when it is first read so that a click does not wait."""
+    """Holds the run as plain data, which is computed when it is first read."""
 
     def __init__(self) -> None:
         self._pending: RunOutput | None = None

@@ -1,4 +1,4 @@
-"""Draws what is followed through a video: colors, ids and trails of tracks."""
+"""Draws the tracks of a video: their colors, ids and trails."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RgbImage = npt.NDArray[np.uint8]
 
 
 def get_color(instance: Instance, class_colors: Sequence[RgbColor]) -> RgbColor:
-    """Returns the color of an instance: its track's, or its class's where none is followed."""
+    """Returns the color of an instance's track; on an image, that of its class."""
     if instance.track_id is not None:
         return get_track_color(instance.track_id)
     return class_colors[instance.class_index]
@@ -48,7 +48,7 @@ def _draw_trail(
 
 
 def _draw_track_id(image: RgbImage, instance: Instance, color: RgbColor) -> None:
-    """Writes a track's id on a plate of its color at the top left of its mask."""
+    """Writes a track's id on a box of its color at the top left of its mask."""
     scale = max(0.4, min(image.shape[:2]) / 900)
     thickness_px = max(1, round(scale * 1.5))
     text, font = str(instance.track_id), cv2.FONT_HERSHEY_SIMPLEX

@@ -1,4 +1,4 @@
-"""Writes the results of a followed video to files in the task's output folder."""
+"""Writes the tracks of a video to files in the task's output folder."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..session import RunOutput
 
 
 class TrackFiles:
-    """The files of the video that a task follows, while auto-save is on."""
+    """Writes the tracks of one video to its files, while auto-save is on."""
 
     def __init__(self) -> None:
         self._writer: TrackWriter | None = None

@@ -1,4 +1,4 @@
-"""The declaration of a parameter, and constructors for its common kinds."""
+"""Declares what a parameter is, and makes parameters of the common kinds."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Parameter:
         return _parse_once(self, text)
 
     def is_used_in(self, mode: str) -> bool:
-        """Whether a prompt mode uses the parameter; ``auto`` is object or concept."""
+        """Tells whether a prompt mode uses the parameter; ``auto`` is object or concept."""
         return bool(self.modes & ({"object", "concept"} if mode == "auto" else {mode}))
 
 

@@ -13,7 +13,7 @@ logger = logging.getLogger("infer_segment_anything_3")
 
 
 class InferSegmentAnything3Param(TaskParam):
-    """The parameters as Ikomia carries them.
+    """Carries the parameters as strings, the form that Ikomia needs.
 
     Attributes:
         cfg: Strings by name.

@@ -66,22 +66,23 @@ def merge_adapter(state: dict[str, Tensor], folder: Path) -> dict[str, Tensor]:
     """
     config = _read_config(folder)
     tensors = {
-        name.removeprefix(_PREFIX): tensor for name, tensor in read_tensors(_find(folder)).items()
+        name.removeprefix(_PREFIX): tensor
+        for name, tensor in read_tensors(_find_weight_file(folder)).items()
     }
     layout = recognize_layout(tensors, folder)
-    pairs, whole = _split(tensors, folder)
+    pairs, whole = _split_tensors(tensors, folder)
     merged = dict(state)
     for name, (down, up) in pairs.items():
         module = name.replace(".base_layer", "")
         times = 2 if name.endswith(_TWICE) else 1
-        change = _multiply(down, up) * config.scale(module) * times
-        _add(merged, layout, module, change, folder)
+        change = _multiply_factors(down, up) * config.scale(module) * times
+        _add_change(merged, layout, module, change, folder)
     for name, tensor in whole.items():
-        _replace(merged, layout, name, tensor, folder)
+        _replace_weight(merged, layout, name, tensor, folder)
     return merged
 
 
-def _find(folder: Path) -> Path:
+def _find_weight_file(folder: Path) -> Path:
     for name in WEIGHT_FILES:
         if (folder / name).is_file():
             return folder / name
@@ -123,10 +124,10 @@ def _find_by_suffix(pattern: Mapping[str, Any], module: str, default: Any) -> An
     return default
 
 
-def _split(
+def _split_tensors(
     tensors: Mapping[str, Tensor], folder: Path
 ) -> tuple[dict[str, tuple[Tensor, Tensor]], dict[str, Tensor]]:
-    """Separates pairs of low-rank factors, by module, from weights that replace others."""
+    """Separates pairs of low-rank factors, by module, from weights that replace the base's."""
     factors: dict[str, dict[str, Tensor]] = {}
     whole = {}
     for name, tensor in tensors.items():
@@ -144,13 +145,13 @@ def _split(
     return {m: (pair[_MARKS[0]], pair[_MARKS[1]]) for m, pair in factors.items()}, whole
 
 
-def _multiply(down: Tensor, up: Tensor) -> Tensor:
-    """The change of a weight: (out, r) @ (r, in), or the same for a convolution."""
+def _multiply_factors(down: Tensor, up: Tensor) -> Tensor:
+    """Multiplies the low-rank factors: (out, r) @ (r, in), or the same for a convolution."""
     product = up.float().flatten(1) @ down.float().flatten(1)
     return product.view(up.shape[0], *down.shape[1:])
 
 
-def _add(
+def _add_change(
     state: dict[str, Tensor], layout: Layout, module: str, change: Tensor, folder: Path
 ) -> None:
     placement = layout.place(module + ".weight")
@@ -171,7 +172,7 @@ def _add(
     state[name] = weight
 
 
-def _replace(
+def _replace_weight(
     state: dict[str, Tensor], layout: Layout, name: str, tensor: Tensor, folder: Path
 ) -> None:
     placement = layout.place(name)

@@ -1,4 +1,4 @@
-"""Errors of finding, downloading and loading weights, one class for each cause.
+"""Declares the errors of finding, downloading and loading weights, a class for each cause.
 
 Every message is one line that says what happened and what to do next.
 """

@@ -164,7 +164,7 @@ def _explain(error: BaseException, repo_id: str, filename: str, cache: Path) -> 
             f"{what} cannot be written into the Hugging Face cache {cache}: {error.strerror}. "
             "Allow writing there, or set the environment variable HF_HOME to another folder."
         )
-    if isinstance(error, (*_connection_errors(), errors.LocalEntryNotFoundError)):
+    if isinstance(error, (*_list_connection_errors(), errors.LocalEntryNotFoundError)):
         return NoNetworkError(
             f"The Hugging Face Hub could not be reached for {what} ({_describe(error)}). Check the "
             f"connection and the proxy settings, and run again. {_ALTERNATIVES}"
@@ -216,7 +216,7 @@ def _explain_refusal(error: Exception, repo_id: str, what: str) -> DownloadError
     )
 
 
-def _connection_errors() -> tuple[type[BaseException], ...]:
+def _list_connection_errors() -> tuple[type[BaseException], ...]:
     """Returns the connection errors of the HTTP library that the client uses."""
     kinds: list[type[BaseException]] = [ConnectionError, TimeoutError]
     for library, name in (("httpx", "TransportError"), ("requests", "RequestException")):

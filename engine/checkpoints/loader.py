@@ -1,4 +1,4 @@
-"""Loads a checkpoint into a model, strictly.
+"""Loads a checkpoint into a model; refuses missing, unknown and misshaped tensors.
 
 The package's own loader ignores missing and unexpected keys, so that another model's file
 loads and runs on random weights. Here every tensor of the model must be in the file with
@@ -168,7 +168,7 @@ def assign_weights(
     _check_nothing_unexpected([name for name in state if name not in needed], unused, source)
     kept = find_bfloat16_names(model) if precision == "bfloat16" else frozenset()
     taken = {
-        name: state[name] if _stays(name, state[name], kept) else _to_float32(state[name])
+        name: state[name] if _stays_bfloat16(name, state[name], kept) else _to_float32(state[name])
         for name, own in needed.items()
         if name in state and (not is_derived(name) or _has_same_type(state[name], own))
     }
@@ -179,7 +179,7 @@ def assign_weights(
 def _remove_missing_parts(
     model: Sam3Image, state: Mapping[str, Tensor], source: str
 ) -> tuple[str, ...]:
-    """Removes what a file lacks as a whole; returns the prefixes that are unused then."""
+    """Removes the parts of the model that a file lacks; returns prefixes that are unused then."""
     has_concepts, has_objects, has_memory = (
         any(name.startswith(prefix) for name in state)
         for prefix in ("transformer.", _MASK_DECODER, _MEMORY_ENCODER)
@@ -209,7 +209,7 @@ def _remove_missing_parts(
 
 
 def prefault(tensors: Iterable[Tensor]) -> None:
-    """Reads every page of memory-mapped CPU tensors, so that the first run need not wait."""
+    """Reads every page of memory-mapped CPU tensors, so that the first run is not slower."""
     for tensor in tensors:
         if tensor.is_contiguous():
             tensor.detach().view(-1).view(torch.uint8)[::_PAGE_BYTES].sum()
@@ -220,7 +220,7 @@ def _has_same_type(given: Tensor, own: Tensor) -> bool:
     return given.shape == own.shape and given.dtype == own.dtype
 
 
-def _stays(name: str, tensor: Tensor, kept: Collection[str]) -> bool:
+def _stays_bfloat16(name: str, tensor: Tensor, kept: Collection[str]) -> bool:
     return name in kept and tensor.dtype == torch.bfloat16
 
 

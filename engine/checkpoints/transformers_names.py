@@ -1,4 +1,4 @@
-"""Names of the weights of SAM 3 in the ``transformers`` library, as names of the model here.
+"""Translates the weight names of SAM 3 in ``transformers`` to the names of the model here.
 
 The tables follow from the modules of both implementations (``transformers`` 5.24,
 ``models/sam3*/modeling_*.py``; ``sam3`` 0.1.4). Two files are known under these names: one
@@ -156,7 +156,7 @@ _OUTPUT_PROJECTION = re.compile(r"\.o_proj\.")
 
 
 class Placement(NamedTuple):
-    """Where a tensor of a file goes.
+    """Names the place in the model for a tensor of a file.
 
     Attributes:
         name: A name of ``Sam3Image.state_dict()``.

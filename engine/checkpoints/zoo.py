@@ -1,4 +1,4 @@
-"""The pretrained models and where their weights are found.
+"""Lists the pretrained models and finds their weights.
 
 Importing this module imports neither PyTorch nor the ``sam3`` package.
 """

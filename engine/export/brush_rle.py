@@ -1,4 +1,4 @@
-"""Label Studio's brush RLE: thi.ng's rle-pack over RGBA pixels.
+"""Encodes masks in Label Studio's brush RLE: thi.ng's rle-pack over RGBA pixels.
 
 The format, bit by bit: 32 bits, the number of values (four a pixel); 5 bits, the width of a
 value less one (7, for bytes); four times 4 bits, the widths of run lengths less one. Then
@@ -53,19 +53,21 @@ def encode_brush_rle(mask: npt.NDArray[np.bool_]) -> list[int]:
     tokens = ((0b100 | widths_index) << (widths + _VALUE_BITS)) | (
         (lengths - 1) << _VALUE_BITS
     ) | values  # fmt: skip
-    return np.packbits(np.concatenate([_header(pixels.size), _bits(tokens, token_bits)])).tolist()
+    return np.packbits(
+        np.concatenate([_encode_header(pixels.size), _pack_tokens(tokens, token_bits)])
+    ).tolist()
 
 
-def _header(pixel_count: int) -> npt.NDArray[np.uint8]:
+def _encode_header(pixel_count: int) -> npt.NDArray[np.uint8]:
     text = f"{pixel_count * CHANNELS:032b}{_VALUE_BITS - 1:05b}"
     text += "".join(f"{width - 1:04b}" for width in _LENGTH_BITS)
     return np.frombuffer(text.encode(), np.uint8) - ord("0")
 
 
-def _bits(
+def _pack_tokens(
     tokens: npt.NDArray[np.int64], token_bits: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.uint8]:
-    """Tokens of different widths, most significant bit first, one after the other."""
+    """Writes tokens of different widths one after the other, most significant bit first."""
     ends = np.cumsum(token_bits)
     bits = np.zeros(ends[-1], np.uint8)
     for place in range(int(token_bits.max())):

@@ -1,4 +1,4 @@
-"""Results in COCO terms: plain data that ``json`` can write."""
+"""Converts results to COCO's terms: plain data that ``json`` can write."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def to_coco(
     segmentation_format: SegmentationFormat = "rle",
     file_name: str = "",
 ) -> dict[str, Any]:
-    """Puts a result in COCO terms.
+    """Converts a result to COCO's terms.
 
     COCO counts from 1: category ``k`` is class ``k - 1`` of the result, annotation ``k`` its
     instance ``k - 1`` (the evaluation of ``pycocotools`` takes an annotation 0 for none).
@@ -77,7 +77,7 @@ def to_coco(
             {"id": index + 1, "name": name} for index, name in enumerate(result.class_names)
         ],
         "annotations": [
-            _annotation(index, instance, segmentation_format)
+            _make_annotation(index, instance, segmentation_format)
             for index, instance in enumerate(result.instances)
         ],
     }
@@ -87,11 +87,11 @@ def to_coco(
 
 
 def prompt_to_dict(prompt: Prompt) -> dict[str, Any]:
-    """A prompt as plain data, with its ``kind``, without the logits and pixels it may carry."""
-    return {"kind": _KINDS[type(prompt)], **_plain(prompt)}
+    """Converts a prompt to plain data, with its ``kind``, without mask logits and pixels."""
+    return {"kind": _KINDS[type(prompt)], **_to_plain(prompt)}
 
 
-def _annotation(
+def _make_annotation(
     index: int, instance: Instance, segmentation_format: SegmentationFormat
 ) -> dict[str, Any]:
     left, top, right, bottom = (float(value) for value in instance.box_xyxy)
@@ -113,13 +113,13 @@ def _annotation(
     return annotation
 
 
-def _plain(value: Any) -> Any:
+def _to_plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value):
         return {
-            field.name: _plain(getattr(value, field.name))
+            field.name: _to_plain(getattr(value, field.name))
             for field in dataclasses.fields(value)
             if field.name not in ("mask_input", "return_logits", "pixels")
         }
     if isinstance(value, tuple):
-        return [_plain(item) for item in value]
+        return [_to_plain(item) for item in value]
     return value

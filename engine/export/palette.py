@@ -1,4 +1,4 @@
-"""Colors of classes; a name has the same color in every run."""
+"""Chooses the colors of classes and tracks: a name or an id has the same in every run."""
 
 from __future__ import annotations
 

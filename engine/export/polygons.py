@@ -1,9 +1,9 @@
-"""Outlines of masks as the polygons that COCO tools rasterize back to the same mask.
+"""Converts masks to polygons that COCO's tools rasterize back to the same mask.
 
 COCO's polygons follow the edges of pixels, are filled by the even-odd rule, and are united
-when an annotation has several. They have no word for a hole, so a hole is cut open: its
-ring is spliced into the outer ring along a bridge that is walked there and back, and the
-even-odd rule cancels the bridge.
+when an annotation has several. They cannot express a hole, so the hole's ring becomes
+part of the outer ring: a bridge leads from one to the other and back along the same line,
+and the even-odd rule cancels the bridge.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _MAX_TOLERANCE_PX = 1.0
 
 
 def mask_to_polygons(mask: Mask) -> list[list[float]]:
-    """Traces a mask.
+    """Traces a mask as polygons, one for each connected part.
 
     Args:
         mask: Any binary mask: several parts, holes, islands in holes.
@@ -40,37 +40,37 @@ def mask_to_polygons(mask: Mask) -> list[list[float]]:
     if not mask.crop.size:
         return []
     parts = []
-    tolerance_px = _tolerance_px(mask)
-    for outer, holes in _parts(mask.crop):
-        ring = _simplified(outer, tolerance_px)
+    tolerance_px = _compute_tolerance_px(mask)
+    for outer, holes in _trace_parts(mask.crop):
+        ring = _simplify(outer, tolerance_px)
         for hole in holes:
-            ring = _spliced(ring, _simplified(hole, tolerance_px))
+            ring = _splice(ring, _simplify(hole, tolerance_px))
         parts.append((ring + np.array(mask.origin_xy, np.float64)).ravel().tolist())
     return parts
 
 
 def mask_to_polygon(mask: Mask) -> list[float]:
-    """Traces a mask as one polygon, for formats that have no more for an instance.
+    """Traces a mask as one polygon, for formats that allow one polygon an instance.
 
     Args:
         mask: Any binary mask.
 
     Returns:
         One flat ``[x1, y1, x2, y2, ...]``: the rings of all parts, joined along bridges that
-        are walked there and back; empty for an empty mask.
+        lead there and back; empty for an empty mask.
     """
     rings = [np.array(part).reshape(-1, 2) for part in mask_to_polygons(mask)]
     if not rings:
         return []
     ring = rings[0]
     for other in rings[1:]:
-        ring = _spliced(ring, other)
+        ring = _splice(ring, other)
     flat: list[float] = ring.ravel().tolist()
     return flat
 
 
-def _parts(crop: npt.NDArray[np.bool_]) -> list[tuple[Ring, list[Ring]]]:
-    """Outer ring and rings of the holes of every part, each (N, 2) xy on pixel edges."""
+def _trace_parts(crop: npt.NDArray[np.bool_]) -> list[tuple[Ring, list[Ring]]]:
+    """Traces the outer ring and the holes of every part, each (N, 2) xy on pixel edges."""
     # At twice the size an even coordinate is the first and an odd one the second half of its
     # pixel, which tells on which side of the pixel the edge runs.
     doubled = crop.astype(np.uint8).repeat(2, axis=0).repeat(2, axis=1)
@@ -86,16 +86,16 @@ def _parts(crop: npt.NDArray[np.bool_]) -> list[tuple[Ring, list[Ring]]]:
     return list(parts.values())
 
 
-def _tolerance_px(mask: Mask) -> float:
-    """How far an outline may be moved without the mask noticing."""
+def _compute_tolerance_px(mask: Mask) -> float:
+    """Computes how far an outline may be moved while IoU stays above 0.99."""
     crop = np.pad(mask.crop, 1)
     perimeter = np.count_nonzero(crop[1:] != crop[:-1])
     perimeter += np.count_nonzero(crop[:, 1:] != crop[:, :-1])
     return min(_MAX_TOLERANCE_PX, _AREA_SHARE_OF_TOLERANCE * mask.area / perimeter)
 
 
-def _simplified(ring: Ring, tolerance_px: float) -> Ring:
-    """The ring with fewer corners, or without its repeated ones where it is too small."""
+def _simplify(ring: Ring, tolerance_px: float) -> Ring:
+    """Removes corners within the tolerance; of a ring that is too small, the repeated ones."""
     fewer = cv2.approxPolyDP(ring.astype(np.int32)[:, None], tolerance_px, True)[:, 0]
     if len(fewer) < 3:
         fewer = ring
@@ -104,8 +104,8 @@ def _simplified(ring: Ring, tolerance_px: float) -> Ring:
     return distinct
 
 
-def _spliced(ring: Ring, hole: Ring) -> Ring:
-    """Both rings as one, joined by the shortest bridge from the hole's leftmost corner."""
+def _splice(ring: Ring, hole: Ring) -> Ring:
+    """Joins two rings by the shortest bridge from the hole's leftmost corner."""
     start = int(hole[:, 0].argmin())
     bridge = int(np.square(ring - hole[start]).sum(axis=1).argmin())
     around = np.concatenate([np.roll(hole, -start, axis=0), hole[start : start + 1]])

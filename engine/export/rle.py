@@ -1,4 +1,4 @@
-"""Masks as COCO run-length encodings (RLE)."""
+"""Encodes masks as COCO's run-length encodings (RLE)."""
 
 from __future__ import annotations
 

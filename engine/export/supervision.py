@@ -1,4 +1,4 @@
-"""Hands results to ``supervision`` for those who draw or track with it."""
+"""Converts results to the ``Detections`` of the ``supervision`` library."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def to_detections(result: Result) -> supervision.Detections:
-    """Puts a result in the terms of ``supervision``, which must be installed.
+    """Converts a result to ``supervision.Detections``; the library must be installed.
 
     Args:
         result: What a run found.

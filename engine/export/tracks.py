@@ -1,4 +1,4 @@
-"""Results of a whole video: rows as they come, MOTChallenge's text, YouTube-VIS's JSON."""
+"""Writes the tracks of a video: JSON rows by frame, MOTChallenge's text, YouTube-VIS's JSON."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .rle import mask_to_rle
 
 
 def to_track_row(result: Result, frame_index: int | None = None) -> dict[str, Any]:
-    """Puts one frame's result in a row of plain data.
+    """Converts one frame's result to a row of plain data.
 
     Args:
         result: Of a frame, with track ids.
@@ -35,7 +35,7 @@ def to_track_row(result: Result, frame_index: int | None = None) -> dict[str, An
                 "track_id": instance.track_id,
                 "category": result.class_names[instance.class_index],
                 "score": round(float(instance.score), 6),
-                "bbox": _xywh(instance.box_xyxy),
+                "bbox": _to_xywh(instance.box_xyxy),
                 "area": instance.mask.area,
                 "segmentation": mask_to_rle(instance.mask),
             }
@@ -45,7 +45,7 @@ def to_track_row(result: Result, frame_index: int | None = None) -> dict[str, An
 
 
 def to_youtube_vis(rows: Iterable[dict[str, Any]], video_name: str = "") -> dict[str, Any]:
-    """Puts the rows of a video in the terms of YouTube-VIS, COCO's for videos.
+    """Converts the rows of a video to YouTube-VIS's format, COCO's for videos.
 
     Args:
         rows: Of :func:`to_track_row`, one for each frame, in any order.
@@ -68,7 +68,7 @@ def to_youtube_vis(rows: Iterable[dict[str, Any]], video_name: str = "") -> dict
             if track_id in false_starts:
                 continue
             category = names.setdefault(instance["category"], len(names) + 1)
-            track = tracks.setdefault(track_id, _new_track(track_id, category, length))
+            track = tracks.setdefault(track_id, _make_track(track_id, category, length))
             track["segmentations"][row["frame"]] = instance["segmentation"]
             track["bboxes"][row["frame"]] = instance["bbox"]
             track["areas"][row["frame"]] = instance["area"]
@@ -164,7 +164,7 @@ def read_track_rows(path: Path) -> Iterator[dict[str, Any]]:
             yield json.loads(line)
 
 
-def _new_track(track_id: int, category: int, length: int) -> dict[str, Any]:
+def _make_track(track_id: int, category: int, length: int) -> dict[str, Any]:
     return {
         "id": track_id,
         "video_id": 1,
@@ -177,6 +177,6 @@ def _new_track(track_id: int, category: int, length: int) -> dict[str, Any]:
     }
 
 
-def _xywh(box_xyxy: tuple[float, float, float, float]) -> list[float]:
+def _to_xywh(box_xyxy: tuple[float, float, float, float]) -> list[float]:
     left, top, right, bottom = (float(value) for value in box_xyxy)
     return [left, top, right - left, bottom - top]

@@ -1,4 +1,4 @@
-"""Automatic masks: a grid of point prompts, filtered as SAM's automatic mask generator does.
+"""Generates automatic masks: a grid of point prompts, filtered as SAM's own generator does.
 
 Kirillov et al., "Segment Anything", 2023, appendix B: three candidates for each point of a
 grid; those stay whose predicted IoU and stability score are high, after NMS on their boxes.
@@ -116,7 +116,7 @@ def make_point_grid(points_per_side: int, image_hw: tuple[int, int]) -> npt.NDAr
 
 
 def is_stable(logits: Tensor, threshold: float) -> Tensor:
-    """Whether the stability score of masks is high enough.
+    """Tells whether the stability score of each mask is high enough.
 
     The score is the IoU of the masks at a stricter and at a laxer threshold.
 

@@ -1,4 +1,4 @@
-"""A least-recently-used cache bounded in items and in bytes."""
+"""Implements a least-recently-used cache bounded in items and in bytes."""
 
 from __future__ import annotations
 

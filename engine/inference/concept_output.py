@@ -1,4 +1,4 @@
-"""The detector's output for one concept on one image, and the instances made from it."""
+"""Keeps the detector's output for one concept on one image, and makes instances from it."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from ..runtime.memory import CHUNK_BYTES
 from .cache import count_tensor_bytes
 
 MASK_FLOOR = 0.05
-"""Mask logits of queries above this score are kept, so that a threshold can move down to it."""
+"""Mask logits of queries above this score are kept: a lower threshold needs no mask head until it
+is below this."""
 
 MAX_FINISHED_BYTES = 64 * 1024**2
-"""Bytes of finished masks kept for each concept: moving a threshold then costs nothing."""
+"""Bytes of full-size masks kept for each concept, so that another threshold makes none anew."""
 
 
 @dataclasses.dataclass
@@ -127,7 +128,7 @@ def _make_masks(
     weights_name: str,
     chunk_bytes: int,
 ) -> list[Mask]:
-    """Masks of some queries; those finished before are only unpacked."""
+    """Makes the masks of some queries; those made before are only unpacked."""
     known = output.finished
     queries = kept.tolist()
     new = [query for query in queries if query not in known]
@@ -143,7 +144,7 @@ def _make_masks(
 
 
 def _add_while_room(known: dict[int, PackedMask], made: dict[int, Mask]) -> dict[int, PackedMask]:
-    """The known masks and as many of the new ones as :data:`MAX_FINISHED_BYTES` allows."""
+    """Joins known masks and as many new ones as :data:`MAX_FINISHED_BYTES` allows."""
     finished = dict(known)
     free = MAX_FINISHED_BYTES - sum(len(mask.bits) for mask in known.values())
     for query, mask in made.items():
@@ -157,7 +158,7 @@ def _add_while_room(known: dict[int, PackedMask], made: dict[int, Mask]) -> dict
 def _select_mask_logits(
     model: Sam3Image, output: ConceptOutput, kept: Tensor, threshold: float
 ) -> Tensor:
-    """Mask logits of some queries; runs the mask head where they are not known yet."""
+    """Selects the mask logits of some queries; runs the mask head if some are not kept."""
     if output.masks is None or bool((output.masks[1][kept] < 0).any()):
         found = model.segmentation_head(**output.mask_head_inputs)["pred_masks"][0]
         wanted = (output.scores > min(threshold, MASK_FLOOR)).nonzero().squeeze(1)

@@ -1,4 +1,4 @@
-"""Concept prompts: texts and exemplar boxes, through the package's own modules.
+"""Segments concepts, given by texts and exemplar boxes, with the package's own modules.
 
 ``Sam3Processor`` collects the prompts; :func:`detect_concepts` runs the detector once for
 several of them.
@@ -58,10 +58,10 @@ class PromptProcessor(Sam3Processor):
         self.text_encodings = 0
         """Texts encoded so far."""
         self.text_encoder_rests = False
-        """Whether the text encoder lies in the CPU's memory while it is not used."""
+        """Whether the text encoder is in the CPU's memory while it is not used."""
 
     def rest_text_encoder(self) -> None:
-        """Moves the text encoder to the CPU's memory; a new text brings it back for a while."""
+        """Moves the text encoder to the CPU's memory; encoding a new text moves it back."""
         self.text_encoder_rests = True
         self.model.backbone.language_backbone.to("cpu")
 
@@ -175,7 +175,7 @@ class ConceptSegmenter:
         prompt: ConceptPrompt,
         tokens: Sequence[PromptTokens],
     ) -> dict[str, ConceptOutput]:
-        """The detector's output for each text, decoded now or taken from the cache."""
+        """Returns the detector's output for each text, computed now or taken from the cache."""
         exemplars = make_exemplar_key(prompt)
         outputs = {text: encoded.concepts.get((text, *exemplars)) for text in texts}
         missing = [text for text, output in outputs.items() if output is None]
@@ -255,12 +255,12 @@ def add_prompt(
 
 
 def get_exemplar_labels(prompt: ConceptPrompt) -> tuple[int, ...]:
-    """Labels of a prompt's exemplars, all 1 where none were given."""
+    """Returns the labels of a prompt's exemplars, all 1 where none were given."""
     return prompt.exemplar_labels or (1,) * len(prompt.exemplars_xyxy)
 
 
 def make_exemplar_key(prompt: ConceptPrompt) -> tuple[Any, ...]:
-    """What tells the exemplars of two prompts apart: boxes, labels, and where they lie."""
+    """Makes the cache key of a prompt's exemplars: boxes, labels, and the image they lie in."""
     reference = prompt.reference.sha256 if prompt.reference is not None else ""
     return prompt.exemplars_xyxy, get_exemplar_labels(prompt), reference
 
@@ -271,7 +271,7 @@ def get_texts(prompt: ConceptPrompt) -> tuple[str, ...]:
 
 
 def get_thresholds(prompt: ConceptPrompt) -> tuple[float, ...]:
-    """The threshold of each text."""
+    """Returns the threshold of each text."""
     own = prompt.thresholds or (None,) * len(prompt.class_names)
     return tuple(prompt.confidence_threshold if t is None else t for t in own)
 

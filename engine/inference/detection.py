@@ -13,7 +13,7 @@ from .concept_output import ConceptOutput
 
 
 class PromptTokens(NamedTuple):
-    """P encoded prompts: text and exemplars.
+    """Holds P encoded prompts: text and exemplars.
 
     Exemplars are encoded on the image where they lie; the tokens find what is like them on
     others, too.
@@ -27,7 +27,7 @@ class PromptTokens(NamedTuple):
     prompt_mask: Tensor
 
     def split(self) -> list[PromptTokens]:
-        """The tokens of each prompt, which share no memory with each other."""
+        """Splits the tokens by prompt; the parts share no memory with each other."""
         return [
             PromptTokens(self.prompt[:, i : i + 1].clone(), self.prompt_mask[i : i + 1].clone())
             for i in range(len(self.prompt_mask))
@@ -43,7 +43,7 @@ class PromptTokens(NamedTuple):
 
 
 class DetectorOutput(NamedTuple):
-    """Output of the detector for P prompts, up to its mask head.
+    """Holds the output of the detector for P prompts, without masks.
 
     Attributes:
         outputs: The decoder's outputs by name, with boxes and logits of every query.
@@ -65,7 +65,7 @@ class DetectorOutput(NamedTuple):
 
 
 def make_find_stage(image_index: Tensor, text_index: Tensor) -> FindStage:
-    """Says which image and which text each of P prompts is about, both (P,) int64."""
+    """Makes the package's input that gives the image and the text of each of P prompts."""
     return FindStage(
         img_ids=image_index,
         text_ids=text_index,

@@ -1,4 +1,4 @@
-"""Image encoding: the image encoder runs once for the same pixels; its output is cached."""
+"""Encodes images, once for the same pixels, and caches the result."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ class ImageEncoder:
         return encoded, False
 
     def encode_uncached(self, image: RgbImage, size_percent: float = 100) -> EncodedImage:
-        """Encodes an image without a look at the cache, as for frames of a video.
+        """Encodes an image without the cache, as for frames of a video.
 
         Args:
             image: (H, W, 3) uint8, RGB.

@@ -1,4 +1,4 @@
-"""Interactive segmentation: points and boxes of single objects, through ``predict_inst``."""
+"""Segments single objects, given by points and boxes, with ``predict_inst``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..postprocess.masks import fill_holes, move_to_device, upscale_logit_masks
 from ..prompts import ObjectPrompt, PromptedObject
 from ..results import BoxXyxy, Instance, Mask
 from ..runtime.execution import ModelExecution
-from ..runtime.isolation import unchanged_attention_flags, without_warnings
+from ..runtime.isolation import keep_attention_flags, suppress_warnings
 from ..runtime.memory import BatchLimits
 from .concept_output import check_finite
 from .image_encoder import EncodedImage
@@ -63,7 +63,7 @@ class _Predictor(SAM3InteractiveImagePredictor):
 
 @dataclasses.dataclass(frozen=True)
 class DecodedObjects:
-    """The decoder's output for N objects.
+    """Holds the decoder's output for N objects.
 
     Attributes:
         logits: (N, C, g, g) float32, holes filled.
@@ -97,7 +97,7 @@ class ObjectDecoder:
         self._execution = execution
         self._weights_name = weights_name
         own = model.inst_interactive_predictor
-        with without_warnings():  # both use TorchScript, which is deprecated
+        with suppress_warnings():  # both use TorchScript, which is deprecated
             self._predictor = _Predictor(own.model, mask_threshold=own.mask_threshold)
             self._predictor._transforms = _LowResTransforms(
                 resolution=own._transforms.resolution,
@@ -152,7 +152,7 @@ class ObjectDecoder:
             transforms = self._predictor._transforms
             transforms.max_hole_area = self._max_hole_area if holes_filled else 0.0
             try:
-                with unchanged_attention_flags():
+                with keep_attention_flags():
                     found = Sam3Image.predict_inst(holder, state, **sent, **options)
             finally:
                 self._predictor.reset_predictor()
@@ -171,7 +171,7 @@ class ObjectDecoder:
 
 
 def get_point_labels(prompted: PromptedObject) -> tuple[int, ...]:
-    """Labels of an object's points, all 1 where none were given."""
+    """Returns the labels of an object's points, all 1 where none were given."""
     return prompted.point_labels or (1,) * len(prompted.points_xy)
 
 

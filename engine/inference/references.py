@@ -1,4 +1,4 @@
-"""Prompts whose exemplars lie in a reference: encoded there once, used on every image."""
+"""Encodes prompts whose exemplars lie in a reference image, once for all images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Merges the instances of overlapping views of one image into one instance an object."""
+"""Merges the instances of overlapping views of an image into one instance for each object."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ EDGE_SHARE = 0.01
 """A mask this near to the border of its tile, in shares of the tile's side, touches it."""
 
 CUT_SHARE = 0.2
-"""A mask that touches a border along this share of its own size is cut; less is a speck."""
+"""A mask that touches a border along this share of its own size is cut; less is noise."""
 
 SEEN_SHARE = 0.95
-"""A tile that holds this share of a mask holds the object; the rest are specks."""
+"""A tile that holds this share of a mask holds the object; the rest is noise."""
 
 
 class Tile(NamedTuple):
@@ -43,7 +43,7 @@ class Tile(NamedTuple):
     bottom: int
 
     def intersect(self, other: Tile) -> Tile:
-        """The strip that two tiles share; empty (right <= left or so) where they do not."""
+        """Returns the strip that two tiles share; without area where they share none."""
         return Tile(
             max(self.left, other.left),
             max(self.top, other.top),
@@ -52,12 +52,12 @@ class Tile(NamedTuple):
         )
 
     def intersects(self, other: Tile) -> bool:
-        """Whether two tiles share any pixel."""
+        """Tells whether two tiles share any pixel."""
         left, top, right, bottom = self.intersect(other)
         return left < right and top < bottom
 
     def cuts(self, mask: Mask) -> bool:
-        """Whether a mask ends at a border of this tile that is not the image's border."""
+        """Tells whether a border of this tile, not of the image, cuts a mask."""
         x_px = math.ceil(EDGE_SHARE * (self.right - self.left))
         y_px = math.ceil(EDGE_SHARE * (self.bottom - self.top))
         height, width = mask.image_hw
@@ -127,7 +127,7 @@ def merge_views(
 def _find_covered(
     whole: Instance, parts: Sequence[TileInstance]
 ) -> tuple[TileInstance | None, list[TileInstance]]:
-    """The best tile instance that shows all of an instance, and those that show others."""
+    """Finds the best tile instance of the same object, and the tile instances of others."""
     same, other = None, []
     box = Tile(*whole.mask.xyxy)
     for part in parts:
@@ -159,7 +159,7 @@ def merge_tile_instances(parts: Sequence[TileInstance]) -> list[Instance]:
         One instance for each object.
     """
     parts = sorted(parts, key=lambda p: -p.instance.score)
-    same = _match(parts)
+    same = _find_same_objects(parts)
     whole = [k for k, part in enumerate(parts) if not part.touches_tile_border]
     kept: list[int] = []
     for k in whole:
@@ -167,7 +167,7 @@ def merge_tile_instances(parts: Sequence[TileInstance]) -> list[Instance]:
             kept.append(k)
     cut = [k for k, p in enumerate(parts) if p.touches_tile_border and not same[k, whole].any()]
     groups = _group_connected(same[np.ix_(cut, cut)]) if cut else []
-    united = [_unite([parts[cut[k]].instance for k in group]) for group in groups]
+    united = [_unite_instances([parts[cut[k]].instance for k in group]) for group in groups]
     return [*(parts[k].instance for k in kept), *united]
 
 
@@ -193,7 +193,7 @@ def drop_partial_views(parts: Sequence[TileInstance], tiles: Sequence[Tile]) -> 
 
 
 def is_merged_group(instance: Instance, parts: Sequence[TileInstance]) -> bool:
-    """Whether tiles show several whole objects where a wider view shows one.
+    """Tells whether tiles show several whole objects where a wider view shows one.
 
     Args:
         instance: The instance of the wider view.
@@ -217,8 +217,8 @@ def _group_connected(linked: npt.NDArray[np.bool_]) -> list[npt.NDArray[np.int64
     return [np.flatnonzero(labels == label) for label in range(count)]
 
 
-def _match(parts: Sequence[TileInstance]) -> npt.NDArray[np.bool_]:
-    """Which instances show the same object, (N, N) bool."""
+def _find_same_objects(parts: Sequence[TileInstance]) -> npt.NDArray[np.bool_]:
+    """Finds the pairs of instances that show the same object, (N, N) bool."""
     same = np.zeros((len(parts), len(parts)), bool)
     boxes = _get_boxes(parts)
     for k, part in enumerate(parts):
@@ -229,7 +229,7 @@ def _match(parts: Sequence[TileInstance]) -> npt.NDArray[np.bool_]:
 
 
 def _compute_strip_iou(one: TileInstance, other: TileInstance) -> float:
-    """IoU of two masks in the strip that their tiles share."""
+    """Computes the IoU of two masks in the strip that their tiles share."""
     strip = one.tile.intersect(other.tile)
     in_strip = [_count_inside(part.instance.mask, strip) for part in (one, other)]
     both = _count_shared(one.instance.mask, other.instance.mask, strip)
@@ -237,18 +237,18 @@ def _compute_strip_iou(one: TileInstance, other: TileInstance) -> float:
 
 
 def _count_inside(mask: Mask, tile: Tile) -> int:
-    return int(np.count_nonzero(_crop(mask, tile)))
+    return int(np.count_nonzero(_crop_mask(mask, tile)))
 
 
 def _count_shared(one: Mask, other: Mask, within: Tile) -> int:
     window = within.intersect(Tile(*one.xyxy)).intersect(Tile(*other.xyxy))
     if not within.intersects(window):
         return 0
-    return int(np.count_nonzero(_crop(one, window) & _crop(other, window)))
+    return int(np.count_nonzero(_crop_mask(one, window) & _crop_mask(other, window)))
 
 
-def _crop(mask: Mask, tile: Tile) -> npt.NDArray[np.bool_]:
-    """The mask's pixels inside a tile; a view of its crop."""
+def _crop_mask(mask: Mask, tile: Tile) -> npt.NDArray[np.bool_]:
+    """Returns the mask's pixels inside a tile; a view of its crop."""
     left, top = mask.origin_xy
     return mask.crop[
         max(0, tile.top - top) : max(0, tile.bottom - top),
@@ -276,7 +276,7 @@ def _get_boxes(parts: Sequence[TileInstance]) -> npt.NDArray[np.int64]:
 
 
 def _find_near(boxes: npt.NDArray[np.int64], part: TileInstance) -> list[int]:
-    """Which boxes share pixels with the box of an instance."""
+    """Finds the boxes that share pixels with the box of an instance."""
     left, top, right, bottom = part.instance.mask.xyxy
     in_x = (boxes[:, 0] < right) & (boxes[:, 2] > left)
     in_y = (boxes[:, 1] < bottom) & (boxes[:, 3] > top)
@@ -284,20 +284,20 @@ def _find_near(boxes: npt.NDArray[np.int64], part: TileInstance) -> list[int]:
     return indices
 
 
-def _unite(instances: Sequence[Instance]) -> Instance:
+def _unite_instances(instances: Sequence[Instance]) -> Instance:
     if len(instances) == 1:
         return instances[0]
     best = max(instances, key=lambda i: i.score)
-    left, top, right, bottom = (int(v) for v in _enclose([i.mask.xyxy for i in instances]))
+    left, top, right, bottom = (int(v) for v in _enclose_boxes([i.mask.xyxy for i in instances]))
     crop = np.zeros((bottom - top, right - left), bool)
     for mask in (i.mask for i in instances):
         x, y, x_end, y_end = mask.xyxy
         crop[y - top : y_end - top, x - left : x_end - left] |= mask.crop
     mask = Mask(best.mask.image_hw, (left, top), crop)
-    box_xyxy = _enclose([i.box_xyxy for i in instances])
+    box_xyxy = _enclose_boxes([i.box_xyxy for i in instances])
     return dataclasses.replace(best, mask=mask, box_xyxy=box_xyxy)
 
 
-def _enclose(boxes: Sequence[BoxXyxy]) -> BoxXyxy:
+def _enclose_boxes(boxes: Sequence[BoxXyxy]) -> BoxXyxy:
     lefts, tops, rights, bottoms = zip(*boxes, strict=True)
     return min(lefts), min(tops), max(rights), max(bottoms)

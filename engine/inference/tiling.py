@@ -1,4 +1,4 @@
-"""Concepts on overlapping tiles, for images with many or small instances.
+"""Segments concepts on overlapping tiles, for images with many or small instances.
 
 Neighboring tiles share a strip of :data:`OVERLAP` of a tile's side, so that an instance
 smaller than the strip is whole in at least one tile. :mod:`.tile_merging` makes one instance
@@ -61,13 +61,13 @@ class View:
     views_left: int = 1
 
     def crop(self, image: RgbImage) -> RgbImage:
-        """Its pixels, a view of ``image``."""
+        """Returns the pixels of this view, a view of ``image``."""
         left, top, right, bottom = self.tile
         return image[top:bottom, left:right]
 
 
 class TiledSegmentation:
-    """One run of a concept prompt on the whole image and on tiles.
+    """Runs a concept prompt on the whole image and on tiles.
 
     Iterating gives the views to segment; :meth:`add` takes the instances of each before the
     next is asked for, :meth:`merge` returns those of the image::

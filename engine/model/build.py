@@ -1,4 +1,4 @@
-"""Meta's SAM 3 image model, composed from the ``sam3`` package's own modules.
+"""Composes Meta's SAM 3 image model from the ``sam3`` package's own modules.
 
 The package's builder (``sam3.model_builder.build_sam3_image_model``) allocates on
 ``"cuda"`` while it builds, enters a process-wide autocast and supports one size only.

@@ -1,4 +1,4 @@
-"""The sizes of a SAM 3 image model, and the two sets of sizes that are used."""
+"""Declares the sizes of a SAM 3 image model, and the two sets of sizes that are used."""
 
 from __future__ import annotations
 

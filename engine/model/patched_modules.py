@@ -1,4 +1,4 @@
-"""Modules of the ``sam3`` package with small fixes: no CUDA needed, fewer GPU waits."""
+"""Fixes modules of the ``sam3`` package: they run without CUDA and wait less for a GPU."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The floating-point precision that a model computes in."""
+"""Chooses the floating-point precision that a model computes in."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..runtime.isolation import without_warnings
+from ..runtime.isolation import suppress_warnings
 from .config import PATCH_PX, Architecture
 from .patched_modules import RotaryAttention, build_sine_positions
 from .sam3_imports import (
@@ -28,7 +28,7 @@ from .video_tracker import VideoTracker
 def build_interactive_predictor(a: Architecture) -> SAM3InteractiveImagePredictor:
     """Builds the interactive predictor around a tracker of that architecture."""
     tracker = _build_tracker(a)
-    with without_warnings():  # it uses TorchScript, which is deprecated
+    with suppress_warnings():  # it uses TorchScript, which is deprecated
         predictor = SAM3InteractiveImagePredictor(tracker, max_hole_area=a.max_hole_area)
     # The package states these for side 1008 only.
     predictor._bb_feat_sizes = [(a.mask_side // k, a.mask_side // k) for k in (1, 2, 4)]

@@ -1,4 +1,4 @@
-"""The package's video tracker, usable on any device and a frame at a time."""
+"""Adapts the package's video tracker to any device and to one frame at a time."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _PRESENT_LOGIT = 1024.0
 
 
 class TrackerTensors(TensorsStayOnDevice):
-    """What the tracker runs under: tensors keep their device and, as memory, their dtype.
+    """Keeps the device of tensors, and the dtype of the memory, while the tracker runs.
 
     The package stores memory as bfloat16 whatever precision it runs in.
     """
@@ -40,7 +40,7 @@ class TrackerTensors(TensorsStayOnDevice):
 
 
 class VideoTracker(Sam3TrackerPredictor):
-    """The package's tracker without what ties it to CUDA, and with prompts in batches.
+    """Tracks as the package's tracker does, without CUDA and with prompts in batches.
 
     It also serves the package's interactive image predictor: the parameters are the same.
     """
@@ -142,7 +142,7 @@ class VideoTracker(Sam3TrackerPredictor):
         return out
 
     def _separate_at_video_size(self, state: TrackerState, masks: Tensor) -> Tensor:
-        """Low-resolution logits of masks as ``add_new_mask`` leaves them, (N, 1, g, g).
+        """Computes the low-resolution logits that ``add_new_mask`` stores, (N, 1, g, g).
 
         A later mask takes the pixels that it shares with earlier ones, at the video's size.
         """
@@ -189,7 +189,7 @@ class VideoTracker(Sam3TrackerPredictor):
         num_frames: int,
         r: int,
     ) -> list[int]:
-        """Chooses the frames to remember as the package does, looking only at those there are.
+        """Chooses the frames to remember as the package does, among those that are stored.
 
         The package tries every index back to 0, which takes ever longer on a stream.
         """

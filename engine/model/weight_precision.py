@@ -1,4 +1,4 @@
-"""The weights that are held in bfloat16, and those that stay float32."""
+"""Chooses the weights that are held in bfloat16; the others stay float32."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From mask logits to masks: upscale, threshold, fill holes."""
+"""Converts mask logits to masks: upscales, applies the threshold, fills holes."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def clean_track_masks(logits: Tensor, max_area: float) -> Tensor:
 
 
 def _find_small_regions(mask: Tensor, max_area: float | Tensor) -> Tensor:
-    """Cells of 8-connected regions of at most ``max_area`` cells, (..., g, g) bool."""
+    """Finds 8-connected regions of at most ``max_area`` cells, (..., g, g) bool."""
     flat = mask.reshape(-1, 1, *mask.shape[-2:])
     if mask.is_cuda:
         from ..model.sam3_imports import connected_components
@@ -129,6 +129,6 @@ def _find_small_regions(mask: Tensor, max_area: float | Tensor) -> Tensor:
 
 
 def _measure_region_areas(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.int32]:
-    """Area of the 8-connected region of each pixel, (H, W) int32; undefined outside."""
+    """Measures the area of each pixel's 8-connected region, (H, W) int32; undefined outside."""
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
     return np.asarray(stats[:, cv2.CC_STAT_AREA][labels], np.int32)

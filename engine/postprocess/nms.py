@@ -1,4 +1,4 @@
-"""Filters on the instances of a result: minimum area and mask NMS."""
+"""Filters the instances of a result by minimum area and by mask or box NMS."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def mask_nms(
     scores = np.array([i.score for i in instances])
     ranks = np.empty(len(scores))
     ranks[np.argsort(-scores, kind="stable")] = np.arange(len(scores), 0, -1)
-    ious = mask_ious([i.mask for i in instances])
+    ious = compute_mask_ious([i.mask for i in instances])
     # The package's mask NMS without its IoU, which lays out all pairs at full size.
     kept = generic_nms_cpu(torch.from_numpy(ious), torch.from_numpy(ranks), iou_threshold)
     return tuple(instances[k] for k in sorted(kept.tolist()))
@@ -83,7 +83,7 @@ def box_nms(
     return tuple(instances[k] for k in sorted(kept.tolist()))
 
 
-def mask_ious(masks: Sequence[Mask]) -> npt.NDArray[np.float64]:
+def compute_mask_ious(masks: Sequence[Mask]) -> npt.NDArray[np.float64]:
     """Computes the IoU of every pair of masks, exactly, from their run lengths.
 
     Args:

@@ -1,1 +1,1 @@
-"""The process around the model: host isolation, OpenMP, memory."""
+"""Controls the process around the model: host isolation, OpenMP, memory, steps."""

@@ -10,11 +10,11 @@ from typing import Literal
 
 import torch
 
-from .openmp import fixed_thread_teams
+from .openmp import fix_thread_teams
 
 
 class ModelExecution:
-    """The context in which every forward pass of one model runs.
+    """Runs every forward pass of one model in the right modes, one thread at a time.
 
     Several threads may use one model. Each encoding, each batch of concepts or objects is one
     step; between two steps of a long run another thread gets its turn, in order of arrival.
@@ -36,7 +36,7 @@ class ModelExecution:
         """Waits for its turn and enters the modes of the model. Re-entrant."""
         with (
             self._lock,
-            fixed_thread_teams(),
+            fix_thread_teams(),
             torch.inference_mode(),
             torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"),
         ):
@@ -87,7 +87,7 @@ class FifoLock:
                 self._pass_on()
 
     def _pass_on(self) -> None:
-        """Gives the lock to who has waited longest. Called with ``_state`` held."""
+        """Gives the lock to the thread that has waited longest. Called with ``_state`` held."""
         self._owner, self._depth = None, 0
         if self._queue:
             self._owner, event = self._queue.popleft()

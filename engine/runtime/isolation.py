@@ -23,7 +23,7 @@ import numpy as np
 _warnings_lock = threading.Lock()
 _attention_flags_lock = threading.Lock()
 
-_LEAVE_TRACES = (
+_MODULES = (
     "cv2",
     "scipy.sparse",
     "scipy.special",
@@ -32,11 +32,11 @@ _LEAVE_TRACES = (
     "sam3.perflib.nms",
     "sam3.model.sam3_image_processor",
 )
-"""The last one marks the work as done."""
+"""Modules whose import has side effects; the last one shows that all are imported."""
 
 
 def import_sam3() -> None:
-    """Imports the parts of ``sam3`` an image model needs and leaves no trace.
+    """Imports the parts of ``sam3`` that an image model needs, and undoes the side effects.
 
     Cheap after the first call. Thread-safe.
 
@@ -47,22 +47,22 @@ def import_sam3() -> None:
         if "sam3.model.sam3_image_processor" in sys.modules:
             return
         with (
-            _unchanged_environment(),
-            _unchanged_logging(),
-            _unchanged_torch_flags(),
+            _keep_environment(),
+            _keep_logging(),
+            _keep_torch_flags(),
             warnings.catch_warnings(),
         ):
             warnings.simplefilter("ignore")
             # Ikomia's OpenCV makes the processor flush the smallest floats to zero, which
             # NumPy reports when the first of its users asks.
             np.finfo(np.float32), np.finfo(np.float64)
-            for name in _LEAVE_TRACES:
+            for name in _MODULES:
                 importlib.import_module(name)
 
 
 @contextlib.contextmanager
-def without_warnings() -> Iterator[None]:
-    """Keeps what the package does from warning the user, who can do nothing about it.
+def suppress_warnings() -> Iterator[None]:
+    """Suppresses warnings of the package about itself, which a user cannot act on.
 
     One thread at a time: filters belong to the process, and of two threads that change them
     by turns one puts back what the other had changed.
@@ -73,7 +73,7 @@ def without_warnings() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _unchanged_environment() -> Iterator[None]:
+def _keep_environment() -> Iterator[None]:
     before = dict(os.environ)
     os.environ.pop("LOG_LEVEL", None)
     try:
@@ -85,7 +85,7 @@ def _unchanged_environment() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _unchanged_logging() -> Iterator[None]:
+def _keep_logging() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
     known = set(logging.root.manager.loggerDict)
@@ -110,7 +110,7 @@ def _unchanged_logging() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _unchanged_torch_flags() -> Iterator[None]:
+def _keep_torch_flags() -> Iterator[None]:
     import torch
 
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
@@ -122,7 +122,7 @@ def _unchanged_torch_flags() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def unchanged_attention_flags() -> Iterator[None]:
+def keep_attention_flags() -> Iterator[None]:
     """Puts the process-wide choice of attention kernels back as it was.
 
     Every click of the package switches all three on. One thread at a time: of two, the one

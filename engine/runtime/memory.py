@@ -1,4 +1,4 @@
-"""How much is computed at a time, and the second attempt after a GPU ran out of memory."""
+"""Bounds how much is computed at a time; retries when a GPU is out of memory."""
 
 from __future__ import annotations
 
@@ -67,13 +67,13 @@ class BatchLimits:
 
     @classmethod
     def for_device(cls, device: torch.device) -> BatchLimits:
-        """The limits of a first attempt on a device."""
+        """Returns the limits of a first attempt on a device."""
         if device.type == "cuda":
             return cls(GPU_CONCEPTS, OBJECTS_PER_STEP, GPU_IMAGES, GPU_CHUNK_BYTES)
         return cls()
 
     def shrink(self) -> BatchLimits:
-        """An eighth of everything, but at least one of each."""
+        """Returns an eighth of every limit, but at least one of each."""
         return BatchLimits(
             max(1, self.concepts // _SHRINK_FACTOR),
             max(1, self.objects // _SHRINK_FACTOR),
@@ -85,7 +85,7 @@ class BatchLimits:
 def retry_on_oom(
     attempt: Callable[[BatchLimits], T], limits: BatchLimits, free_caches: Callable[[], object]
 ) -> T:
-    """Computes something, and once more in smaller batches if the GPU is out of memory.
+    """Runs a computation, and again in smaller batches if the GPU is out of memory.
 
     Args:
         attempt: Computes it within the limits it is given.
@@ -112,7 +112,7 @@ def retry_on_oom(
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that the GPU has no memory left.
+    """Tells whether an error says that the GPU has no memory left.
 
     PyTorch's own allocator raises ``torch.OutOfMemoryError``. cuBLAS and cuDNN allocate by
     themselves, and their failures arrive as plain ``RuntimeError``.
@@ -125,7 +125,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def release_memory() -> None:
-    """Returns to the system what dropped engines held; call it after dropping one."""
+    """Returns the memory of dropped engines to the system; call it after dropping one."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

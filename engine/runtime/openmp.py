@@ -43,7 +43,7 @@ busy_until_s = 0.0
 
 
 @contextlib.contextmanager
-def fixed_thread_teams() -> Iterator[None]:
+def fix_thread_teams() -> Iterator[None]:
     """Gives the calling thread teams of a fixed size while the context lasts.
 
     All threads of PyTorch, or one where other work keeps the cores busy. Results of the two
@@ -65,7 +65,7 @@ def fixed_thread_teams() -> Iterator[None]:
 
 
 def is_machine_busy() -> bool:
-    """Whether a team of threads has to wait for a core now, measured or remembered."""
+    """Tells whether a team of threads has to wait for a core now, measured or remembered."""
     global busy_until_s
     now = time.monotonic()
     if now < busy_until_s:
@@ -90,11 +90,11 @@ def measure_team_wait_s() -> float:
 @functools.cache
 def find_runtimes() -> tuple[ctypes.CDLL, ...]:
     """Finds the OpenMP runtimes that this process has loaded; import PyTorch before."""
-    found = (_loaded(name) for name in _LIBRARIES.get(sys.platform, ()))
+    found = (_get_loaded(name) for name in _LIBRARIES.get(sys.platform, ()))
     return tuple(runtime for runtime in found if runtime is not None)
 
 
-def _loaded(name: str) -> ctypes.CDLL | None:
+def _get_loaded(name: str) -> ctypes.CDLL | None:
     try:
         if sys.platform == "win32":
             handle = ctypes.windll.kernel32.GetModuleHandleW(name)

@@ -1,4 +1,4 @@
-"""The callbacks through which a caller follows a run, and what one step of it holds."""
+"""Declares the callbacks through which a caller follows the steps of a run."""
 
 from __future__ import annotations
 
@@ -15,4 +15,4 @@ OBJECTS_PER_STEP = 64
 
 
 def ignore(_: object) -> None:
-    """A callback that does nothing."""
+    """Does nothing, as a callback."""

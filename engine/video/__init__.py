@@ -1,1 +1,1 @@
-"""Objects followed through a video, a frame at a time: memory, association, sessions."""
+"""Tracks objects through a video, a frame at a time: memory, association, sessions."""

@@ -1,4 +1,4 @@
-"""What can be followed through a video, and what is refused."""
+"""Checks whether a prompt can be tracked through a video."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def find_tracker(engine: Engine) -> VideoTracker:
 
 
 def check_prompt(prompt: ConceptPrompt | ObjectPrompt, max_objects: int) -> None:
-    """Checks that a prompt can be followed.
+    """Checks that a prompt can be tracked.
 
     Raises:
         TypeError: If it is none.
@@ -50,7 +50,7 @@ def check_prompt(prompt: ConceptPrompt | ObjectPrompt, max_objects: int) -> None
 
 
 def check_count(count: int, max_objects: int) -> None:
-    """Checks that so many objects may be followed.
+    """Checks that the number of objects is within the limit.
 
     Raises:
         ValueError: If they are too many.

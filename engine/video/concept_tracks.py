@@ -1,4 +1,4 @@
-"""Tracks of one concept: detections of each frame joined to the tracks by mask overlap.
+"""Tracks one concept: matches the detections of each frame to the tracks by mask overlap.
 
 The association is the package's own (``Sam3VideoBase``), a frame at a time.
 """
@@ -19,7 +19,7 @@ from ..inference.detection import PromptTokens
 from ..model.sam3_imports import Sam3VideoBase, mask_iou
 from ..model.video_tracker import ENDLESS, TrackerState, VideoTracker
 from ..postprocess.masks import clean_track_masks
-from .frame import Frame, Track, visible
+from .frame import Frame, Track, find_visible
 from .memory_pruning import (
     copy_containers,
     prune_metadata,
@@ -46,7 +46,7 @@ Detections = dict[str, Tensor]
 
 @dataclasses.dataclass
 class ConceptMemory:
-    """What is remembered of one concept's tracks.
+    """Holds the memory of one concept's tracks.
 
     Attributes:
         states: Of the tracker, one for the objects that started on the same frame.
@@ -66,16 +66,16 @@ class ConceptMemory:
         return [int(i) for i in self.metadata.get("obj_ids_all_gpu", ())]
 
     def copy(self) -> ConceptMemory:
-        """A memory that may be changed without changing this one."""
+        """Copies the memory, so that changing the copy leaves this one as it is."""
         states, metadata = copy_containers(self.states), copy_containers(self.metadata)
         return ConceptMemory(states, metadata, dict(self.scores), self.prompt_tokens)
 
 
 class ConceptTracks:
-    """Follows every object of one concept."""
+    """Tracks every object of one concept."""
 
     def __init__(self, tracker: VideoTracker, threshold: float) -> None:
-        """Creates it for a concept.
+        """Prepares to track a concept.
 
         Args:
             tracker: The model's tracker.
@@ -93,7 +93,7 @@ class ConceptTracks:
         last_id: int,
         room: int,
     ) -> ConceptStep:
-        """Follows the tracks to the next frame and starts new ones.
+        """Continues the tracks on the next frame and starts new ones.
 
         Args:
             memory: Changed in place.
@@ -130,7 +130,7 @@ class ConceptTracks:
         object_scores = memory.metadata["obj_id_to_tracker_score_frame_wise"][frame.index]
         scores = {**memory.scores, **association.scores}
         memory.scores = {i: scores[i] for i in ids}
-        is_visible = visible(torch.stack([logits[i] for i in ids])) if ids else []
+        is_visible = find_visible(torch.stack([logits[i] for i in ids])) if ids else []
         tracks = [
             Track(i, logits[i], memory.scores[i], float(object_scores[i]), seen)
             for i, seen in zip(ids, is_visible, strict=True)
@@ -141,7 +141,7 @@ class ConceptTracks:
         return ConceptStep(tracks, removed, association.refused)
 
     def remove(self, memory: ConceptMemory, track_ids: Iterable[int]) -> None:
-        """Forgets tracks.
+        """Removes tracks.
 
         Args:
             memory: Changed in place.
@@ -157,7 +157,7 @@ class ConceptTracks:
 
 @dataclasses.dataclass(frozen=True)
 class ConceptStep:
-    """What became of one concept's tracks on one frame.
+    """Holds one concept's tracks on one frame, and those that ended on it.
 
     Attributes:
         tracks: Those there are now, in order of birth.
@@ -171,7 +171,7 @@ class ConceptStep:
 
 
 class _Association(Sam3VideoBase):
-    """The package's association with detections that are given instead of computed.
+    """Runs the package's association on given detections instead of computing them.
 
     Attributes:
         scores: Detection scores of the tracks that were detected on the current frame.
@@ -272,7 +272,7 @@ class _Association(Sam3VideoBase):
         tracker_update_plan: dict[str, Any],
         **kwargs: Any,
     ) -> dict[int, Tensor]:
-        """Gives low-resolution logits by id, instead of masks of the video's size."""
+        """Returns low-resolution logits by id, instead of masks of the video's size."""
         ids = tracker_metadata_prev["obj_ids_all_gpu"]
         found = {int(i): m for i, m in zip(ids, tracker_low_res_masks_global, strict=True)}
         new = torch.from_numpy(tracker_update_plan["new_det_fa_inds"])

@@ -1,4 +1,4 @@
-"""What the detector finds of each concept on one frame of a video."""
+"""Detects the concepts of a prompt on one frame of a video."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from ..engine import Engine
 
 NMS_IOU = 0.1
-"""Of two detections whose masks overlap by more the better stays (the package's)."""
+"""Of two detections whose masks have a higher IoU, the one with the lower score is dropped (the
+package's)."""
 
 
 class ConceptDetector:
@@ -31,7 +32,7 @@ class ConceptDetector:
     """
 
     def __init__(self, engine: Engine, prompt: ConceptPrompt, size_percent: float) -> None:
-        """Creates it for a prompt.
+        """Prepares to detect a prompt's concepts.
 
         Args:
             engine: The engine.
@@ -74,15 +75,15 @@ class ConceptDetector:
                 self._engine.processor, state, self._texts[chunk], prompt, known
             )
             for output, threshold in zip(outputs, self.thresholds[chunk], strict=True):
-                found.append(_detections(model, output, threshold))
+                found.append(_make_detections(model, output, threshold))
                 inputs = output.mask_head_inputs
                 own = PromptTokens(inputs["prompt"], inputs["prompt_mask"])
                 kept.append(own if prompt.exemplars_xyxy else None)
         return found, kept
 
 
-def _detections(model: Sam3Image, output: ConceptOutput, threshold: float) -> Detections:
-    """Detections above a threshold, each with another mask, in the order of the queries."""
+def _make_detections(model: Sam3Image, output: ConceptOutput, threshold: float) -> Detections:
+    """Makes the detections above a threshold, after mask NMS, in the order of the queries."""
     kept = (output.scores > threshold).nonzero().squeeze(1)
     inputs = output.mask_head_inputs
     if not len(kept):

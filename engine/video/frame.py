@@ -1,4 +1,4 @@
-"""What the parts of a video session hand to each other about the current frame."""
+"""Declares the current frame and its tracks, which the parts of a session share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..model.video_tracker import ENDLESS, TrackerState, VideoTracker
 
 @dataclasses.dataclass(frozen=True)
 class Frame:
-    """The features of one frame as the tracker wants them.
+    """Holds the features of one frame for the tracker.
 
     Attributes:
         index: Index of the frame, from 0.
@@ -41,7 +41,7 @@ class Frame:
             },
         )
 
-    def new_state(self, tracker: VideoTracker, cache: dict[Any, Any]) -> TrackerState:
+    def make_state(self, tracker: VideoTracker, cache: dict[Any, Any]) -> TrackerState:
         """Creates the tracker state of objects that start on this frame."""
         height, width = self.hw
         return tracker.init_state(
@@ -51,13 +51,13 @@ class Frame:
 
 @dataclasses.dataclass(frozen=True)
 class Track:
-    """One object on the current frame.
+    """Describes one object on the current frame.
 
     Attributes:
         track_id: Its id.
         logits: (g, g) float32 mask logits.
         score: Concept: its latest detection score; object: its object score. 0..1.
-        object_score: How sure the tracker is that it is visible, 0..1.
+        object_score: The tracker's probability that it is visible, 0..1.
         is_visible: Whether its mask has a pixel.
     """
 
@@ -68,7 +68,7 @@ class Track:
     is_visible: bool
 
 
-def visible(logits: Tensor) -> list[bool]:
+def find_visible(logits: Tensor) -> list[bool]:
     """Tells which masks have a cell above 0, of (N, g, g) logits."""
     found: list[bool] = (logits > 0).flatten(1).any(1).tolist()
     return found

@@ -1,4 +1,4 @@
-"""Keeps the memory of a video bounded: drops what no later frame can read.
+"""Bounds the memory of a video: drops data that no later frame can read.
 
 The package keeps every frame's outputs of every object, about 1 MB an object and frame at
 full size. Tracking forward, a frame reads: of the frames that were not prompted the newest
@@ -22,7 +22,7 @@ _INPUTS = ("point_inputs_per_obj", "mask_inputs_per_obj")
 
 
 def prune_tracker_state(tracker: VideoTracker, state: TrackerState, frame_index: int) -> None:
-    """Drops from a state what no frame after ``frame_index`` can read.
+    """Drops data from a state that no frame after ``frame_index`` can read.
 
     Args:
         tracker: The state's tracker.
@@ -38,17 +38,17 @@ def prune_tracker_state(tracker: VideoTracker, state: TrackerState, frame_index:
     kept_prompted = {*newest, *recent}
     is_dropping = kept_prompted != set(prompted)
     for holder in (outputs, *state["output_dict_per_obj"].values()):
-        _keep(holder["non_cond_frame_outputs"], kept_tracked)
-        _keep(holder["cond_frame_outputs"], kept_prompted)
+        _keep_only(holder["non_cond_frame_outputs"], kept_tracked)
+        _keep_only(holder["cond_frame_outputs"], kept_prompted)
         if is_dropping:
             _sort_newest_first(holder["cond_frame_outputs"])
         for kind in _OUTPUTS:
             for t, out in holder[kind].items():
-                _forget_mask(out, is_current=t == frame_index)
+                _shrink_mask(out, is_current=t == frame_index)
     state["consolidated_frame_inds"]["cond_frame_outputs"] &= kept_prompted
     for inputs in _INPUTS:
         for given in state[inputs].values():
-            _keep(given, kept_prompted)
+            _keep_only(given, kept_prompted)
             given.update(dict.fromkeys(given))
     if is_dropping:
         # A correction of one object conditions all objects of its state. Once the frame they
@@ -56,12 +56,12 @@ def prune_tracker_state(tracker: VideoTracker, state: TrackerState, frame_index:
         for given in state["mask_inputs_per_obj"].values():
             for t in kept_prompted:
                 given.setdefault(t, None)
-    _keep(state["frames_already_tracked"], {frame_index})
+    _keep_only(state["frames_already_tracked"], {frame_index})
     state["first_ann_frame_idx"] = min(prompted, default=None)
 
 
 def prune_metadata(metadata: dict[str, Any], frame_index: int, hotstart_delay: int) -> None:
-    """Drops from the package's bookkeeping what is about dead objects or past frames.
+    """Drops entries of dead objects and past frames from the package's metadata.
 
     Args:
         metadata: Of ``Sam3VideoBase``, changed in place.
@@ -74,18 +74,18 @@ def prune_metadata(metadata: dict[str, Any], frame_index: int, hotstart_delay: i
     young = {i for i in alive if first_frames.get(i, frame_index) > frame_index - hotstart_delay}
     metadata["obj_id_to_tracker_score_frame_wise"].clear()
     for by_id in (metadata["obj_id_to_score"], metadata["obj_id_to_last_occluded"]):
-        _keep(by_id, alive)
-    _keep(first_frames, alive)
-    _keep(own["trk_keep_alive"], alive)
-    _keep(own["unmatched_frame_inds"], young)
+        _keep_only(by_id, alive)
+    _keep_only(first_frames, alive)
+    _keep_only(own["trk_keep_alive"], alive)
+    _keep_only(own["unmatched_frame_inds"], young)
     pairs = own["overlap_pair_to_frame_inds"]
-    _keep(pairs, {pair for pair in pairs if pair[1] in young})
+    _keep_only(pairs, {pair for pair in pairs if pair[1] in young})
     own["suppressed_obj_ids"].clear()
     own["removed_obj_ids"] &= alive
 
 
 def remove_from_metadata(metadata: dict[str, Any], object_ids: Iterable[int]) -> None:
-    """Takes objects out of the package's list of those that are tracked."""
+    """Removes objects from the package's list of tracked objects."""
     dropped = list(object_ids)
     kept = metadata["obj_ids_all_gpu"]
     kept = kept[~np.isin(kept, dropped)]
@@ -123,13 +123,13 @@ def copy_containers(value: Any) -> Any:
     return set(value) if isinstance(value, set) else value
 
 
-def _keep(by_key: dict[Any, Any], kept: set[Any]) -> None:
+def _keep_only(by_key: dict[Any, Any], kept: set[Any]) -> None:
     for key in [key for key in by_key if key not in kept]:
         del by_key[key]
 
 
 def _sort_newest_first(by_frame: dict[int, Any]) -> None:
-    """Brings frames into the order in which the package reads them when it chooses among more.
+    """Sorts frames as the package reads them when there are more than it uses.
 
     ``select_closest_cond_frames`` gives the newest first once there are more than it reads.
     Attention over the same tokens in another order differs in the last bits, and a pixel
@@ -140,8 +140,8 @@ def _sort_newest_first(by_frame: dict[int, Any]) -> None:
     by_frame.update(newest_first)
 
 
-def _forget_mask(out: dict[str, Any], is_current: bool) -> None:
-    """Leaves one cell of a past frame's mask logits, which only corrections of it would read."""
+def _shrink_mask(out: dict[str, Any], is_current: bool) -> None:
+    """Shrinks a past frame's mask logits to one cell; only corrections of it would read them."""
     masks = out["pred_masks"]
     if not is_current and masks is not None and masks.shape[-1] > 1:
         out["pred_masks"] = masks[..., :1, :1].clone()

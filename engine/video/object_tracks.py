@@ -1,4 +1,4 @@
-"""Tracks of objects that were pointed at: points and boxes on one frame, followed from there."""
+"""Tracks objects that points and boxes mark on one frame."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from ..inference.interactive import get_point_labels
 from ..model.video_tracker import TrackerState, VideoTracker
 from ..prompts import PromptedObject
-from .frame import Frame, Track, visible
+from .frame import Frame, Track, find_visible
 from .memory_pruning import copy_containers, prune_tracker_state, remove_from_states
 
 _BOX_LABELS = (2, 3)
@@ -22,7 +22,7 @@ _BOX_LABELS = (2, 3)
 
 @dataclasses.dataclass
 class ObjectMemory:
-    """What is remembered of the objects.
+    """Holds the memory of the tracked objects.
 
     Attributes:
         states: Of the tracker, one for the objects that were prompted on the same frame.
@@ -33,15 +33,15 @@ class ObjectMemory:
     class_names: dict[int, str] = dataclasses.field(default_factory=dict)
 
     def copy(self) -> ObjectMemory:
-        """A memory that may be changed without changing this one."""
+        """Copies the memory, so that changing the copy leaves this one as it is."""
         return ObjectMemory(copy_containers(self.states), dict(self.class_names))
 
 
 class ObjectTracks:
-    """Follows objects through a video, each from its prompt."""
+    """Tracks objects through a video, each from its prompt on."""
 
     def __init__(self, tracker: VideoTracker) -> None:
-        """Creates it for a model.
+        """Prepares to track with a model.
 
         Args:
             tracker: The model's tracker.
@@ -69,10 +69,10 @@ class ObjectTracks:
             Their tracks on this frame, in the order of the objects.
         """
         groups: dict[tuple[int, bool], list[int]] = defaultdict(list)
-        prompts = [self._prompt(prompted, frame) for prompted in objects]
+        prompts = [self._scale_prompt(prompted, frame) for prompted in objects]
         for index, (prompted, (points_xy, _)) in enumerate(zip(objects, prompts, strict=True)):
             groups[len(points_xy), prompted.mask_input is not None].append(index)
-        state = frame.new_state(self._tracker, cache)
+        state = frame.make_state(self._tracker, cache)
         for (_, is_refined), members in groups.items():
             masks = [torch.from_numpy(objects[i].mask_input) for i in members if is_refined]
             self._tracker.add_points(
@@ -90,7 +90,7 @@ class ObjectTracks:
         return sorted(self.step([state], frame), key=lambda track: track.track_id)
 
     def step(self, states: Sequence[TrackerState], frame: Frame) -> list[Track]:
-        """Follows objects to a frame, or reads those that were prompted on it.
+        """Continues the tracks on a frame, or reads those that were prompted on it.
 
         Args:
             states: Changed in place.
@@ -109,7 +109,7 @@ class ObjectTracks:
             tracks += [
                 Track(int(i), mask, score, score, seen)
                 for i, mask, score, seen in zip(
-                    ids, logits, probabilities, visible(logits), strict=True
+                    ids, logits, probabilities, find_visible(logits), strict=True
                 )
             ]
             prune_tracker_state(self._tracker, state, frame.index)
@@ -118,7 +118,7 @@ class ObjectTracks:
     def correct(
         self, states: Iterable[TrackerState], frame: Frame, track_id: int, prompted: PromptedObject
     ) -> Track:
-        """Corrects an object on the current frame, which then conditions the frames to come.
+        """Corrects an object on the current frame; later frames follow the correction.
 
         Args:
             states: Of objects or of a concept; the one that holds the object is changed.
@@ -130,7 +130,7 @@ class ObjectTracks:
             The corrected track, with its object score.
         """
         state = next(s for s in states if track_id in s["obj_ids"])
-        points_xy, labels = self._prompt(prompted, frame)
+        points_xy, labels = self._scale_prompt(prompted, frame)
         self._tracker.add_new_points_or_box(
             state, frame.index, track_id, points=points_xy, labels=labels, rel_coordinates=False
         )
@@ -139,10 +139,10 @@ class ObjectTracks:
         out = state["output_dict"]["cond_frame_outputs"][frame.index]
         logits = out["pred_masks"][row].float()
         score = float(out["object_score_logits"][row].float().sigmoid())
-        return Track(track_id, logits[0], score, score, visible(logits)[0])
+        return Track(track_id, logits[0], score, score, find_visible(logits)[0])
 
     def remove(self, memory: ObjectMemory, track_ids: Iterable[int]) -> None:
-        """Forgets objects.
+        """Removes objects.
 
         Args:
             memory: Changed in place.
@@ -153,8 +153,8 @@ class ObjectTracks:
         for i in known:
             del memory.class_names[i]
 
-    def _prompt(self, prompted: PromptedObject, frame: Frame) -> tuple[Tensor, Tensor]:
-        """A box's corners and the points, (P, 2) in pixels of the model's input, and labels."""
+    def _scale_prompt(self, prompted: PromptedObject, frame: Frame) -> tuple[Tensor, Tensor]:
+        """Scales a box's corners and the points to the model's input, (P, 2) px; adds labels."""
         corners = prompted.box_xyxy
         points = [] if corners is None else [corners[:2], corners[2:]]
         labels = [*(_BOX_LABELS if corners else ()), *get_point_labels(prompted)]

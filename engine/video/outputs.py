@@ -1,4 +1,4 @@
-"""Instances of the image's size made from the tracks of one frame."""
+"""Makes instances of the image's size from the tracks of one frame."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .frame import Track
 
 @dataclasses.dataclass(frozen=True)
 class FrameTracks:
-    """All tracks of one frame, before masks are brought to its size.
+    """Holds all tracks of one frame, with masks of the model's resolution.
 
     Attributes:
         frame_index: Index of the frame.
@@ -62,9 +62,9 @@ def make_result(
     instances: list[Instance] = []
     for class_index, found in enumerate(tracks.concepts):
         shown = [t for t in found if t.is_visible and t.track_id not in hidden]
-        masks = share_pixels(_masks(shown, hw, chunk_bytes), [t.object_score for t in shown])
+        masks = share_pixels(_make_masks(shown, hw, chunk_bytes), [t.object_score for t in shown])
         instances += [
-            _instance(track, mask, class_index)
+            _make_instance(track, mask, class_index)
             for track, mask in zip(shown, masks, strict=True)
             if mask.area
         ]
@@ -75,11 +75,11 @@ def make_result(
         for t in tracks.objects
         if t.track_id not in hidden and (t.is_visible or t.track_id in tracks.prompted)
     ]
-    for track, mask in zip(shown, _masks(shown, hw, chunk_bytes), strict=True):
+    for track, mask in zip(shown, _make_masks(shown, hw, chunk_bytes), strict=True):
         prompted = tracks.prompted.get(track.track_id)
         if mask.area or prompted:
-            instance = _instance(track, mask, tracks.class_index[track.track_id])
-            box = instance.box_xyxy if mask.area or not prompted else _prompted_box(prompted)
+            instance = _make_instance(track, mask, tracks.class_index[track.track_id])
+            box = instance.box_xyxy if mask.area or not prompted else _get_prompted_box(prompted)
             instances.append(
                 dataclasses.replace(
                     instance,
@@ -137,20 +137,20 @@ def _subtract(mask: Mask, other: Mask) -> Mask:
     return Mask.from_full(full)
 
 
-def _masks(tracks: Sequence[Track], hw: tuple[int, int], chunk_bytes: int) -> list[Mask]:
+def _make_masks(tracks: Sequence[Track], hw: tuple[int, int], chunk_bytes: int) -> list[Mask]:
     if not tracks:
         return []
     logits = torch.stack([track.logits for track in tracks])
     return list(upscale_logit_masks(logits, hw, chunk_bytes=chunk_bytes))
 
 
-def _instance(track: Track, mask: Mask, class_index: int) -> Instance:
+def _make_instance(track: Track, mask: Mask, class_index: int) -> Instance:
     left, top, right, bottom = mask.xyxy
     box = float(left), float(top), float(right), float(bottom)
     return Instance(class_index, track.score, box, mask, track_id=track.track_id)
 
 
-def _prompted_box(prompted: PromptedObject) -> BoxXyxy:
+def _get_prompted_box(prompted: PromptedObject) -> BoxXyxy:
     if prompted.box_xyxy is not None:
         return prompted.box_xyxy
     x, y = prompted.points_xy[0]

@@ -1,4 +1,4 @@
-"""Follows what a prompt names through a video, a frame at a time."""
+"""Tracks the objects of a prompt through a video, a frame at a time."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 class VideoSession:
-    """One video, or one live stream, with a prompt to follow through it.
+    """Tracks the objects of a prompt through one video or live stream.
 
     Give it the frames one after the other; each :meth:`step` returns the instances of that
     frame, and an object has the same ``track_id`` on all of them. Concepts pick up what
@@ -100,7 +100,7 @@ class VideoSession:
             self._set_prompt(self._prompt if prompt is None else prompt)
 
     def step(self, image: RgbImage, on_step: StepCallback = ignore) -> Result:
-        """Follows everything to the next frame.
+        """Tracks all objects to the next frame.
 
         Args:
             image: (H, W, 3) uint8, RGB, of the size of the frames before. Not kept.
@@ -117,10 +117,10 @@ class VideoSession:
         """
         check_rgb(image)
         with self._engine.execution.step():
-            return self._changed(partial(self._advance, image, on_step), self._show)
+            return self._change_memory(partial(self._advance, image, on_step), self._show)
 
     def track(self, images: Iterable[RgbImage], delay_frames: int = 0) -> Iterator[Result]:
-        """Follows everything through the frames of a video.
+        """Tracks all objects through the frames of a video.
 
         Args:
             images: The frames, as :meth:`step` takes them.
@@ -139,7 +139,7 @@ class VideoSession:
                 continue
             check_rgb(image)
             with self._engine.execution.step():
-                tracks = self._changed(
+                tracks = self._change_memory(
                     partial(self._advance, image, ignore), lambda memory, _: memory.get_current()
                 )
             removed.update(tracks.removed_ids)
@@ -150,7 +150,7 @@ class VideoSession:
             yield self._show_delayed(waiting.popleft(), removed)
 
     def add_objects(self, prompt: ObjectPrompt) -> Result:
-        """Starts to follow further objects, pointed at on the current frame.
+        """Starts to track further objects, given on the current frame.
 
         Args:
             prompt: The objects, in pixels of the current frame.
@@ -163,11 +163,11 @@ class VideoSession:
                 prompt does not fit the frame.
         """
         with self._engine.execution.step():
-            frame = self._current_frame("add_objects")
+            frame = self._get_current_frame("add_objects")
             fitted = clip_to_frame(prompt, frame.hw)
             count = len(self._memory.track_ids) + len(fitted.objects)
             check_count(count, self.max_objects)
-            return self._changed(
+            return self._change_memory(
                 lambda memory, limits: self._tracks.add_objects(memory, frame, fitted, limits),
                 self._show,
             )
@@ -187,16 +187,16 @@ class VideoSession:
             ValueError: If there is no such object, or the prompt does not fit the frame.
         """
         with self._engine.execution.step():
-            frame = self._current_frame("correct")
+            frame = self._get_current_frame("correct")
             self._check_known(track_id)
             (fitted,) = clip_to_frame(ObjectPrompt((prompted,)), frame.hw).objects
-            return self._changed(
+            return self._change_memory(
                 lambda memory, _: self._tracks.correct(memory, frame, track_id, fitted),
                 self._show,
             )
 
     def remove(self, track_id: int) -> Result:
-        """Takes an object out of this frame and all that follow.
+        """Removes an object from this frame and all later ones.
 
         A track of a concept is still followed, unseen: its next detection would start the
         object anew under another id.
@@ -211,9 +211,9 @@ class VideoSession:
             ValueError: If there is no such object.
         """
         with self._engine.execution.step():
-            self._current_frame("remove")
+            self._get_current_frame("remove")
             self._check_known(track_id)
-            return self._changed(
+            return self._change_memory(
                 lambda memory, _: self._tracks.remove(memory, track_id), self._show
             )
 
@@ -228,7 +228,7 @@ class VideoSession:
             self.max_objects,
             self._size_percent,
         )
-        self._memory = self._tracks.new_memory()
+        self._memory = self._tracks.make_memory()
         self._frame: Frame | None = None
 
     def _advance(
@@ -251,12 +251,12 @@ class VideoSession:
         self._tracks.advance(memory, frame, encoded.state, prompt, on_step, limits)
         return frame
 
-    def _changed(
+    def _change_memory(
         self,
         change: Callable[[SessionMemory, BatchLimits], Frame | None],
         read: Callable[[SessionMemory, BatchLimits], T],
     ) -> T:
-        """Changes a copy of the memory, reads it, and keeps it when all has gone well.
+        """Changes a copy of the memory, reads it, and keeps it unless an error is raised.
 
         Args:
             change: Changes the memory, and returns the frame if it is another one.
@@ -290,7 +290,7 @@ class VideoSession:
         prompt = self._prompt if isinstance(self._prompt, ConceptPrompt) else None
         return make_result(tracks, prompt, hidden, limits.mask_bytes)
 
-    def _current_frame(self, method: str) -> Frame:
+    def _get_current_frame(self, method: str) -> Frame:
         if self._frame is None:
             raise ValueError(f"{method}: expected a current frame, got none yet; call step() first")
         return self._frame

@@ -1,4 +1,4 @@
-"""Everything that one session follows: the tracks of its concepts and of its objects."""
+"""Tracks the concepts and the objects of one session."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..inference.interactive import segment_objects
 from ..model.video_tracker import TrackerTensors, VideoTracker
 from ..prompts import ConceptPrompt, ObjectPrompt, PromptedObject
 from ..results import Instance
-from ..runtime.isolation import unchanged_attention_flags
+from ..runtime.isolation import keep_attention_flags
 from ..runtime.memory import BatchLimits
 from ..runtime.steps import StepCallback
 from .concept_tracks import ConceptMemory, ConceptTracks
@@ -30,7 +30,7 @@ logger = logging.getLogger("infer_segment_anything_3")
 
 @dataclasses.dataclass
 class SessionMemory:
-    """All that a session remembers from frame to frame.
+    """Holds the memory of a session from frame to frame.
 
     Attributes:
         concepts: Of each concept.
@@ -60,7 +60,7 @@ class SessionMemory:
         return self.current
 
     def copy(self) -> SessionMemory:
-        """A memory that may be changed without changing this one."""
+        """Copies the memory, so that changing the copy leaves this one as it is."""
         return dataclasses.replace(
             self,
             concepts=[concept.copy() for concept in self.concepts],
@@ -71,7 +71,7 @@ class SessionMemory:
 
 
 class SessionTracks:
-    """Follows the concepts and objects of one session; what it remembers is given to it."""
+    """Tracks the concepts and objects of one session; its memory is passed to each call."""
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class SessionTracks:
         max_objects: int,
         size_percent: float,
     ) -> None:
-        """Creates it for a prompt.
+        """Prepares to track a prompt.
 
         Args:
             engine: The engine.
@@ -104,15 +104,15 @@ class SessionTracks:
         self._cache: dict[Any, Any] = {}
         self._has_warned = False
 
-    def new_memory(self) -> SessionMemory:
-        """What there is to remember before the first frame."""
+    def make_memory(self) -> SessionMemory:
+        """Makes the memory before the first frame."""
         return SessionMemory([ConceptMemory() for _ in self._concepts])
 
     @contextlib.contextmanager
-    def on_frame(self, frame: Frame) -> Iterator[None]:
-        """Makes a frame's features the ones that the tracker reads, for one operation."""
+    def use_frame(self, frame: Frame) -> Iterator[None]:
+        """Lets the tracker read a frame's features while the context lasts."""
         frame.fill(self._cache)
-        with TrackerTensors(), unchanged_attention_flags():
+        with TrackerTensors(), keep_attention_flags():
             yield
 
     def advance(
@@ -124,7 +124,7 @@ class SessionTracks:
         on_step: StepCallback,
         limits: BatchLimits,
     ) -> None:
-        """Follows everything to the next frame.
+        """Tracks all concepts and objects to the next frame.
 
         Args:
             memory: Changed in place.
@@ -134,7 +134,7 @@ class SessionTracks:
             on_step: Called after each step with its name.
             limits: How much is computed at a time.
         """
-        with self.on_frame(frame):
+        with self.use_frame(frame):
             concepts, removed, truncated = self._advance_concepts(
                 memory, frame, state, prompt, on_step, limits
             )
@@ -144,8 +144,8 @@ class SessionTracks:
             frame.hw,
             tuple(concepts),
             tuple(objects),
-            self._class_names(memory),
-            self._class_indices(memory),
+            self._list_class_names(memory),
+            self._find_class_indices(memory),
             removed,
             truncated,
         )
@@ -206,7 +206,7 @@ class SessionTracks:
         """
         current = memory.get_current()
         first_id = memory.last_id + 1
-        with self.on_frame(frame):
+        with self.use_frame(frame):
             added = self._objects.add(memory.objects, frame, self._cache, prompt.objects, first_id)
         memory.last_id += len(added)
         ids = [track.track_id for track in added]
@@ -214,12 +214,12 @@ class SessionTracks:
         memory.current = dataclasses.replace(
             current,
             objects=(*current.objects, *added),
-            class_names=self._class_names(memory),
-            class_index=self._class_indices(memory),
+            class_names=self._list_class_names(memory),
+            class_index=self._find_class_indices(memory),
             prompted={**current.prompted, **dict(zip(ids, prompt.objects, strict=True))},
             alternatives={
                 **current.alternatives,
-                **dict(zip(ids, self._alternatives(frame, prompt, limits), strict=True)),
+                **dict(zip(ids, self._segment_alternatives(frame, prompt, limits), strict=True)),
             },
         )
 
@@ -236,12 +236,12 @@ class SessionTracks:
         """
         current = memory.get_current()
         states = [state for concept in memory.concepts for state in concept.states]
-        with self.on_frame(frame):
+        with self.use_frame(frame):
             new = self._objects.correct(
                 [*states, *memory.objects.states], frame, track_id, prompted
             )
 
-        def corrected(tracks: tuple[Track, ...], keep_score: bool) -> tuple[Track, ...]:
+        def replace_track(tracks: tuple[Track, ...], keep_score: bool) -> tuple[Track, ...]:
             return tuple(
                 dataclasses.replace(new, score=t.score if keep_score else new.score)
                 if t.track_id == track_id
@@ -253,12 +253,12 @@ class SessionTracks:
             memory.last_seen[track_id] = frame.index
         memory.current = dataclasses.replace(
             current,
-            concepts=tuple(corrected(tracks, True) for tracks in current.concepts),
-            objects=corrected(current.objects, False),
+            concepts=tuple(replace_track(tracks, True) for tracks in current.concepts),
+            objects=replace_track(current.objects, False),
         )
 
     def remove(self, memory: SessionMemory, track_id: int) -> None:
-        """Forgets an object, or hides a track of a concept from now on.
+        """Removes an object, or hides a track of a concept from now on.
 
         Args:
             memory: Changed in place.
@@ -273,7 +273,7 @@ class SessionTracks:
         memory.current = dataclasses.replace(current, objects=left)
 
     def _forget(self, memory: SessionMemory, frame: Frame, removed: tuple[int, ...]) -> None:
-        """Notes which tracks were seen and forgets those that were not for too long."""
+        """Notes which tracks are visible, and removes those that were not for too long."""
         current = memory.get_current()
         tracks = [t for tracks in current.concepts for t in tracks] + list(current.objects)
         for track in tracks:
@@ -288,10 +288,10 @@ class SessionTracks:
             seen.pop(i, None)
             memory.hidden.discard(i)
 
-    def _alternatives(
+    def _segment_alternatives(
         self, frame: Frame, prompt: ObjectPrompt, limits: BatchLimits
     ) -> list[tuple[Instance, ...]]:
-        """Further candidates of each object on its first frame, none unless asked for."""
+        """Segments the further candidates of each object on its first frame, if asked for."""
         if not prompt.multimask:
             return [()] * len(prompt.objects)
         height, width = frame.hw
@@ -304,11 +304,11 @@ class SessionTracks:
         found = segment_objects(decoder, EncodedImage(state), prompt, limits)
         return [i.alternatives for i in found]
 
-    def _class_names(self, memory: SessionMemory) -> tuple[str, ...]:
+    def _list_class_names(self, memory: SessionMemory) -> tuple[str, ...]:
         names = self._detector.prompt.class_names if self._detector else ()
         return (*names, *dict.fromkeys(memory.objects.class_names.values()))
 
-    def _class_indices(self, memory: SessionMemory) -> dict[int, int]:
+    def _find_class_indices(self, memory: SessionMemory) -> dict[int, int]:
         first = len(self._concepts)
         names = list(dict.fromkeys(memory.objects.class_names.values()))
         return {i: first + names.index(name) for i, name in memory.objects.class_names.items()}

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...engine import Mask, ObjectPrompt, PromptedObject
-from ...engine.postprocess.nms import mask_ious
+from ...engine.postprocess.nms import compute_mask_ious
 from ..options import Segmenter
 from .ground_truth import GroundTruth, Record
 from .predictions import find_center
@@ -65,7 +65,7 @@ def click_objects(
             shown = instance.mask.full()
             sessions[index] = sessions[index]._replace(shown=shown, logits=instance.low_res_logits)
             target = Mask.from_full(sessions[index].target)
-            scores[index].append(float(mask_ious([target, instance.mask])[0, 1]))
+            scores[index].append(float(compute_mask_ious([target, instance.mask])[0, 1]))
     return scores
 
 

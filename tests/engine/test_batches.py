@@ -10,7 +10,7 @@ import pytest
 from infer_segment_anything_3.engine import ConceptPrompt, Engine, ObjectPrompt, PromptedObject
 from infer_segment_anything_3.engine.checkpoints.loader import load_model
 from infer_segment_anything_3.engine.checkpoints.zoo import find_weights
-from infer_segment_anything_3.engine.postprocess.nms import mask_ious
+from infer_segment_anything_3.engine.postprocess.nms import compute_mask_ious
 from infer_segment_anything_3.engine.runtime.memory import BatchLimits
 from infer_segment_anything_3.tools.tiny_shapes.scenes import Scene
 
@@ -48,7 +48,7 @@ def test_a_batch_gives_what_one_by_one_gives(
         for one, two in zip(result.instances, expected.instances, strict=True):
             assert one.score == pytest.approx(two.score, abs=1e-4)
             assert one.box_xyxy == pytest.approx(two.box_xyxy, abs=0.1)
-            assert mask_ious([one.mask, two.mask])[0, 1] > 0.999
+            assert compute_mask_ious([one.mask, two.mask])[0, 1] > 0.999
 
 
 def test_a_batch_uses_and_fills_the_cache(engine: Engine, scene: Callable[..., Scene]) -> None:

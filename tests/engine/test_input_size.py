@@ -8,7 +8,7 @@ import pytest
 
 from infer_segment_anything_3.engine import ConceptPrompt, Engine, ObjectPrompt, PromptedObject
 from infer_segment_anything_3.engine.checkpoints.zoo import resolve_input_size
-from infer_segment_anything_3.engine.postprocess.nms import mask_ious
+from infer_segment_anything_3.engine.postprocess.nms import compute_mask_ious
 from infer_segment_anything_3.tools.tiny_shapes.scenes import Scene
 
 
@@ -71,7 +71,7 @@ def test_every_route_runs_at_a_smaller_size(
         found, expected = (e.segment(shown.image, prompt).instances for e in (small, tiny_engine))
         assert len(found) == len(expected)
         for one, two in zip(found, expected, strict=True):
-            assert mask_ious([one.mask, two.mask])[0, 1] > (0.9 if size == 224 else 0.5)
+            assert compute_mask_ious([one.mask, two.mask])[0, 1] > (0.9 if size == 224 else 0.5)
     logits = small.segment(shown.image, prompts[1]).instances[0].low_res_logits
     assert logits is not None
     assert logits.shape == (1, size // 14 * 4, size // 14 * 4)

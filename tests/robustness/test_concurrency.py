@@ -21,7 +21,7 @@ from infer_segment_anything_3.engine import (
     PromptedObject,
     registry,
 )
-from infer_segment_anything_3.engine.runtime.isolation import unchanged_attention_flags
+from infer_segment_anything_3.engine.runtime.isolation import keep_attention_flags
 
 from .asking import BASE, ask, boxes_of, check_is_right
 
@@ -186,7 +186,7 @@ def test_switches_overlap_in_no_order():
     inside, leave = threading.Event(), threading.Event()
 
     def first() -> None:
-        with unchanged_attention_flags():
+        with keep_attention_flags():
             flags.enable_flash_sdp(True)
             inside.set()
             leave.wait(JOIN_S)
@@ -194,7 +194,7 @@ def test_switches_overlap_in_no_order():
     def second() -> None:
         inside.wait(JOIN_S)
         threading.Timer(0.2, leave.set).start()
-        with unchanged_attention_flags():
+        with keep_attention_flags():
             flags.enable_flash_sdp(True)
 
     try:

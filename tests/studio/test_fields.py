@@ -8,7 +8,7 @@ from PyQt6.QtWidgets import QApplication, QComboBox, QLineEdit
 
 from infer_segment_anything_3.adapter.parameters.settings import PARAMETERS
 from infer_segment_anything_3.studio.choice_fields import CheckField, make_field
-from infer_segment_anything_3.studio.theme import error_color
+from infer_segment_anything_3.studio.theme import get_error_color
 
 pytestmark = pytest.mark.usefixtures("qt")
 
@@ -133,7 +133,7 @@ def test_a_line_that_cannot_be_read_is_outlined(name):
         field.set_value(value)
         image = line.grab().toImage()
         top = [image.pixelColor(x, 0) for x in range(image.width())]
-        marks.append(top.count(error_color(line.palette())) > len(top) // 2)
+        marks.append(top.count(get_error_color(line.palette())) > len(top) // 2)
     assert marks == [False, True, False]
 
 

@@ -49,11 +49,15 @@ def test_a_picture_shows_the_whole_form(new_widget, qt, tmp_path, occasion, pale
 
 @pytest.mark.parametrize("palette", PALETTES)
 def test_every_color_of_text_can_be_read(new_widget, qt, settle, palette):
-    from infer_segment_anything_3.studio.theme import error_color, include_color, quiet_color
+    from infer_segment_anything_3.studio.theme import (
+        get_error_color,
+        get_include_color,
+        get_quiet_color,
+    )
 
     panel = new_widget().panel
     qt.setPalette(PALETTES[palette]())
     settle()
     ground = panel.palette().color(QPalette.ColorRole.Window)
-    for color_of in (error_color, quiet_color, include_color):
+    for color_of in (get_error_color, get_quiet_color, get_include_color):
         assert contrast(color_of(panel.palette()), ground) >= 4.5

@@ -14,7 +14,7 @@ from infer_segment_anything_3.engine.inference.automatic_masks import (
     is_stable,
     make_point_grid,
 )
-from infer_segment_anything_3.engine.postprocess.nms import mask_ious
+from infer_segment_anything_3.engine.postprocess.nms import compute_mask_ious
 from infer_segment_anything_3.tools.tiny_shapes.heldout.crowded_images import everything
 from infer_segment_anything_3.tools.tiny_shapes.scenes import Scene
 
@@ -71,7 +71,7 @@ def test_what_is_found_is_sorted_and_comes_once(
     for instance in result.instances:
         assert instance.mask.area
         assert instance.box_xyxy == instance.mask.xyxy
-    ious = mask_ious([i.mask for i in result.instances])
+    ious = compute_mask_ious([i.mask for i in result.instances])
     assert (ious - np.eye(len(ious))).max() <= 0.5
     largest = max(i.mask.area for i in result.instances)
     only = tiny_engine.segment(image, EverythingPrompt(12, min_area_px=largest))

@@ -17,7 +17,11 @@ from infer_segment_anything_3.engine import (
     Mask,
     Result,
 )
-from infer_segment_anything_3.engine.postprocess.nms import apply_filters, mask_ious, mask_nms
+from infer_segment_anything_3.engine.postprocess.nms import (
+    apply_filters,
+    compute_mask_ious,
+    mask_nms,
+)
 from infer_segment_anything_3.tools.tiny_shapes.scenes import Scene
 
 
@@ -56,7 +60,7 @@ def test_ious_are_those_of_the_full_masks() -> None:
     rng = np.random.default_rng(0)
     fulls = [np.kron(rng.random((6, 8)) < 0.4, np.ones((7, 5), bool)) for _ in range(12)]
     fulls[3][:] = False
-    ious = mask_ious([Mask.from_full(full) for full in fulls])
+    ious = compute_mask_ious([Mask.from_full(full) for full in fulls])
     for i, one in enumerate(fulls):
         for j, other in enumerate(fulls):
             union = np.count_nonzero(one | other)
@@ -108,6 +112,6 @@ def test_one_pixel_one_answer_without_another_network_run(
     assert (tiny_engine.encodings, tiny_engine.text_encodings) == before
     boxes = {i.box_xyxy for i in kept}
     assert {i.box_xyxy for i in best} < boxes
-    ious = mask_ious([i.mask for i in best])
+    ious = compute_mask_ious([i.mask for i in best])
     np.fill_diagonal(ious, 0)
     assert ious.max(initial=0) <= 0.7

@@ -24,14 +24,14 @@ def runtime():
 @pytest.mark.parametrize("before", [0, 1])
 def test_teams_are_full_inside_and_as_before_outside(runtime, before):
     runtime.omp_set_dynamic(before)
-    with openmp.fixed_thread_teams():
+    with openmp.fix_thread_teams():
         assert runtime.omp_get_dynamic() == 0
     assert runtime.omp_get_dynamic() == before
 
 
 def test_an_error_puts_the_setting_back(runtime):
     runtime.omp_set_dynamic(1)
-    with pytest.raises(KeyError), openmp.fixed_thread_teams():
+    with pytest.raises(KeyError), openmp.fix_thread_teams():
         raise KeyError
     assert runtime.omp_get_dynamic() == 1
 
@@ -39,7 +39,7 @@ def test_an_error_puts_the_setting_back(runtime):
 def test_the_setting_is_the_calling_threads_own(runtime):
     runtime.omp_set_dynamic(1)
     seen = []
-    with openmp.fixed_thread_teams():
+    with openmp.fix_thread_teams():
         thread = threading.Thread(target=lambda: seen.append(runtime.omp_get_dynamic()))
         thread.start()
         thread.join()
@@ -61,10 +61,10 @@ def test_a_busy_machine_gets_a_team_of_one(runtime, monkeypatch, waits_s, team):
     before = runtime.omp_get_max_threads()
     runtime.omp_set_num_threads(3)
     try:
-        with openmp.fixed_thread_teams():
+        with openmp.fix_thread_teams():
             assert runtime.omp_get_max_threads() == (team or 3)
             # Remembered: it is not measured again at once.
-            with openmp.fixed_thread_teams():
+            with openmp.fix_thread_teams():
                 assert runtime.omp_get_max_threads() == (team or 3)
         assert runtime.omp_get_max_threads() == 3
     finally:

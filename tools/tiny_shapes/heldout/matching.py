@@ -10,7 +10,7 @@ import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
 from ....engine import Engine
-from ....engine.postprocess.nms import mask_ious
+from ....engine.postprocess.nms import compute_mask_ious
 from ....engine.results import BoxXyxy, Instance, Mask
 from ..scenes import Scene, Shape, draw_scene
 
@@ -51,7 +51,7 @@ def box_of(shape: Shape) -> BoxXyxy:
 
 def ious_between(found: Sequence[Mask], wanted: Sequence[Mask]) -> npt.NDArray[np.float64]:
     """IoU of each found mask with each wanted one, (N, M) float64."""
-    return mask_ious([*found, *wanted])[: len(found), len(found) :]
+    return compute_mask_ious([*found, *wanted])[: len(found), len(found) :]
 
 
 def hits(found: Sequence[Mask], wanted: Sequence[Mask], at_iou: float) -> int:
