@@ -135,7 +135,7 @@ def _add_prompt(parser: argparse.ArgumentParser) -> None:
 def _add_model(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("model")
     group.add_argument("--model", default="sam3", help="sam3 or tiny_shapes (%(default)s)")
-    group.add_argument("--weights", help="a local checkpoint, .pt or .safetensors")
+    group.add_argument("--weights", help="a local checkpoint, or base + adapter_folder")
     group.add_argument("--device", help="cpu, cuda or cuda:N; the GPU where there is one")
     group.add_argument("--precision", default="auto", help="auto, float32 or bfloat16")
     group.add_argument(

@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 
 from ..engine import validation
+from ..engine.checkpoints.errors import WeightsError
 from .arguments import make_parser, read_formats, read_job_options
 from .exports.coco import export_coco
 from .exports.contact_sheet import draw_contact_sheet
@@ -59,6 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("infer_segment_anything_3").setLevel(logging.WARNING)
     try:
         return {"label": _label, "export": _export, "score": _score}[parsed.command](parsed)
+    except WeightsError as error:
+        _say(f"weights: {error}")
+        return EXIT_BAD_OPTION
     except (ValueError, ImportError) as error:
         _say(str(error))
         return EXIT_BAD_OPTION

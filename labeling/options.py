@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import hashlib
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -35,7 +36,7 @@ class ModelOptions:
 
     Attributes:
         model_name: ``sam3`` or ``tiny_shapes``.
-        weight_file: A local checkpoint; wins over the download.
+        weight_file: A local checkpoint, or ``base + adapter_folder``; wins over the download.
         device: ``cpu``, ``cuda``, ``cuda:1``; None for the GPU where there is one.
         precision: ``auto``, ``float32`` or ``bfloat16``.
         input_size: Side of the model's input in pixels, or ``auto`` for its own.
@@ -61,11 +62,11 @@ class ModelOptions:
 
     def describe(self) -> dict[str, Any]:
         """What results depend on, as plain data. Finds the weights, does not load them."""
-        from ..engine.checkpoints.zoo import find_weights
+        from ..engine.checkpoints.zoo import find_weight_files
 
         return {
             "model": self.model_name,
-            "weights": _hash_ends(find_weights(self.model_name, self.weight_file)),
+            "weights": _hash_ends(find_weight_files(self.model_name, self.weight_file).paths),
             "precision": self.precision,
             "input_size": self.input_size,
         }
@@ -149,20 +150,21 @@ def choose_model(options: argparse.Namespace) -> ModelOptions:
         The model.
 
     Raises:
-        ValueError: If a name is unknown, the weights or the device are not there, or the model
-            cannot run at that size.
+        WeightsError: If the weights are not there.
+        ValueError: If a name is unknown, the device is not there, or the model cannot run at
+            that size.
     """
     import torch
 
-    from ..engine.checkpoints.zoo import MODELS, resolve_input_size
+    from ..engine.checkpoints.zoo import MODELS, find_weight_files, resolve_input_size
 
     weights, device = options.weights, options.device
     validation.check_choice("model", options.model, tuple(MODELS))
     validation.check_choice("precision", options.precision, ("auto", "float32", "bfloat16"))
     input_size = parsing.parse_input_size("input_size", options.input_size)
     resolve_input_size(options.model, input_size)
-    if weights and not Path(weights).expanduser().is_file():
-        raise value_error("weights", "a file that is there", weights)
+    if weights:
+        find_weight_files(options.model, weights)
     if device:
         try:
             kind = torch.device(device).type
@@ -175,13 +177,14 @@ def choose_model(options: argparse.Namespace) -> ModelOptions:
     )
 
 
-def _hash_ends(path: Path) -> str:
-    """Tells weights apart in milliseconds: their size, first and last MiB."""
+def _hash_ends(paths: Iterable[Path]) -> str:
+    """Tells weights apart in milliseconds: the size, first and last MiB of each file."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        digest.update(str(size).encode())
-        digest.update(file.read(_FINGERPRINT_BYTES))
-        file.seek(max(0, size - _FINGERPRINT_BYTES))
-        digest.update(file.read(_FINGERPRINT_BYTES))
+    for path in paths:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            digest.update(str(size).encode())
+            digest.update(file.read(_FINGERPRINT_BYTES))
+            file.seek(max(0, size - _FINGERPRINT_BYTES))
+            digest.update(file.read(_FINGERPRINT_BYTES))
     return digest.hexdigest()[:16]

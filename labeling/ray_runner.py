@@ -154,10 +154,12 @@ def _shared_variables() -> dict[str, str]:
 
 def _without_current_folder(options: JobOptions) -> JobOptions:
     """The options as another process in another folder understands them."""
-    weights = options.model.weight_file
-    model = dataclasses.replace(
-        options.model, weight_file=str(Path(weights).expanduser().resolve()) if weights else None
-    )
+    from ..engine.checkpoints.zoo import find_weight_files
+
+    model = options.model
+    if model.weight_file:
+        files = find_weight_files(model.model_name, model.weight_file)
+        model = dataclasses.replace(model, weight_file=str(files.resolve()))
     return dataclasses.replace(
         options,
         images=ImageSource(options.images).full_address,

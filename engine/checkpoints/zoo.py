@@ -165,6 +165,17 @@ class WeightFiles:
         return str(self.base) if self.adapter is None else f"{self.base} + {self.adapter}"
 
     @property
+    def paths(self) -> list[Path]:
+        """Every file, for a sharded checkpoint its shards, too."""
+        adapter = [] if self.adapter is None else sorted(self.adapter.iterdir())
+        own = [self.base, *list_shards(self.base)]
+        return [*own, *(file for file in adapter if file.is_file())]
+
+    def resolve(self) -> WeightFiles:
+        """The same files by paths that do not depend on the current folder."""
+        return WeightFiles(self.base.resolve(), self.adapter and self.adapter.resolve())
+
+    @property
     def identity(self) -> tuple[tuple[str, int, int], ...]:
         """The identity of every file, see :func:`get_file_identity`."""
         files = [self.base]

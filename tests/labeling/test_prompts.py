@@ -106,7 +106,7 @@ def test_everything(images, out, label, tiny_engine):
         (("--model", "sam4"), "star", "model: expected one of"),
         (("--precision", "int4"), "star", "precision: expected one of"),
         (("--device", "tpu9000"), "star", "device: expected"),
-        (("--weights", "nowhere.pt"), "star", "weights: expected a file that is there"),
+        (("--weights", "nowhere.pt"), "star", "weights: No weights at 'nowhere.pt'"),
     ],
 )
 def test_a_wrong_option_is_refused_by_its_name(out, label, tmp_path, options, text, named):
