@@ -139,6 +139,21 @@ STAGES = (
         exemplar_share=0.6,
         warmup=40,
     ),
+    # With fewer crowds, so that other scenes get back what they lost.
+    Stage(
+        name="many alike, annealed",
+        side=TINY_SHAPES.image_size,
+        steps=700,
+        batch=6,
+        learning_rate=1.5e-4,
+        last_rate=0.01,
+        concepts=True,
+        objects=False,
+        trained=DETECTOR,
+        like_share=0.3,
+        exemplar_share=0.5,
+        warmup=40,
+    ),
     # Clicks are asked for all along: video alone makes the mask decoder forget them.
     Stage(
         name="video, two frames",
@@ -187,7 +202,7 @@ STAGES = (
     Stage(
         name="video, long and small",
         side=224,
-        steps=1300,
+        steps=700,
         batch=4,
         learning_rate=6e-4,
         last_rate=0.4,
@@ -196,12 +211,12 @@ STAGES = (
         frames=24,
         trained=(TRACKER,),
         known_rate=0.3,
-        warmup=50,
+        warmup=30,
     ),
     Stage(
         name="video, long and annealed",
         side=TINY_SHAPES.image_size,
-        steps=700,
+        steps=500,
         batch=4,
         learning_rate=4e-4,
         last_rate=0.01,

@@ -25,6 +25,9 @@ FIRST_PROMPTS = ("mask", "mask", "mask", "click", "box")
 """How a shape is given on the first frame, one of these at random."""
 
 SCORE_WEIGHT = 2.0
+GONE_WEIGHT = 6.0
+"""A shape is rarely gone: of its object scores those frames count so many times."""
+
 VIDEO_WEIGHT = 3.0
 FOUND_IOU, LOST_IOU = 0.5, 0.3
 """A shape is found above the one; once it was, it is lost below the other."""
@@ -90,10 +93,13 @@ class FollowedClips:
         Returns:
             Weighted terms to sum; and the mean IoU of the masks that the tracker picks on
             the first and on the last of these frames, the share of shapes that are lost
-            then, and the share of right answers to whether a shape is there.
+            then, and the shares of right answers for visible shapes and for those that are
+            gone.
         """
         mask_loss, score_loss = [], []
-        ious, right = [], []
+        ious: list[float] = []
+        right: list[float] = []
+        gone_right: list[float] = []
         with TensorsStayOnDevice(), _recorded(self._tracker.sam_mask_decoder) as recorded:
             if self._lost.any():
                 self._restore_memory()
@@ -111,10 +117,13 @@ class FollowedClips:
                 cross_entropy = F.binary_cross_entropy_with_logits(
                     score[:, 0], visible.float(), reduction="none"
                 )
-                score_loss.append((cross_entropy * known).sum() / known.sum().clamp(min=1))
+                weight = known * torch.where(visible, 1.0, GONE_WEIGHT)
+                score_loss.append((cross_entropy * weight).sum() / weight.sum().clamp(min=1))
                 picked = iou[:, 1:].gather(1, quality[:, 1:].argmax(1, keepdim=True))[:, 0]
                 ious.append(float(picked[present].mean()) if present.any() else float("nan"))
-                right.append(float(((score[:, 0] > 0) == visible)[known].float().mean()))
+                answer = score[:, 0] > 0
+                right.append(float(answer[visible & known].float().mean()))
+                gone_right.append(float((~answer)[~visible & known].float().mean()))
                 found = visible & (picked >= FOUND_IOU)
                 self._was_found |= found
                 self._lost |= visible & (picked < LOST_IOU) & self._was_found
@@ -125,12 +134,12 @@ class FollowedClips:
             "video": VIDEO_WEIGHT * torch.stack(mask_loss).mean(),
             "score": SCORE_WEIGHT * torch.stack(score_loss).mean(),
         }
-        known_right = [value for value in right if not np.isnan(value)]
         report = {
             "early_iou": ious[0],
             "late_iou": ious[-1],
             "lost": float(self._lost.float().mean()),
-            "score_right": float(np.mean(known_right)) if known_right else float("nan"),
+            "seen_as_there": _mean_of_numbers(right),
+            "gone_as_gone": _mean_of_numbers(gone_right),
         }
         return terms, report
 
@@ -174,6 +183,12 @@ class FollowedClips:
             num_frames=NO_END,
         )
         return out
+
+
+def _mean_of_numbers(values: list[float]) -> float:
+    """Mean without NaN; NaN of none."""
+    numbers = [value for value in values if not np.isnan(value)]
+    return float(np.mean(numbers)) if numbers else float("nan")
 
 
 def _detached(memory: TrackerMemory) -> TrackerMemory:
