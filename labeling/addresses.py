@@ -1,4 +1,4 @@
-"""Paths of this machine and addresses of ``fsspec``, read alike."""
+"""Opens local paths and addresses of ``fsspec`` in the same way."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ..engine.validation import value_error
 
 
 def resolve_address(option: str, address: str) -> tuple[Any, str]:
-    """The file system of an address and the path on it.
+    """Returns the file system of an address and the path on it.
 
     Args:
         option: Name of the option it came from, for the error.
@@ -33,7 +33,7 @@ def resolve_address(option: str, address: str) -> tuple[Any, str]:
 
 
 def is_local(fs: Any) -> bool:
-    """Whether a file system of ``fsspec`` is this machine's own."""
+    """Tells whether a file system of ``fsspec`` is the local one."""
     from fsspec.implementations.local import LocalFileSystem
 
     return isinstance(fs, LocalFileSystem)

@@ -1,4 +1,4 @@
-"""The command line: ``label``, ``export``, ``score``."""
+"""Declares and reads the command line: ``label``, ``export``, ``score``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FORMATS = ("yolo", "labelstudio", "png")
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The parser of the command line."""
+    """Makes the parser of the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m infer_segment_anything_3.labeling",
         description="Labels folders of images with SAM 3.",
@@ -35,7 +35,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def read_job_options(arguments: argparse.Namespace) -> JobOptions:
-    """The options of ``label``, checked.
+    """Reads and checks the options of ``label``.
 
     Raises:
         ValueError: If one is wrong; the message begins with its name.
@@ -57,7 +57,7 @@ def read_job_options(arguments: argparse.Namespace) -> JobOptions:
 
 
 def read_formats(arguments: argparse.Namespace) -> tuple[str, ...]:
-    """The formats besides COCO, checked, with the ``val`` share.
+    """Reads and checks the formats besides COCO, and the ``val`` share.
 
     Raises:
         ValueError: If one is unknown, or the share is no number from 0 to 1.

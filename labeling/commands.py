@@ -1,4 +1,4 @@
-"""What the commands do, what they print, and their exit codes."""
+"""Runs the commands, prints what they did, and returns their exit codes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .job import (
     label_shards,
     prepare_job,
     read_job_file,
-    stop_at_too_many,
+    stop_at_many_errors,
     write_errors,
 )
 from .options import JobOptions
@@ -40,14 +40,14 @@ from .shard_files import LabeledImage
 EXIT_DONE, EXIT_STOPPED, EXIT_BAD_OPTION, EXIT_BAD_IMAGES, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
 
 EXPORTS = {"yolo": export_yolo, "labelstudio": export_label_studio, "png": export_png}
-"""What writes each format of :data:`.arguments.FORMATS`."""
+"""Function that writes each format of :data:`.arguments.FORMATS`."""
 
 MAX_NAMED = 20
-"""Failed or changed images that are named; all failed ones stand in ``errors.jsonl``."""
+"""Failed or changed images that are printed; all failed ones are in ``errors.jsonl``."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a command.
+    """Runs the command that the command line names.
 
     Args:
         arguments: Command line; the process's own by default.
@@ -64,14 +64,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _say(f"weights: {error}")
         return EXIT_BAD_OPTION
     except (ValueError, ImportError) as error:
-        _say(str(error))
+        _print_line(str(error))
         return EXIT_BAD_OPTION
     except KeyboardInterrupt:
-        _say("Interrupted. What was finished is kept: the same command goes on from there.")
+        _print_line("Interrupted. What was finished is kept: the same command goes on from there.")
         return EXIT_INTERRUPTED
     except (OSError, MemoryError, TooManyBadImagesError) as error:
-        _say(f"Stopped: {error}")
-        _say("What was finished is kept: the same command goes on from there.")
+        _print_line(f"Stopped: {error}")
+        _print_line("What was finished is kept: the same command goes on from there.")
         return EXIT_STOPPED
 
 
@@ -83,17 +83,19 @@ def _label(parsed: argparse.Namespace) -> int:
     out = OutputFolder(options.out)
     found = find_images(options, out)
     if found.ignored:
-        _say(f"{found.ignored} other files in the folder are left out.")
+        _print_line(f"{found.ignored} other files in the folder are left out.")
     out.check_writable()
     with out.lock():
         plan = prepare_job(options, out, found)
-        _say_plan(options, plan)
+        _print_plan(options, plan)
         if plan.todo:
-            _run(options, plan, out, parsed)
-        return _finish(out, formats, parsed.val)
+            _label_images(options, plan, out, parsed)
+        return _write_results(out, formats, parsed.val)
 
 
-def _run(options: JobOptions, plan: Plan, out: OutputFolder, parsed: argparse.Namespace) -> None:
+def _label_images(
+    options: JobOptions, plan: Plan, out: OutputFolder, parsed: argparse.Namespace
+) -> None:
     images = sum(len(shard.names) for shard in plan.todo)
     with Progress(images) as progress:
         started = time.perf_counter()
@@ -106,15 +108,15 @@ def _run(options: JobOptions, plan: Plan, out: OutputFolder, parsed: argparse.Na
             engine = options.model.load()
             started = time.perf_counter()
             reports = label_shards(options, plan, out, engine, progress.count_image)
-        with contextlib.closing(stop_at_too_many(reports, options, plan)) as watched:
+        with contextlib.closing(stop_at_many_errors(reports, options, plan)) as watched:
             for report in watched:
                 if parsed.ray is not None:
                     progress.count(report.images, report.instances, report.errors)
     seconds = time.perf_counter() - started
-    _say(f"{images} images in {seconds:.0f} s: {images / seconds:.3g} images a second.")
+    _print_line(f"{images} images in {seconds:.0f} s: {images / seconds:.3g} images a second.")
 
 
-def _finish(out: OutputFolder, formats: Sequence[str], val_share: float) -> int:
+def _write_results(out: OutputFolder, formats: Sequence[str], val_share: float) -> int:
     failed: list[LabeledImage] = []
 
     def remember(image: LabeledImage) -> None:
@@ -123,8 +125,8 @@ def _finish(out: OutputFolder, formats: Sequence[str], val_share: float) -> int:
 
     totals = write_errors(out, remember)
     written = _write_formats(out, formats, val_share)
-    _say_totals(out, totals, failed)
-    _say("Written: " + ", ".join(out.path(name) for name in written))
+    _print_totals(out, totals, failed)
+    _print_line("Written: " + ", ".join(out.path(name) for name in written))
     return EXIT_BAD_IMAGES if totals.errors else EXIT_DONE
 
 
@@ -134,7 +136,7 @@ def _export(parsed: argparse.Namespace) -> int:
     if formats and read_job_file(out)["settings"].get("masks") is False:
         raise validation.value_error("formats", "none: the folder holds no masks", formats[0])
     written = _write_formats(out, formats, parsed.val)
-    _say("Written: " + ", ".join(out.path(name) for name in written))
+    _print_line("Written: " + ", ".join(out.path(name) for name in written))
     return EXIT_DONE
 
 
@@ -149,27 +151,27 @@ def _write_formats(out: OutputFolder, formats: Sequence[str], val_share: float) 
     return [name for write in writers for name in write(data_set)]
 
 
-def _say_plan(options: JobOptions, plan: Plan) -> None:
+def _print_plan(options: JobOptions, plan: Plan) -> None:
     images = len(plan.manifest)
     todo = sum(len(shard.names) for shard in plan.todo)
-    _say(f"{images} images, {todo} to label, in shards of {options.shard_size}.")
+    _print_line(f"{images} images, {todo} to label, in shards of {options.shard_size}.")
     changed = [file.name for file in plan.changes.changed]
     if changed:
         what = "labeled again" if options.refresh else "kept as they were; refresh labels anew"
-        _say(f"{len(changed)} files changed since: {_shorten(changed)} ({what}).")
+        _print_line(f"{len(changed)} files changed since: {_shorten(changed)} ({what}).")
     if plan.changes.missing:
         missing = plan.changes.missing
-        _say(f"{len(missing)} files are gone: {_shorten(missing)}. Their results are kept.")
+        _print_line(f"{len(missing)} files are gone: {_shorten(missing)}. Their results are kept.")
 
 
-def _say_totals(out: OutputFolder, totals: Totals, failed: Sequence[LabeledImage]) -> None:
-    _say(f"{totals.images} images, {totals.instances} instances, {totals.errors} errors.")
+def _print_totals(out: OutputFolder, totals: Totals, failed: Sequence[LabeledImage]) -> None:
+    _print_line(f"{totals.images} images, {totals.instances} instances, {totals.errors} errors.")
     for image in failed:
-        _say(f"  {image.name}: {image.error}")
+        _print_line(f"  {image.name}: {image.error}")
     if totals.errors > len(failed):
-        _say(f"  and {totals.errors - len(failed)} more.")
+        _print_line(f"  and {totals.errors - len(failed)} more.")
     if totals.errors:
-        _say(f"All errors: {out.path(ERRORS_FILE)}")
+        _print_line(f"All errors: {out.path(ERRORS_FILE)}")
 
 
 def _shorten(names: Sequence[str]) -> str:
@@ -177,5 +179,5 @@ def _shorten(names: Sequence[str]) -> str:
     return ", ".join(names[:MAX_NAMED]) + more
 
 
-def _say(sentence: str) -> None:
+def _print_line(sentence: str) -> None:
     sys.stderr.write(sentence + "\n")

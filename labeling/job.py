@@ -1,4 +1,4 @@
-"""The job: manifest, what is left to do, labeling, and what stands at the end."""
+"""Runs a job: brings the manifest up to date, labels the shards that are missing, sums up."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class TooManyBadImagesError(RuntimeError):
 
 @dataclasses.dataclass(frozen=True)
 class FoundImages:
-    """What a source holds.
+    """Lists the images of a source.
 
     Attributes:
         files: Its images, sorted by name.
@@ -42,7 +42,7 @@ class FoundImages:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What a call has to do.
+    """Lists the work of one call of the job.
 
     Attributes:
         manifest: All images.
@@ -61,7 +61,7 @@ class Plan:
 
 @dataclasses.dataclass(frozen=True)
 class Totals:
-    """What a folder holds.
+    """Counts the images, instances and errors of a folder.
 
     Attributes:
         images: Images labeled or failed.
@@ -135,7 +135,7 @@ def label_shards(
     engine: Segmenter,
     on_image: ImageCallback = lambda image: None,
 ) -> Iterator[ShardReport]:
-    """Labels what there is to do with one engine in this process.
+    """Labels the missing shards with one engine in this process.
 
     Args:
         options: The job's options.
@@ -160,7 +160,7 @@ def label_shards(
     return labeler.label(plan.todo)
 
 
-def stop_at_too_many(
+def stop_at_many_errors(
     reports: Iterator[ShardReport], options: JobOptions, plan: Plan
 ) -> Generator[ShardReport, None, None]:
     """Passes reports on until more images failed than allowed.
@@ -172,7 +172,7 @@ def stop_at_too_many(
     for report in reports:
         errors += report.errors
         yield report
-        if errors > options.max_bad.allowed(images):
+        if errors > options.max_bad.count_allowed(images):
             raise TooManyBadImagesError(
                 f"max_bad: {errors} of {images} images could not be labeled, and at most "
                 f"{options.max_bad} may fail; see {ERRORS_FILE} in {options.out}"
@@ -180,7 +180,7 @@ def stop_at_too_many(
 
 
 def read_images(out: OutputFolder) -> Iterator[LabeledImage]:
-    """Every image of a folder that was labeled or failed, in the manifest's order."""
+    """Reads every image of a folder that was labeled or failed, in the manifest's order."""
     for index in list_shards(out):
         yield from read_shard(out, index)
 
@@ -211,7 +211,7 @@ def write_errors(
 
 
 def read_job_file(out: OutputFolder) -> dict[str, Any]:
-    """What a folder was labeled with: ``settings`` by option, and ``categories``.
+    """Reads how a folder was labeled: ``settings`` by option, and ``categories``.
 
     Raises:
         ValueError: If the folder holds no job.
@@ -226,7 +226,7 @@ def read_job_file(out: OutputFolder) -> dict[str, Any]:
 
 
 def hash_settings(settings: dict[str, Any]) -> str:
-    """Tells settings apart: 16 hexadecimal digits."""
+    """Hashes settings to 16 hexadecimal digits."""
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
 

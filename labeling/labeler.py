@@ -1,4 +1,4 @@
-"""Labels shards with one engine: decodes ahead of it, encodes and writes behind it."""
+"""Labels shards with one engine; other threads decode before it and write after it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ImageCallback = Callable[[LabeledImage], None]
 
 @dataclasses.dataclass(frozen=True)
 class DecodedFile:
-    """A file as read: its pixels, or why there are none."""
+    """Holds a file that was read: its pixels, or the error."""
 
     name: str
     size_bytes: int = 0
@@ -60,7 +60,7 @@ class ShardLabeler:
         decoders: int = 2,
         on_image: ImageCallback = lambda image: None,
     ) -> None:
-        """Prepares; starts nothing.
+        """Prepares a labeler; starts no thread.
 
         Args:
             engine: What segments.
@@ -164,7 +164,7 @@ class ShardLabeler:
                         file.pixels, question.prompt, input_size_percent=self._input_size_percent
                     ),
                 )
-                for question in self._prompts.questions_for(file.name)
+                for question in self._prompts.make_questions(file.name)
             ]
         except Exception as error:
             return dataclasses.replace(file, pixels=None, error=_describe_error(error)), []
@@ -208,6 +208,6 @@ def _describe_error(error: BaseException) -> str:
 
 
 def _describe_engine(engine: Any) -> dict[str, str]:
-    """What a shard says of where it was made."""
+    """Describes where a shard was made: device and precision."""
     named = {name: str(getattr(engine, name, "")) for name in ("device", "precision")}
     return {name: value for name, value in named.items() if value}

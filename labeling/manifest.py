@@ -1,4 +1,4 @@
-"""Which image belongs to which shard: written before the first image is labeled.
+"""Stores which image belongs to which shard, before the first image is labeled.
 
 The manifest is a list of parts. Each call that finds new files adds one part with new
 shards, so that the shards of earlier calls stay as they are.
@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .output_folder import OutputFolder
-from .shard_files import shard_name
+from .shard_files import get_shard_name
 from .sources import SourceFile
 
 FOLDER = "manifest"
@@ -32,7 +32,7 @@ _SCHEMA = pa.schema(
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-    """Images that are labeled and written together.
+    """Names the images that are labeled and written together.
 
     Attributes:
         index: Its number.
@@ -45,7 +45,7 @@ class Shard:
 
 @dataclasses.dataclass(frozen=True)
 class Changes:
-    """What became of the source since the manifest was written.
+    """Lists the changes of the source since the manifest was written.
 
     Attributes:
         added: Files that are new.
@@ -59,10 +59,10 @@ class Changes:
 
 
 class Manifest:
-    """The shards of an output folder."""
+    """Stores the shards of an output folder."""
 
     def __init__(self, out: OutputFolder) -> None:
-        """Reads what the folder holds of it.
+        """Reads the manifest of a folder, empty if there is none.
 
         Args:
             out: The output folder.
@@ -74,11 +74,11 @@ class Manifest:
                 self._parts.append(pq.read_table(file))
 
     def __len__(self) -> int:
-        """Images in all shards."""
+        """Returns the number of images in all shards."""
         return sum(part.num_rows for part in self._parts)
 
     def shards(self) -> Iterator[Shard]:
-        """Every shard, in order."""
+        """Yields every shard, in order."""
         for part in self._parts:
             numbers = part["shard"].to_numpy()
             starts = [0, *((numbers[1:] != numbers[:-1]).nonzero()[0] + 1).tolist()]
@@ -87,12 +87,12 @@ class Manifest:
                 yield Shard(int(numbers[start]), tuple(os.fsdecode(name) for name in names))
 
     def names(self) -> Iterator[str]:
-        """Name of every image, in order: the image with COCO id k is the k-th."""
+        """Yields the name of every image, in order: the image with COCO id k is the k-th."""
         for shard in self.shards():
             yield from shard.names
 
     def compare(self, files: Sequence[SourceFile]) -> Changes:
-        """What is different in a source from what the manifest says.
+        """Compares the files of a source with the manifest.
 
         Args:
             files: The source's files now.
@@ -117,7 +117,7 @@ class Manifest:
         )
 
     def add(self, files: Sequence[SourceFile], shard_size: int) -> None:
-        """Adds files as new shards, and writes them down.
+        """Adds files as new shards, and writes the manifest.
 
         Args:
             files: In the order of their rows.
@@ -139,7 +139,7 @@ class Manifest:
         self._parts.append(table)
 
     def refresh(self, changed: Sequence[SourceFile]) -> None:
-        """Lets shards with changed files be labeled again.
+        """Removes the results of shards with changed files, so that they are labeled again.
 
         Args:
             changed: The files as they are now.
@@ -152,8 +152,8 @@ class Manifest:
                 continue
             # Before the manifest: a crash in between leaves the files reported as changed.
             for index in stale:
-                if self._out.exists(shard_name(index)):
-                    self._out.remove(shard_name(index))
+                if self._out.exists(get_shard_name(index)):
+                    self._out.remove(get_shard_name(index))
             for row in rows:
                 if row["name"] in now:
                     file = now[row["name"]]

@@ -1,4 +1,4 @@
-"""What a job is told, checked before the first image is read."""
+"""Declares the options of a job, checked before the first image is read."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FINGERPRINT_BYTES = 1024**2
 
 
 class Segmenter(Protocol):
-    """What the job needs of an engine."""
+    """Declares the method of an engine that the job calls."""
 
     def segment(
         self, image: npt.NDArray[np.uint8], prompt: Prompt, input_size_percent: float = 100
@@ -32,7 +32,7 @@ class Segmenter(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class ModelOptions:
-    """Which model labels, and how it runs.
+    """Chooses the model that labels, and how it runs.
 
     Attributes:
         model_name: ``sam3`` or ``tiny_shapes``.
@@ -49,7 +49,7 @@ class ModelOptions:
     input_size: int | Literal["auto"] = "auto"
 
     def load(self) -> Segmenter:
-        """The engine; the weights are fetched if they are nowhere on this machine."""
+        """Loads the engine; the weights are downloaded if they are not on this machine."""
         from ..engine import Engine
 
         return Engine.load(
@@ -61,7 +61,7 @@ class ModelOptions:
         )
 
     def describe(self) -> dict[str, Any]:
-        """What results depend on, as plain data. Finds the weights, does not load them."""
+        """Describes the model as plain data. Finds the weights, does not load them."""
         from ..engine.checkpoints.zoo import find_weight_files
 
         return {
@@ -74,7 +74,7 @@ class ModelOptions:
 
 @dataclasses.dataclass(frozen=True)
 class MaxBad:
-    """How many images may fail before a job stops.
+    """Bounds how many images may fail before a job stops.
 
     Attributes:
         count: That many.
@@ -84,8 +84,8 @@ class MaxBad:
     count: int | None = None
     share: float = 1.0
 
-    def allowed(self, images: int) -> float:
-        """Most failures of a job of so many images."""
+    def count_allowed(self, images: int) -> float:
+        """Returns the most failures of a job of so many images."""
         return self.share * images if self.count is None else self.count
 
     def __str__(self) -> str:
@@ -94,7 +94,7 @@ class MaxBad:
 
 @dataclasses.dataclass(frozen=True)
 class JobOptions:
-    """All options of a labeling job.
+    """Holds all options of a labeling job.
 
     Attributes:
         images: Address of the images.
@@ -124,7 +124,7 @@ class JobOptions:
         validation.to_whole_number("decoders", self.decoders, 1, 64)
 
     def describe_settings(self) -> dict[str, Any]:
-        """All that the results depend on but the images, as plain data by option."""
+        """Describes everything but the images that results depend on, as plain data by option."""
         return {
             **self.model.describe(),
             "input_size_percent": self.input_size_percent,
@@ -141,7 +141,7 @@ def parse_max_bad(text: str) -> MaxBad:
 
 
 def choose_model(options: argparse.Namespace) -> ModelOptions:
-    """The model that the options of the command line stand for.
+    """Reads the model from the options of the command line.
 
     Args:
         options: ``model``, ``weights``, ``device``, ``precision`` and ``input_size``.
@@ -178,7 +178,7 @@ def choose_model(options: argparse.Namespace) -> ModelOptions:
 
 
 def _hash_ends(paths: Iterable[Path]) -> str:
-    """Tells weights apart in milliseconds: the size, first and last MiB of each file."""
+    """Hashes the size and the first and last MiB of weights files, in milliseconds."""
     digest = hashlib.sha256()
     for path in paths:
         with path.open("rb") as file:

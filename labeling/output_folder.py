@@ -1,4 +1,4 @@
-"""The folder a job writes to, where a file is either there in full or not there."""
+"""Writes files to a job's output folder, each in full or not at all."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TEMPORARY_SUFFIX = ".tmp"
 
 
 class OutputFolder:
-    """A local folder, or an address of ``fsspec`` such as ``s3://bucket/labels``.
+    """Reads and writes a local folder, or an address such as ``s3://bucket/labels``.
 
     Attributes:
         address: As the user wrote it.
@@ -24,7 +24,7 @@ class OutputFolder:
     """
 
     def __init__(self, address: str) -> None:
-        """Points at a folder; nothing is made or read yet.
+        """Names a folder; creates and reads nothing yet.
 
         Args:
             address: Path or address.
@@ -37,7 +37,7 @@ class OutputFolder:
         self.is_local = is_local(self._fs)
 
     def path(self, name: str = "") -> str:
-        """Full path of a file of the folder, for its file system."""
+        """Returns the full path of a file of the folder, for its file system."""
         return f"{self._root.rstrip('/')}/{name}" if name else self._root
 
     @property
@@ -46,16 +46,16 @@ class OutputFolder:
         return self._root if self.is_local else self.address
 
     def local_path(self, name: str = "") -> Path:
-        """Full path of a file of a local folder."""
+        """Returns the full path of a file of a local folder."""
         assert self.is_local, "only a local folder has local paths"
         return Path(self.path(name))
 
     def exists(self, name: str) -> bool:
-        """Whether the folder holds the file."""
+        """Tells whether the folder holds the file."""
         return bool(self._fs.exists(self.path(name)))
 
     def list_names(self, subfolder: str, suffix: str) -> list[str]:
-        """Sorted names of the complete files in a subfolder, without the subfolder."""
+        """Lists the complete files in a subfolder by name, sorted, without the subfolder."""
         try:
             found = self._fs.ls(self.path(subfolder), detail=False)
         except FileNotFoundError:
@@ -64,11 +64,11 @@ class OutputFolder:
         return sorted(name for name in names if name.endswith(suffix))
 
     def read_bytes(self, name: str) -> bytes:
-        """Content of a file."""
+        """Reads the content of a file."""
         return bytes(self._fs.cat_file(self.path(name)))
 
     def open_to_read(self, name: str) -> Any:
-        """A binary file object that can seek."""
+        """Opens a file for reading, as a binary file object that can seek."""
         return self._fs.open(self.path(name), "rb")
 
     def remove(self, name: str) -> None:
@@ -82,13 +82,13 @@ class OutputFolder:
 
     @contextlib.contextmanager
     def open_to_replace(self, name: str) -> Iterator[IO[bytes]]:
-        """A binary file to write; it takes its name only when the block ends well.
+        """Opens a file for writing; it gets its name only when the block ends without an error.
 
         Locally a temporary file beside it is renamed. Elsewhere a temporary file of this
         machine is uploaded, which object stores do in one step.
         """
         if self.is_local:
-            with _renamed_when_complete(self.local_path(name)) as file:
+            with _rename_when_complete(self.local_path(name)) as file:
                 yield file
             return
         with tempfile.TemporaryDirectory() as folder:
@@ -114,7 +114,7 @@ class OutputFolder:
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Keeps a second job of this machine out of a local folder for the block.
+        """Locks a local folder against other jobs of this machine while the block runs.
 
         Raises:
             ValueError: If another job holds the folder.
@@ -136,7 +136,7 @@ class OutputFolder:
 
 
 @contextlib.contextmanager
-def _renamed_when_complete(path: Path) -> Iterator[IO[bytes]]:
+def _rename_when_complete(path: Path) -> Iterator[IO[bytes]]:
     path.parent.mkdir(parents=True, exist_ok=True)
     # Beside the file: a rename is atomic on one file system only.
     handle, temporary = tempfile.mkstemp(
@@ -147,7 +147,7 @@ def _renamed_when_complete(path: Path) -> Iterator[IO[bytes]]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        Path(temporary).chmod(0o666 & ~_umask())
+        Path(temporary).chmod(0o666 & ~_read_umask())
         Path(temporary).replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -155,7 +155,7 @@ def _renamed_when_complete(path: Path) -> Iterator[IO[bytes]]:
         raise
 
 
-def _umask() -> int:
+def _read_umask() -> int:
     # Reading it without setting it is possible on Linux only.
     status = Path("/proc/self/status")
     if status.exists():

@@ -1,4 +1,4 @@
-"""What a person sees while a job runs."""
+"""Shows the progress of a job."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from .shard_files import LabeledImage
 
 
 class Progress:
-    """A line with images a second, time left, instances and errors.
+    """Shows a line with images a second, time left, instances and errors.
 
     Silent where standard error is no terminal.
     """
 
     def __init__(self, images: int, stream: TextIO | None = None) -> None:
-        """Opens the line.
+        """Starts the line.
 
         Args:
             images: Images there are to label.

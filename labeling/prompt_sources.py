@@ -39,7 +39,7 @@ class Category:
 
 @dataclasses.dataclass(frozen=True)
 class Question:
-    """One call of the engine.
+    """Holds the prompt of one call of the engine, and the category of each class.
 
     Attributes:
         prompt: What is asked.
@@ -51,22 +51,22 @@ class Question:
 
 
 class PromptSource(Protocol):
-    """What is asked of each image."""
+    """Makes the prompts of each image."""
 
     @property
     def categories(self) -> tuple[Category, ...]:
         """The classes of the data set."""
 
-    def questions_for(self, name: str) -> Sequence[Question]:
-        """What is asked of one image, by its name."""
+    def make_questions(self, name: str) -> Sequence[Question]:
+        """Makes the prompts of one image, by its name."""
 
     def describe(self) -> dict[str, Any]:
-        """All that the answers depend on, as plain data by option."""
+        """Describes the prompts as plain data by option."""
 
 
 @dataclasses.dataclass(frozen=True)
 class SamePrompt:
-    """One prompt for every image.
+    """Asks the same prompt of every image.
 
     Attributes:
         prompt: A concept prompt, or one for everything.
@@ -79,17 +79,17 @@ class SamePrompt:
         """One category a concept, in the order of the prompt."""
         return tuple(Category(k, name) for k, name in enumerate(self.prompt.class_names, start=1))
 
-    def questions_for(self, name: str) -> Sequence[Question]:
-        """The one prompt."""
+    def make_questions(self, name: str) -> Sequence[Question]:
+        """Returns the one prompt."""
         return (Question(self.prompt, {c.name: c.id for c in self.categories}),)
 
     def describe(self) -> dict[str, Any]:
-        """The prompt as plain data."""
+        """Converts the prompt to plain data."""
         return prompt_to_dict(self.prompt)
 
 
 class BoxPrompts:
-    """The boxes of a COCO file: each one an object, or together the exemplars of a class."""
+    """Uses the boxes of a COCO file: each one an object, or together the exemplars of a class."""
 
     def __init__(
         self, address: str, boxes_as: BoxesAs = "objects", confidence_threshold: float = 0.5
@@ -136,11 +136,11 @@ class BoxPrompts:
 
     @property
     def image_names(self) -> Iterable[str]:
-        """Images that have boxes."""
+        """Names of the images that have boxes."""
         return self._boxes.keys()
 
-    def questions_for(self, name: str) -> Sequence[Question]:
-        """Its boxes; none for an image without."""
+    def make_questions(self, name: str) -> Sequence[Question]:
+        """Makes the prompts of an image's boxes; none for an image without boxes."""
         boxes = self._boxes.get(name, [])
         names = {category.id: category.name for category in self._categories}
         if self._boxes_as == "objects":
@@ -166,7 +166,7 @@ class BoxPrompts:
         ]
 
     def describe(self) -> dict[str, Any]:
-        """The file by its content."""
+        """Describes the file by a hash of its content."""
         threshold = {} if self._boxes_as == "objects" else {"threshold": self._threshold}
         return {"boxes": f"sha256 {self._sha256}", "boxes_as": self._boxes_as, **threshold}
 

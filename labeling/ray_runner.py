@@ -1,4 +1,4 @@
-"""The job on several GPUs or machines: Ray Data over the shards, one actor a GPU.
+"""Runs the job on several GPUs or machines: Ray Data over the shards, one actor a GPU.
 
 Ray's own checkpoints are not used: a shard that is written is done, whoever wrote it, and
 resuming is the same as without Ray.
@@ -21,7 +21,7 @@ from .labeler import ShardLabeler
 from .manifest import Shard
 from .options import JobOptions
 from .output_folder import OutputFolder
-from .shard_files import ShardReport, read_report, shard_name
+from .shard_files import ShardReport, get_shard_name, read_report
 from .sources import ImageSource
 
 SHARDS_PER_CALL = 4
@@ -64,7 +64,7 @@ def label_with_ray(
         data_set = ray.data.from_items(rows, override_num_blocks=-(-len(rows) // per_call))
         reports = data_set.map_batches(
             _ShardActor,
-            fn_constructor_args=(_without_current_folder(options), fingerprint),
+            fn_constructor_args=(_make_paths_absolute(options), fingerprint),
             batch_size=per_call,
             compute=ray.data.ActorPoolStrategy(size=size),
             num_gpus=1 if use_gpu else 0,
@@ -75,7 +75,7 @@ def label_with_ray(
 
 
 class _ShardActor:
-    """One engine in a process of its own."""
+    """Labels shards with one engine in a process of its own."""
 
     def __init__(self, options: JobOptions, fingerprint: str) -> None:
         self._out = OutputFolder(options.out)
@@ -94,7 +94,7 @@ class _ShardActor:
             Shard(int(index), tuple(str(name) for name in names))
             for index, names in zip(batch["index"], batch["names"], strict=True)
         ]
-        done = [shard.index for shard in shards if self._out.exists(shard_name(shard.index))]
+        done = [shard.index for shard in shards if self._out.exists(get_shard_name(shard.index))]
         left = [shard for shard in shards if shard.index not in done]
         reports = [read_report(self._out, index) for index in done]
         reports += self._labeler.label(left)
@@ -127,7 +127,7 @@ def _connect_ray(address: str | None) -> Iterator[tuple[Any, float]]:
         # checkout a module there hides the package.
         runtime_env = {
             "working_dir": empty,
-            "env_vars": {"PYTHONSAFEPATH": "1", **_shared_variables()},
+            "env_vars": {"PYTHONSAFEPATH": "1", **_collect_variables()},
         }
         ray.init(
             address=address,
@@ -144,16 +144,16 @@ def _connect_ray(address: str | None) -> Iterator[tuple[Any, float]]:
         ray.shutdown()
 
 
-def _shared_variables() -> dict[str, str]:
-    """Variables of this process that the workers need: where the package and weights are."""
+def _collect_variables() -> dict[str, str]:
+    """Collects the variables that the workers need: where the package and the weights are."""
     package_parent = str(Path(__file__).parents[2])
     names = ("OMP_NUM_THREADS", "SAM3_CHECKPOINT", "HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE")
     kept = {name: os.environ[name] for name in names if name in os.environ}
     return {"PYTHONPATH": package_parent, **kept}
 
 
-def _without_current_folder(options: JobOptions) -> JobOptions:
-    """The options as another process in another folder understands them."""
+def _make_paths_absolute(options: JobOptions) -> JobOptions:
+    """Makes the paths of options absolute, for processes in other folders."""
     from ..engine.checkpoints.zoo import find_weight_files
 
     model = options.model

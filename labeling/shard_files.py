@@ -1,4 +1,4 @@
-"""Shards of results: one Parquet file each, one row an image."""
+"""Reads and writes shards of results: one Parquet file each, one row an image."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _COUNTS = (b"images", b"errors", b"instances")
 
 @dataclasses.dataclass(frozen=True)
 class ShardReport:
-    """A shard that is written.
+    """Counts the contents of a shard that was written.
 
     Attributes:
         index: Its number.
@@ -68,7 +68,7 @@ class ShardReport:
 
 @dataclasses.dataclass(frozen=True)
 class LabeledInstance:
-    """One instance as a shard keeps it.
+    """Holds one instance as a shard stores it.
 
     Attributes:
         category_id: Its COCO category.
@@ -88,7 +88,7 @@ class LabeledInstance:
 
 @dataclasses.dataclass(frozen=True)
 class LabeledImage:
-    """One row of a shard.
+    """Holds one row of a shard: an image and its instances.
 
     Attributes:
         name: Path relative to the source.
@@ -109,7 +109,7 @@ class LabeledImage:
     error: str | None = None
 
     def decode_mask(self, instance: LabeledInstance) -> Mask:
-        """The mask of one of its instances; empty where masks were not asked for."""
+        """Decodes the mask of one of its instances; empty where masks were not asked for."""
         if instance.rle_counts is None:
             return Mask(self.hw, (0, 0), np.zeros((0, 0), np.bool_))
         from pycocotools import mask as mask_api
@@ -118,13 +118,13 @@ class LabeledImage:
         return Mask.from_full(mask_api.decode(encoded).view(np.bool_))
 
 
-def shard_name(index: int) -> str:
-    """Name of a shard's file in the output folder."""
+def get_shard_name(index: int) -> str:
+    """Returns the name of a shard's file in the output folder."""
     return f"{FOLDER}/{index:06d}{SUFFIX}"
 
 
 def list_shards(out: OutputFolder) -> list[int]:
-    """Numbers of the shards that are complete, in order."""
+    """Lists the numbers of the complete shards, in order."""
     return [int(name.removesuffix(SUFFIX)) for name in out.list_names(FOLDER, SUFFIX)]
 
 
@@ -157,14 +157,14 @@ def write_shard(
     counts = {name.decode(): str(getattr(report, name.decode())) for name in _COUNTS}
     schema = SCHEMA.with_metadata({**origin, **counts})
     table = pa.Table.from_pylist(rows, schema=schema)
-    with out.open_to_replace(shard_name(index)) as file:
+    with out.open_to_replace(get_shard_name(index)) as file:
         pq.write_table(table, file, compression="zstd")
     return report
 
 
 def read_shard(out: OutputFolder, index: int) -> Iterator[LabeledImage]:
-    """The rows of a shard, in order."""
-    with out.open_to_read(shard_name(index)) as file:
+    """Reads the rows of a shard, in order."""
+    with out.open_to_read(get_shard_name(index)) as file:
         table = pq.read_table(file)
     for row in table.to_pylist():
         instances = tuple(
@@ -183,8 +183,8 @@ def read_shard(out: OutputFolder, index: int) -> Iterator[LabeledImage]:
 
 
 def read_report(out: OutputFolder, index: int) -> ShardReport:
-    """What a shard holds in numbers; reads the end of the file only."""
-    with out.open_to_read(shard_name(index)) as file:
+    """Reads the counts of a shard, from the end of the file only."""
+    with out.open_to_read(get_shard_name(index)) as file:
         metadata = pq.read_schema(file).metadata
     return ShardReport(index, *(int(metadata[name]) for name in _COUNTS))
 

@@ -1,4 +1,4 @@
-"""Where the images of a job come from: a folder, a glob, a list, here or in a bucket."""
+"""Lists and reads the images of a job: a folder, a glob or a list, local or in a bucket."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .addresses import is_local, resolve_address
 IMAGE_SUFFIXES = frozenset(
     (".bmp", ".gif", ".jpeg", ".jpg", ".jp2", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
 )
-"""What is taken from a folder. Globs and lists may name any file."""
+"""Suffixes of files that are images, in a folder. Globs and lists may name any file."""
 
 _EXPECTED = "a folder, a glob, a .txt list of images, or an address of fsspec"
 _GLOB_CHARACTERS = frozenset("*?[")
@@ -24,7 +24,7 @@ _GLOB_CHARACTERS = frozenset("*?[")
 
 @dataclasses.dataclass(frozen=True)
 class SourceFile:
-    """One file to label.
+    """Describes one file to label.
 
     Attributes:
         name: Path relative to the source, with forward slashes; its name in every result.
@@ -39,7 +39,7 @@ class SourceFile:
 
 @dataclasses.dataclass(frozen=True)
 class ImageSource:
-    """The images that an address stands for.
+    """Lists and reads the images of an address.
 
     Attributes:
         address: As the user wrote it.
@@ -48,7 +48,7 @@ class ImageSource:
     address: str
 
     def list_files(self, leave_out: str = "") -> tuple[list[SourceFile], int]:
-        """Looks for the images.
+        """Lists the images.
 
         Args:
             leave_out: Path of a folder whose files do not count: the job's own results.
@@ -64,14 +64,14 @@ class ImageSource:
             return sorted(self._listed_files(), key=lambda file: file.name), 0
         if kind == "glob":
             found = self._fs.glob(self._path, detail=True)
-            files = list(_files_of(found, self._root))
+            files = list(_list_glob_files(found, self._root))
         elif kind == "file":
             files = [_to_file(self._fs.info(self._path), posixpath.basename(self._path))]
         elif is_local(self._fs):
-            files = list(_walk(self._path))
+            files = list(_list_folder_files(self._path))
         else:
-            files = list(_files_of(self._fs.find(self._path, detail=True), self._root))
-        kept = [file for file in files if not _is_below(self._join(file.name), leave_out)]
+            files = list(_list_glob_files(self._fs.find(self._path, detail=True), self._root))
+        kept = [file for file in files if not _is_below(self._join_root(file.name), leave_out)]
         if kind == "glob":
             images = [file for file in kept if not _is_hidden(file.name)]
         else:
@@ -79,7 +79,7 @@ class ImageSource:
         return sorted(images, key=lambda file: file.name), len(kept) - len(images)
 
     def read_bytes(self, name: str) -> bytes:
-        """Content of a file of the source.
+        """Reads the content of a file of the source.
 
         Raises:
             OSError: If it cannot be read.
@@ -87,22 +87,22 @@ class ImageSource:
         if self._kind == "list":
             fs, path = resolve_address("images", self._listed_address(name))
             return bytes(fs.cat_file(path))
-        return bytes(self._fs.cat_file(self._join(name)))
+        return bytes(self._fs.cat_file(self._join_root(name)))
 
-    def address_of(self, name: str) -> str | None:
-        """Full address of a file of the source that is not on this machine, else None."""
+    def get_address(self, name: str) -> str | None:
+        """Returns the address of a file that is not on this machine, else None."""
         if self.local_path(name) is not None:
             return None
         if self._kind == "list":
             return self._listed_address(name)
-        return str(self._fs.unstrip_protocol(self._join(name)))
+        return str(self._fs.unstrip_protocol(self._join_root(name)))
 
     def local_path(self, name: str) -> str | None:
-        """Absolute path of a file of the source where it is on this machine."""
+        """Returns the absolute path of a file of the source if it is on this machine."""
         if self._kind == "list":
             fs, path = resolve_address("images", self._listed_address(name))
         else:
-            fs, path = self._fs, self._join(name)
+            fs, path = self._fs, self._join_root(name)
         return path if is_local(fs) else None
 
     @property
@@ -143,13 +143,13 @@ class ImageSource:
             return "/".join(parts[:first])
         return "/".join(parts[:-1])
 
-    def _join(self, name: str) -> str:
+    def _join_root(self, name: str) -> str:
         return f"{self._root.rstrip('/')}/{name}"
 
     def _listed_address(self, entry: str) -> str:
         if "://" in entry or entry.startswith("~") or Path(entry).is_absolute():
             return entry
-        return str(self._fs.unstrip_protocol(self._join(entry)))
+        return str(self._fs.unstrip_protocol(self._join_root(entry)))
 
     def _listed_files(self) -> Iterator[SourceFile]:
         try:
@@ -168,8 +168,8 @@ class ImageSource:
                 yield SourceFile(entry, -1, "")
 
 
-def _walk(root: str) -> Iterator[SourceFile]:
-    """Every file below a local folder, through links to folders but never in a circle."""
+def _list_folder_files(root: str) -> Iterator[SourceFile]:
+    """Lists every file below a local folder, through links to folders but never in a circle."""
     seen = set()
 
     def fail(error: OSError) -> None:
@@ -193,7 +193,7 @@ def _walk(root: str) -> Iterator[SourceFile]:
                 yield SourceFile(relative, -1, "")
 
 
-def _files_of(found: dict[str, dict[str, Any]], root: str) -> Iterable[SourceFile]:
+def _list_glob_files(found: dict[str, dict[str, Any]], root: str) -> Iterable[SourceFile]:
     prefix = root.rstrip("/") + "/"
     for path, info in found.items():
         if info.get("type", "file") == "file":

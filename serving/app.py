@@ -1,4 +1,4 @@
-"""The FastAPI app: routes of every protocol around one model."""
+"""Makes the FastAPI app: routes of every protocol around one model."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .settings import Settings
 
 
 def create_app(served: ServedModel, settings: Settings) -> FastAPI:
-    """Puts the routes together.
+    """Creates the app with all routes.
 
     Args:
         served: A loaded model: the port opens when it is ready.

@@ -1,4 +1,4 @@
-"""Who may: the key of ``/sam3/*`` and the password of Label Studio's routes and the page."""
+"""Checks the key of ``/sam3/*``, and the password of Label Studio's routes and the page."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from .errors import ApiError
 from .settings import Settings
 
 
-def equal_in_constant_time(given: str, expected: str) -> bool:
-    """Whether two secrets are equal, in a time that tells nothing of where they differ."""
+def compare_in_constant_time(given: str, expected: str) -> bool:
+    """Compares two secrets in a time that does not depend on where they differ."""
     return hmac.compare_digest(
         given.encode("utf-8", "surrogatepass"), expected.encode("utf-8", "surrogatepass")
     )
@@ -40,7 +40,7 @@ def check_api_key(request: Request, body_key: str | None, settings: Settings) ->
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     header_key = token.strip() if scheme.lower() == "bearer" else ""
     key = request.query_params.get("api_key") or header_key or body_key or ""
-    if settings.api_key and not equal_in_constant_time(key, settings.api_key):
+    if settings.api_key and not compare_in_constant_time(key, settings.api_key):
         state = "is not the server's" if key else "is missing"
         raise ApiError(
             401,
@@ -61,8 +61,8 @@ def check_basic_auth(request: Request) -> None:
         return
     user, password = _read_credentials(request)
     # Both are compared, so that the time does not tell which one was wrong.
-    is_user = equal_in_constant_time(user, settings.basic_auth_user)
-    is_password = equal_in_constant_time(password, settings.basic_auth_pass)
+    is_user = compare_in_constant_time(user, settings.basic_auth_user)
+    is_password = compare_in_constant_time(password, settings.basic_auth_pass)
     if not (is_user and is_password):
         raise ApiError(
             401,

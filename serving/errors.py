@@ -1,4 +1,4 @@
-"""What goes wrong in a request, as JSON: ``message`` for people, ``detail`` the same."""
+"""Answers errors of a request as JSON: ``message`` for people, ``detail`` the same."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from ..engine.validation import shorten
 logger = logging.getLogger("infer_segment_anything_3.serving")
 
 RETRY_AFTER_S = 2
-"""What a client is told to wait when the queue is full."""
+"""Seconds that a client is told to wait when the queue is full."""
 
 
 class ApiError(HTTPException):
-    """An answer other than success; the message is shown to the user."""
+    """Reports an error to the client; the message is shown to the user."""
 
     def __init__(
         self, status_code: int, message: str, headers: Mapping[str, str] | None = None
@@ -36,7 +36,7 @@ class ApiError(HTTPException):
 
 
 class BusyError(ApiError):
-    """Too many requests wait for the model."""
+    """Reports that too many requests wait for the model."""
 
     def __init__(self) -> None:
         """Makes the error, with the time to wait."""
@@ -47,15 +47,15 @@ class BusyError(ApiError):
         )
 
 
-def error_response(
+def make_error_response(
     status_code: int, message: str, headers: Mapping[str, str] | None = None
 ) -> JSONResponse:
-    """The JSON answer of an error."""
+    """Makes the JSON answer of an error."""
     return JSONResponse({"message": message, "detail": message}, status_code, headers)
 
 
-def field_path(location: Sequence[str | int]) -> str:
-    """A location in a request as people write it: ``prompts[0].boxes[1].x``."""
+def format_field_path(location: Sequence[str | int]) -> str:
+    """Formats a location in a request as people write it: ``prompts[0].boxes[1].x``."""
     path = ""
     for part in location:
         path += f"[{part}]" if isinstance(part, int) else f".{part}"
@@ -63,13 +63,13 @@ def field_path(location: Sequence[str | int]) -> str:
 
 
 def describe_validation(errors: Sequence[Mapping[str, Any]]) -> str:
-    """The first of pydantic's errors as one line that names the field."""
+    """Describes the first of pydantic's errors in one line that names the field."""
     first = errors[0]
     if first["type"] == "json_invalid":
         return f"body: expected JSON, {first['ctx']['error']}"
     location = first["loc"][1:] if first["loc"][:1] in (("body",), ("query",)) else first["loc"]
     message = first["msg"].removeprefix("Value error, ")
-    line = f"{field_path(location)}: {message}"
+    line = f"{format_field_path(location)}: {message}"
     if first["type"] not in ("missing", "value_error"):
         line += f", got {shorten(first['input'])}"
     more = len(errors) - 1
@@ -77,7 +77,7 @@ def describe_validation(errors: Sequence[Mapping[str, Any]]) -> str:
 
 
 def install_error_handlers(app: FastAPI) -> None:
-    """Makes every error of the app JSON.
+    """Makes the app answer every error as JSON.
 
     Args:
         app: The app.
@@ -85,14 +85,14 @@ def install_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def answer_http_error(request: Request, error: HTTPException) -> Response:
-        return error_response(error.status_code, str(error.detail), error.headers)
+        return make_error_response(error.status_code, str(error.detail), error.headers)
 
     @app.exception_handler(RequestValidationError)
     async def answer_validation_error(request: Request, error: RequestValidationError) -> Response:
-        return error_response(422, describe_validation(error.errors()))
+        return make_error_response(422, describe_validation(error.errors()))
 
     @app.exception_handler(Exception)
     async def answer_defect(request: Request, error: Exception) -> Response:
         # The type alone: the message of an unforeseen error may hold what the client sent.
         message = f"The server failed ({type(error).__name__}); its log says where."
-        return error_response(500, message)
+        return make_error_response(500, message)

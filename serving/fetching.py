@@ -1,4 +1,4 @@
-"""Fetches images over http without becoming a way into private networks.
+"""Fetches images over http, from public addresses and named private ones only.
 
 A name is resolved once, when the connection is made, and the connection goes to the very
 address that was checked: a name that later resolves to something else changes nothing.
@@ -19,7 +19,7 @@ import httpcore
 
 from ..engine.validation import shorten
 from .errors import ApiError
-from .settings import Origin, url_origin
+from .settings import Origin, parse_url_origin
 
 MAX_REDIRECTS = 3
 DEADLINE_S = 30.0
@@ -32,7 +32,7 @@ _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
 def is_public_address(text: str) -> bool:
-    """Whether an IP address belongs to the public internet.
+    """Tells whether an IP address belongs to the public internet.
 
     IPv6 addresses that stand for an IPv4 one (mapped, 6to4, Teredo, NAT64) count as that one.
     """
@@ -49,7 +49,7 @@ def is_public_address(text: str) -> bool:
 
 
 class _ForbiddenAddressError(Exception):
-    """A name resolved to an address that must not be connected to."""
+    """Reports that a name resolved to an address that must not be connected to."""
 
 
 class _CheckedNetwork(httpcore.AsyncNetworkBackend):
@@ -147,7 +147,7 @@ class ImageFetcher:
             ) from None
 
     async def post_json(self, url: str, field: str, payload: object) -> bytes:
-        """Sends JSON to a server and returns what it answers; redirects are not followed.
+        """Sends JSON to a server and returns its answer; redirects are not followed.
 
         Args:
             url: An http or https URL.
@@ -160,7 +160,7 @@ class ImageFetcher:
         Raises:
             ApiError: 400 if the server cannot be reached or refuses.
         """
-        _checked_origin(url, field)
+        _check_origin(url, field)
         try:
             async with asyncio.timeout(self._deadline_s):
                 answer = await self._request("POST", url, field, {}, json.dumps(payload).encode())
@@ -174,7 +174,7 @@ class ImageFetcher:
         self, url: str, field: str, origin_headers: Mapping[Origin, Mapping[str, str]]
     ) -> bytes:
         for _ in range(MAX_REDIRECTS + 1):
-            origin = _checked_origin(url, field)
+            origin = _check_origin(url, field)
             answer = await self._request("GET", url, field, origin_headers.get(origin, {}))
             if isinstance(answer, bytes):
                 return answer
@@ -189,7 +189,7 @@ class ImageFetcher:
         headers: Mapping[str, str],
         content: bytes | None = None,
     ) -> bytes | str:
-        """The body, or where a redirect leads."""
+        """Requests a file; returns its body, or the target of a redirect."""
         sent = {"Accept": "image/*, */*;q=0.5", "Accept-Encoding": "identity", **headers}
         sent["User-Agent"] = "infer_segment_anything_3"
         if content is not None:
@@ -208,7 +208,7 @@ class ImageFetcher:
                     extensions={"timeout": timeouts},
                 ) as response,
             ):
-                location = _header(response, b"location")
+                location = _find_header(response, b"location")
                 if response.status in _REDIRECTS and location:
                     return location
                 if response.status != 200:
@@ -232,7 +232,7 @@ class ImageFetcher:
         too_large = ApiError(
             413, f"{field}: expected a file of at most {self._max_bytes / 1e6:g} MB"
         )
-        announced = _header(response, b"content-length")
+        announced = _find_header(response, b"content-length")
         if announced.isdecimal() and int(announced) > self._max_bytes:
             raise too_large
         body = bytearray()
@@ -243,12 +243,12 @@ class ImageFetcher:
         return bytes(body)
 
 
-def _checked_origin(url: str, field: str) -> Origin:
+def _check_origin(url: str, field: str) -> Origin:
     expected = "an http or https URL"
     if len(url) > _MAX_URL_CHARS or any(c.isspace() or not c.isprintable() for c in url):
         raise ApiError(400, f"{field}: expected {expected}, got {shorten(url)}")
     try:
-        origin = url_origin(url)
+        origin = parse_url_origin(url)
         has_credentials = "@" in urlsplit(url).netloc
     except ValueError:
         raise ApiError(400, f"{field}: expected {expected}, got {shorten(url)}") from None
@@ -257,5 +257,5 @@ def _checked_origin(url: str, field: str) -> Origin:
     return origin
 
 
-def _header(response: httpcore.Response, name: bytes) -> str:
+def _find_header(response: httpcore.Response, name: bytes) -> str:
     return next((v.decode("latin-1") for k, v in response.headers if k.lower() == name), "")

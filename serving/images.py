@@ -1,4 +1,4 @@
-"""Image files of strangers as RGB arrays: bounded before they are decoded."""
+"""Decodes image files of clients to RGB arrays; checks their size before."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _DATA_URI = re.compile(r"data:[\w.+/;=-]{0,100};base64,", re.IGNORECASE)
 
 @dataclasses.dataclass(frozen=True)
 class DecodedImage:
-    """An image and what tells it from others.
+    """Holds an image and the digest of its file.
 
     Attributes:
         rgb: (H, W, 3) uint8.
@@ -49,7 +49,7 @@ class DecodedImage:
 
 
 def decode_base64(text: str, field: str) -> bytes:
-    """Bytes of a base64 text, with or without ``data:image/…;base64,`` before it.
+    """Decodes a base64 text, with or without ``data:image/…;base64,`` before it.
 
     Args:
         text: The text; white space in it is ignored.

@@ -1,4 +1,4 @@
-"""What the server is and whether it is well."""
+"""Answers what the server is and whether it is ready."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _uuid = str(uuid.uuid4())
 @router.get("/health")
 @router.get("/healthz", include_in_schema=False)
 async def check_health(request: Request) -> dict[str, str]:
-    """Says that the server is up: it is not before the model is loaded."""
+    """Answers that the server is up; it listens only once the model is loaded."""
     served: ServedModel = request.app.state.served
     return {"status": "UP", "model_class": served.name, "model_version": served.version}
 

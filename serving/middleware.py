@@ -1,4 +1,4 @@
-"""What every request passes: the log, the Host header, and bounds on count, bytes and time."""
+"""Logs every request; checks its Host header and bounds their count, bytes and time."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from collections.abc import Collection
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .errors import ApiError, BusyError, error_response
+from .errors import ApiError, BusyError, make_error_response
 
 logger = logging.getLogger("infer_segment_anything_3.access")
 
 OPEN_PATHS = frozenset({"/health", "/healthz", "/readiness"})
-"""Asked by supervisors under any name, at any time, without credentials."""
+"""Paths that supervisors ask for under any host name, without credentials."""
 
 MAX_REQUESTS = 256
 """Requests at the same time, slow senders included."""
@@ -94,28 +94,28 @@ class RequestGate:
             if self._requests >= self._max_requests:
                 raise BusyError
         except ApiError as error:
-            response = error_response(error.status_code, str(error.detail), error.headers)
+            response = make_error_response(error.status_code, str(error.detail), error.headers)
             await response(scope, receive, send)
             return
         self._requests += 1
         try:
-            await self._app(scope, self._bounded(receive), send)
+            await self._app(scope, self._bound_body(receive), send)
         finally:
             self._requests -= 1
 
     def _check_headers(self, scope: Scope) -> None:
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
-        host = _without_port(headers.get(b"host", "").lower())
+        host = _strip_port(headers.get(b"host", "").lower())
         if "*" not in self._allowed_hosts and host not in self._allowed_hosts:
             raise ApiError(400, f"Host: {host!r:.80} is not in ALLOWED_HOSTS")
         length = headers.get(b"content-length", "")
         if length.isdecimal() and int(length) > self._max_body_bytes:
-            raise self._too_large()
+            raise self._make_size_error()
 
-    def _too_large(self) -> ApiError:
+    def _make_size_error(self) -> ApiError:
         return ApiError(413, f"body: expected at most {self._max_body_bytes / 1e6:g} MB")
 
-    def _bounded(self, receive: Receive) -> Receive:
+    def _bound_body(self, receive: Receive) -> Receive:
         count, is_complete = 0, False
         deadline = time.monotonic() + self._body_deadline_s
 
@@ -132,13 +132,13 @@ class RequestGate:
                 count += len(message.get("body", b""))
                 is_complete = not message.get("more_body", False)
                 if count > self._max_body_bytes:
-                    raise self._too_large()
+                    raise self._make_size_error()
             return message
 
         return receive_within_bounds
 
 
-def _without_port(host: str) -> str:
+def _strip_port(host: str) -> str:
     if host.startswith("["):  # IPv6
         return host.partition("]")[0] + "]"
     return host.partition(":")[0]

@@ -1,4 +1,4 @@
-"""Which model the server answers with, and how it tells its users."""
+"""Loads the model that the server answers with."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SAMPLE_BYTES = 64 * 1024
 
 @dataclasses.dataclass(frozen=True)
 class ServedModel:
-    """A loaded model.
+    """Holds a loaded model and its name.
 
     Attributes:
         engine: The engine.
@@ -36,7 +36,7 @@ class ServedModel:
 
     @property
     def version(self) -> str:
-        """Changes with the weights and the precision, as Label Studio keeps answers by it."""
+        """Version of the answers: it changes with the weights and the precision."""
         return f"{self.name}-{self.weights_digest[:12]}-{self.engine.precision}"
 
 
@@ -54,7 +54,7 @@ def load_served_model(settings: Settings) -> ServedModel:
         ValueError: If the device is not there; the message begins with ``DEVICE``.
         WeightsError: If the weights cannot be had, or do not fit.
     """
-    device = _checked_device(settings.device)
+    device = _check_device(settings.device)
     name, reason = settings.model or "sam3", ""
     checkpoint = settings.checkpoint if name == "sam3" else None
     try:
@@ -70,11 +70,11 @@ def load_served_model(settings: Settings) -> ServedModel:
             reason,
         )
     engine = Engine.load(name, path, device)
-    return ServedModel(engine, name, file_digest(path), reason)
+    return ServedModel(engine, name, compute_file_digest(path), reason)
 
 
-def file_digest(path: Path) -> str:
-    """A digest of a large file from its size and samples of it, in hexadecimal.
+def compute_file_digest(path: Path) -> str:
+    """Computes a digest of a large file from its size and samples of it, in hexadecimal.
 
     Reading all of a checkpoint would take seconds; weights that differ do so everywhere.
     """
@@ -87,7 +87,7 @@ def file_digest(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _checked_device(device: str) -> str | None:
+def _check_device(device: str) -> str | None:
     import torch
 
     if device == "auto":

@@ -1,4 +1,4 @@
-"""The model behind the routes: decoding, queue, runs, and what is kept between requests."""
+"""Runs the model for the routes: decoding, queue, runs, and data kept between requests."""
 
 from __future__ import annotations
 
@@ -93,6 +93,6 @@ class SegmentationService:
             await self.segment(image, [ObjectPrompt()])
 
     def close(self) -> None:
-        """Ends the threads, after what they are doing."""
+        """Ends the threads once their current work is done."""
         self.worker.close()
         self._threads.shutdown(wait=True, cancel_futures=True)

@@ -1,4 +1,4 @@
-"""What clients come back to: embedded images by id, and the logits of their last masks."""
+"""Stores embedded images by id, and the logits of clients' last masks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _Key = tuple[str, bytes, object, object, object]
 
 
 class ImageSessions:
-    """Images by id, each id known to the owner alone who stored it. In memory only."""
+    """Stores images in memory by id; only the owner who stored one gets it."""
 
     def __init__(self) -> None:
         """Starts empty."""
@@ -47,7 +47,7 @@ class ImageSessions:
         return image_id
 
     def get(self, owner: str, image_id: str) -> DecodedImage:
-        """The image an owner stored.
+        """Returns the image that an owner stored.
 
         Raises:
             ApiError: 404 if this owner has none of this id, or it was dropped.
@@ -61,7 +61,7 @@ class ImageSessions:
 
 
 class LogitsStore:
-    """Mask logits by owner, image and prompt, to refine a mask by the next click."""
+    """Stores mask logits by owner, image and prompt, to refine a mask by the next click."""
 
     def __init__(self) -> None:
         """Starts empty."""
@@ -76,24 +76,24 @@ class LogitsStore:
         objects: Sequence[PromptedObject],
         instances: Sequence[Instance],
     ) -> None:
-        """Stores what the objects of an image were answered with."""
+        """Stores the logits that the objects of an image were answered with."""
         for prompted, instance in zip(objects, instances, strict=True):
             if instance.low_res_logits is not None:
-                key = _key(owner, digest, prompted, len(prompted.points_xy))
+                key = _make_key(owner, digest, prompted, len(prompted.points_xy))
                 self._logits.put(key, instance.low_res_logits)
 
     def find(self, owner: str, digest: bytes, prompted: PromptedObject) -> Logits | None:
-        """Logits of the same object with fewer points: same box, same first points.
+        """Finds the logits of the same object with fewer points: same box, same first points.
 
         Of several, those with the most points. A moved point or another box starts afresh.
         """
         for count in reversed(range(len(prompted.points_xy))):
-            logits = self._logits.get(_key(owner, digest, prompted, count))
+            logits = self._logits.get(_make_key(owner, digest, prompted, count))
             if logits is not None:
                 return logits
         return None
 
 
-def _key(owner: str, digest: bytes, prompted: PromptedObject, count: int) -> _Key:
+def _make_key(owner: str, digest: bytes, prompted: PromptedObject, count: int) -> _Key:
     labels = prompted.point_labels or (1,) * len(prompted.points_xy)
     return owner, digest, prompted.box_xyxy, prompted.points_xy[:count], labels[:count]

@@ -1,4 +1,4 @@
-"""The server's settings: environment variables, each checked before anything is loaded."""
+"""Reads the server's settings: environment variables, checked before anything is loaded."""
 
 from __future__ import annotations
 
@@ -24,40 +24,40 @@ _HOST_NAME = re.compile(r"\[[0-9a-f:.]+\]|[a-z0-9_.-]+")
 
 
 def parse_origin(name: str, text: str) -> Origin:
-    """A ``host:port`` as a pair; else ValueError."""
+    """Parses ``host:port`` to a pair; else ValueError."""
     host, separator, port = text.strip().lower().rpartition(":")
     if not separator or not port.isdecimal() or not _HOST_NAME.fullmatch(host):
         raise value_error(name, "host:port, several with commas between", text)
-    return host.strip("[]"), _whole(1, 65_535)(name, port)
+    return host.strip("[]"), _make_number_parser(1, 65_535)(name, port)
 
 
-def url_origin(url: str) -> Origin:
-    """Host and port of an http or https URL; ValueError if it is none."""
+def parse_url_origin(url: str) -> Origin:
+    """Returns host and port of an http or https URL; ValueError if it is none."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("expected an http or https URL")
     return parts.hostname.lower(), parts.port or (443 if parts.scheme == "https" else 80)
 
 
-def _model(name: str, text: str) -> str:
+def _parse_model(name: str, text: str) -> str:
     if text not in MODELS:
         raise value_error(name, "one of " + ", ".join(MODELS), text)
     return text
 
 
-def _device(name: str, text: str) -> str:
+def _parse_device(name: str, text: str) -> str:
     if not _DEVICE.fullmatch(text):
         raise value_error(name, "auto, cpu, cuda or cuda:N", text)
     return text
 
 
-def _log_level(name: str, text: str) -> str:
+def _parse_log_level(name: str, text: str) -> str:
     if text.upper() not in LOG_LEVELS:
         raise value_error(name, "one of " + ", ".join(LOG_LEVELS), text)
     return text.upper()
 
 
-def _workers(name: str, text: str) -> int:
+def _parse_workers(name: str, text: str) -> int:
     if text != "1":
         raise ValueError(
             f"{name}: expected 1, got {text!r:.20}. Image ids, cached logits, the queue and the "
@@ -66,29 +66,29 @@ def _workers(name: str, text: str) -> int:
     return 1
 
 
-def _file(name: str, text: str) -> str:
+def _parse_file(name: str, text: str) -> str:
     path = Path(text).expanduser()
     if not path.is_file():
         raise value_error(name, "the path of a file", text)
     return str(path)
 
 
-def _folder(name: str, text: str) -> str:
+def _parse_folder(name: str, text: str) -> str:
     path = Path(text).expanduser()
     if not path.is_dir():
         raise value_error(name, "the path of a folder", text)
     return str(path.resolve())
 
 
-def _url(name: str, text: str) -> str:
+def _parse_url(name: str, text: str) -> str:
     try:
-        url_origin(text)
+        parse_url_origin(text)
     except ValueError:
         raise value_error(name, "an http or https URL", text) from None
     return text.rstrip("/")
 
 
-def _hosts(name: str, text: str) -> tuple[str, ...]:
+def _parse_hosts(name: str, text: str) -> tuple[str, ...]:
     hosts = tuple(part.strip().lower() for part in text.split(",") if part.strip())
     for host in hosts:
         if host != "*" and not _HOST_NAME.fullmatch(host):
@@ -96,21 +96,21 @@ def _hosts(name: str, text: str) -> tuple[str, ...]:
     return hosts
 
 
-def _origins(name: str, text: str) -> frozenset[Origin]:
+def _parse_origins(name: str, text: str) -> frozenset[Origin]:
     return frozenset(parse_origin(name, part) for part in text.split(",") if part.strip())
 
 
-def _text(name: str, text: str) -> str:
+def _parse_text(name: str, text: str) -> str:
     return text
 
 
-def _secret(name: str, text: str) -> str:
+def _parse_secret(name: str, text: str) -> str:
     if not text.isascii() or not text.isprintable():
         raise ValueError(f"{name}: expected printable ASCII characters")  # never shows the value
     return text
 
 
-def _whole(low: int, high: int) -> Callable[[str, str], int]:
+def _make_number_parser(low: int, high: int) -> Callable[[str, str], int]:
     def parse(name: str, text: str) -> int:
         if not (text.isascii() and text.isdecimal() and len(text) <= 20):
             raise value_error(name, f"a whole number from {low} to {high}", text)
@@ -119,7 +119,7 @@ def _whole(low: int, high: int) -> Callable[[str, str], int]:
     return parse
 
 
-def _setting(
+def _declare_setting(
     variable: str,
     parse: Callable[[str, str], Any],
     default: Any,
@@ -132,67 +132,85 @@ def _setting(
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What the server was told, every value checked. Each field names its variable."""
+    """Holds the settings, every value checked. Each field names its variable."""
 
-    model: str | None = _setting(
-        "MODEL", _model, None,
+    model: str | None = _declare_setting(
+        "MODEL", _parse_model, None,
         "`sam3` or `tiny_shapes`. Unset: `sam3`, or `tiny_shapes` with a warning where its "
         "weights cannot be had",
     )  # fmt: skip
-    checkpoint: str | None = _setting(
-        "SAM3_CHECKPOINT", _file, None, "A local checkpoint of `sam3`; wins over the download"
+    checkpoint: str | None = _declare_setting(
+        "SAM3_CHECKPOINT", _parse_file, None, "A local checkpoint of `sam3`; wins over the download"
     )
-    device: str = _setting(
-        "DEVICE", _device, "auto", "`auto`, `cpu`, `cuda` or `cuda:N`; `auto` is the GPU if any"
+    device: str = _declare_setting(
+        "DEVICE",
+        _parse_device,
+        "auto",
+        "`auto`, `cpu`, `cuda` or `cuda:N`; `auto` is the GPU if any",
     )
-    host: str = _setting("HOST", _text, "127.0.0.1", "Address to listen on")
-    port: int = _setting("PORT", _whole(1, 65_535), 9090, "Port to listen on")
-    log_level: str = _setting(
-        "LOG_LEVEL", _log_level, "INFO", "`DEBUG`, `INFO`, `WARNING`, `ERROR` or `CRITICAL`"
+    host: str = _declare_setting("HOST", _parse_text, "127.0.0.1", "Address to listen on")
+    port: int = _declare_setting("PORT", _make_number_parser(1, 65_535), 9090, "Port to listen on")
+    log_level: str = _declare_setting(
+        "LOG_LEVEL", _parse_log_level, "INFO", "`DEBUG`, `INFO`, `WARNING`, `ERROR` or `CRITICAL`"
     )
-    workers: int = _setting("WORKERS", _workers, 1, "Processes; only 1 is possible")
-    threads: int = _setting(
-        "THREADS", _whole(1, 64), 4, "Threads that decode images and write masks; the model has one"
+    workers: int = _declare_setting("WORKERS", _parse_workers, 1, "Processes; only 1 is possible")
+    threads: int = _declare_setting(
+        "THREADS",
+        _make_number_parser(1, 64),
+        4,
+        "Threads that decode images and write masks; the model has one",
     )
-    max_pixels: int = _setting(
-        "MAX_PIXELS", _whole(1, MAX_FILE_PIXELS), 100_000_000, "Most pixels of an image"
+    max_pixels: int = _declare_setting(
+        "MAX_PIXELS",
+        _make_number_parser(1, MAX_FILE_PIXELS),
+        100_000_000,
+        "Most pixels of an image",
     )
-    max_body_mb: int = _setting(
-        "MAX_BODY_MB", _whole(1, 2_000), 50, "Most megabytes of a request, and of a fetched image"
+    max_body_mb: int = _declare_setting(
+        "MAX_BODY_MB",
+        _make_number_parser(1, 2_000),
+        50,
+        "Most megabytes of a request, and of a fetched image",
     )
-    allowed_hosts: tuple[str, ...] = _setting(
-        "ALLOWED_HOSTS", _hosts, LOOPBACK_HOSTS,
+    allowed_hosts: tuple[str, ...] = _declare_setting(
+        "ALLOWED_HOSTS", _parse_hosts, LOOPBACK_HOSTS,
         "Names that a request's Host header may hold, with commas between; `*` for any",
     )  # fmt: skip
-    allowed_image_hosts: frozenset[Origin] = _setting(
-        "ALLOWED_IMAGE_HOSTS", _origins, frozenset(),
+    allowed_image_hosts: frozenset[Origin] = _declare_setting(
+        "ALLOWED_IMAGE_HOSTS", _parse_origins, frozenset(),
         "`host:port` of private servers that images may be fetched from, with commas between",
     )  # fmt: skip
-    api_key: str = _setting(
-        "SAM3_API_KEY", _secret, "", "Key that `/sam3/*` asks for; unset: any key or none", True
+    api_key: str = _declare_setting(
+        "SAM3_API_KEY",
+        _parse_secret,
+        "",
+        "Key that `/sam3/*` asks for; unset: any key or none",
+        True,
     )
-    basic_auth_user: str = _setting(
-        "BASIC_AUTH_USER", _secret, "", "User of Label Studio's routes and of the page"
+    basic_auth_user: str = _declare_setting(
+        "BASIC_AUTH_USER", _parse_secret, "", "User of Label Studio's routes and of the page"
     )
-    basic_auth_pass: str = _setting("BASIC_AUTH_PASS", _secret, "", "Password of that user", True)
-    label_studio_url: str = _setting(
-        "LABEL_STUDIO_URL", _url, "", "Label Studio's address, to fetch its images from"
+    basic_auth_pass: str = _declare_setting(
+        "BASIC_AUTH_PASS", _parse_secret, "", "Password of that user", True
     )
-    label_studio_api_key: str = _setting(
-        "LABEL_STUDIO_API_KEY", _secret, "",
+    label_studio_url: str = _declare_setting(
+        "LABEL_STUDIO_URL", _parse_url, "", "Label Studio's address, to fetch its images from"
+    )
+    label_studio_api_key: str = _declare_setting(
+        "LABEL_STUDIO_API_KEY", _parse_secret, "",
         "Legacy token or personal access token; sent to `LABEL_STUDIO_URL` only", True,
     )  # fmt: skip
-    local_files_root: str = _setting(
-        "LOCAL_FILES_DOCUMENT_ROOT", _folder, "",
+    local_files_root: str = _declare_setting(
+        "LOCAL_FILES_DOCUMENT_ROOT", _parse_folder, "",
         "Folder that Label Studio's local files (`/data/local-files/?d=`) are read from; unset: "
         "they are fetched from Label Studio",
     )  # fmt: skip
-    hf_token: str = _setting(
-        "HF_TOKEN", _secret, "", "Hugging Face token for the download of `sam3`", True
+    hf_token: str = _declare_setting(
+        "HF_TOKEN", _parse_secret, "", "Hugging Face token for the download of `sam3`", True
     )
 
     def __post_init__(self) -> None:
-        """Checks what one setting says of another.
+        """Checks settings that depend on each other.
 
         Raises:
             ValueError: Naming the variable.
@@ -231,8 +249,8 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     return Settings(**values)
 
 
-def settings_table() -> str:
-    """The settings as the table of docs/server.md."""
+def make_settings_table() -> str:
+    """Makes the table of settings in docs/server.md."""
     rows = ["| variable | default | meaning |", "|---|---|---|"]
     for field in dataclasses.fields(Settings):
         default = field.default

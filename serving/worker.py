@@ -1,4 +1,4 @@
-"""A queue with a bound in front of the model, which runs in one thread."""
+"""Runs the model in one thread, behind a queue of bounded length."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_PLACES = 64
 
 
 class JobCancelledError(Exception):
-    """Ends a job between two steps of the engine: nobody waits for its answer."""
+    """Ends a job between two steps of the engine, because its client went away."""
 
 
 class ModelWorker:
@@ -42,8 +42,8 @@ class ModelWorker:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="model")
 
     @contextlib.asynccontextmanager
-    async def place(self) -> AsyncIterator[None]:
-        """Holds a place in the queue.
+    async def hold_place(self) -> AsyncIterator[None]:
+        """Holds a place in the queue while the block runs.
 
         Raises:
             BusyError: If all are taken.

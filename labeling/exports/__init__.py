@@ -1,1 +1,1 @@
-"""Data sets in the formats of other tools, written from the shards of a job."""
+"""Writes data sets in the formats of other tools from the shards of a job."""

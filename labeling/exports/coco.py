@@ -1,4 +1,4 @@
-"""COCO instance annotations, streamed: the file may be larger than the memory."""
+"""Writes COCO instance annotations as a stream: the file may be larger than the memory."""
 
 from __future__ import annotations
 
@@ -42,18 +42,18 @@ def _write(data_set: LabeledDataSet, name: str, split: Split | None) -> None:
         file.write(b'{"info": ' + _to_json(info) + b',\n"categories": ' + _to_json(categories))
         # Two walks over the shards: no list of the data set's length is held.
         file.write(b',\n"images": [')
-        _write_items(file, (_image(item) for item in read()))
+        _write_items(file, (_make_image(item) for item in read()))
         file.write(b'],\n"annotations": [')
-        _write_items(file, (record for item in read() for record in _annotations(item)), True)
+        _write_items(file, (record for item in read() for record in _make_annotations(item)), True)
         file.write(b"]}\n")
 
 
-def _image(item: ExportedImage) -> dict[str, Any]:
+def _make_image(item: ExportedImage) -> dict[str, Any]:
     height, width = item.image.hw
     return {"id": item.id, "width": width, "height": height, "file_name": item.image.name}
 
 
-def _annotations(item: ExportedImage) -> Iterator[dict[str, Any]]:
+def _make_annotations(item: ExportedImage) -> Iterator[dict[str, Any]]:
     for instance in item.image.instances:
         left, top, right, bottom = instance.box_xyxy
         width, height = right - left, bottom - top

@@ -1,4 +1,4 @@
-"""A sample of the results on one picture, to be looked at before they are trusted."""
+"""Draws a sample of the results on one picture, for a first check by eye."""
 
 from __future__ import annotations
 
@@ -47,7 +47,9 @@ def draw_contact_sheet(data_set: LabeledDataSet) -> list[str]:
         sheet.paste(cell, (x + (CELL_PX - cell.width) // 2, y + (CELL_PX - cell.height) // 2))
         count = len(item.image.instances)
         caption = f"{item.image.name[-38:]}: {count} instance{'' if count == 1 else 's'}"
-        ImageDraw.Draw(sheet).text((x + 4, y + CELL_PX + 3), caption, (230, 230, 230), _font(13))
+        ImageDraw.Draw(sheet).text(
+            (x + 4, y + CELL_PX + 3), caption, (230, 230, 230), _load_font(13)
+        )
     buffer = io.BytesIO()
     sheet.save(buffer, "png")
     data_set.out.write_bytes(FILE, buffer.getvalue())
@@ -67,9 +69,9 @@ def _draw_cell(
             raise ValueError("the file is another one by now")
     except (OSError, ValueError) as error:
         cell = Image.new("RGB", (CELL_PX - 8, CELL_PX - 8), (60, 20, 20))
-        ImageDraw.Draw(cell).text((8, 8), str(error)[:60], (255, 255, 255), _font(13))
+        ImageDraw.Draw(cell).text((8, 8), str(error)[:60], (255, 255, 255), _load_font(13))
         return cell
-    shown = Image.fromarray(_tint(pixels, item.image, colors))
+    shown = Image.fromarray(_tint_mask(pixels, item.image, colors))
     scale = (CELL_PX - 8) / max(shown.size)
     size = (max(1, round(shown.width * scale)), max(1, round(shown.height * scale)))
     shown = shown.resize(size, Image.Resampling.LANCZOS)
@@ -79,16 +81,16 @@ def _draw_cell(
         color = colors[instance.category_id]
         draw.rectangle(box, outline=color, width=2)
         text = f"{names[instance.category_id]} {instance.score:.2f}"
-        _, _, right, bottom = draw.textbbox((0, 0), text, font=_font(12))
+        _, _, right, bottom = draw.textbbox((0, 0), text, font=_load_font(12))
         x = min(max(box[0], 0), max(shown.width - right - 4, 0))
         y = max(box[1] - bottom - 4, 0)
         draw.rectangle((x, y, x + right + 4, y + bottom + 3), fill=color)
         luminance = 0.3 * color[0] + 0.6 * color[1] + 0.1 * color[2]
-        draw.text((x + 2, y + 1), text, "black" if luminance > 128 else "white", _font(12))
+        draw.text((x + 2, y + 1), text, "black" if luminance > 128 else "white", _load_font(12))
     return shown
 
 
-def _tint(
+def _tint_mask(
     pixels: npt.NDArray[np.uint8], image: LabeledImage, colors: dict[int, RgbColor]
 ) -> npt.NDArray[np.uint8]:
     tinted = pixels.copy()
@@ -102,5 +104,5 @@ def _tint(
     return tinted
 
 
-def _font(size_px: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def _load_font(size_px: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size_px)

@@ -1,4 +1,4 @@
-"""A labeled folder as the exports read it: images with ids and splits, one at a time."""
+"""Reads a labeled folder for the exports: images with ids and splits, one at a time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _HASH_DIGITS = 8
 
 @dataclasses.dataclass(frozen=True)
 class ExportedImage:
-    """An image with its place in the data set.
+    """Holds an image, its id and its split.
 
     Attributes:
         id: Its COCO id: its place in the manifest, from 1.
@@ -34,7 +34,7 @@ class ExportedImage:
 
 
 class LabeledDataSet:
-    """What a job labeled. Failed images are left out.
+    """Reads the images that a job labeled. Failed images are left out.
 
     Attributes:
         out: The output folder.

@@ -1,4 +1,4 @@
-"""Label Studio's import JSON: tasks with the masks as predictions to be corrected."""
+"""Writes Label Studio's import JSON: tasks with the masks as predictions to be corrected."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _to_task(
         "score": sum(scores) / len(scores) if scores else 0.0,
         "result": list(_to_regions(item, names)),
     }
-    image = data_set.source.address_of(item.image.name)
+    image = data_set.source.get_address(item.image.name)
     if image is None:
         image = IMAGE_PREFIX + quote(item.image.name)
     return {"data": {"image": image, "split": item.split}, "predictions": [prediction]}

@@ -1,4 +1,4 @@
-"""Masks as PNG files: a map of classes and a map of instances for each image."""
+"""Writes masks as PNG files: a map of classes and a map of instances for each image."""
 
 from __future__ import annotations
 

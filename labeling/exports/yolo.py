@@ -1,4 +1,4 @@
-"""YOLO segmentation folders: ``images/``, ``labels/`` and ``data.yaml``."""
+"""Writes YOLO segmentation folders: ``images/``, ``labels/`` and ``data.yaml``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FOLDER = "yolo"
 
 
 def export_yolo(data_set: LabeledDataSet) -> list[str]:
-    """Writes what Ultralytics trains on and ``supervision`` reads.
+    """Writes the folders that Ultralytics trains on and ``supervision`` reads.
 
     An instance is one line: its class and one polygon, the parts of a mask joined by bridges.
     Images are links to the originals where both are on this machine, else copies. Names are
@@ -31,7 +31,7 @@ def export_yolo(data_set: LabeledDataSet) -> list[str]:
     taken: set[str] = set()
     for item in data_set.read():
         name = _flatten_name(item, taken)
-        lines = "".join(line + "\n" for line in _lines(item, classes))
+        lines = "".join(line + "\n" for line in _make_lines(item, classes))
         stem = posixpath.splitext(name)[0]
         data_set.out.write_bytes(f"{FOLDER}/labels/{item.split}/{stem}.txt", lines.encode())
         _place_image(data_set, item, f"{FOLDER}/images/{item.split}/{name}")
@@ -46,7 +46,7 @@ def export_yolo(data_set: LabeledDataSet) -> list[str]:
     return [f"{FOLDER}/data.yaml"]
 
 
-def _lines(item: ExportedImage, classes: dict[int, int]) -> Iterator[str]:
+def _make_lines(item: ExportedImage, classes: dict[int, int]) -> Iterator[str]:
     height, width = item.image.hw
     for instance in item.image.instances:
         flat = mask_to_polygon(item.image.decode_mask(instance))

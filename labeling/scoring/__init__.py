@@ -1,1 +1,1 @@
-"""Scores of a model on a COCO data set: AP, cgF1, clicks."""
+"""Scores a model on a COCO data set: AP, cgF1, clicks."""

@@ -1,4 +1,4 @@
-"""Average precision, by ``pycocotools``' own ``COCOeval``."""
+"""Computes average precision with ``COCOeval`` of ``pycocotools``."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _STATS = ("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large")
 
 
 SHOWN_SCORE = 0.5
-"""A detection below it is nothing that a user with default thresholds sees."""
+"""A user with the default threshold sees no detection below this score."""
 
 
 class ApScores(NamedTuple):
-    """What ``COCOeval`` gives.
+    """Holds the scores of ``COCOeval``.
 
     Attributes:
         scores: AP, AP50, AP75, AP_small, AP_medium and AP_large; None where there is nothing
@@ -40,7 +40,7 @@ class ApScores(NamedTuple):
 
 
 def score_ap(truth: GroundTruth, predictions: Sequence[Record], iou_type: IouType) -> ApScores:
-    """Scores detections.
+    """Computes the average precision of detections.
 
     Args:
         truth: The data set.

@@ -1,4 +1,4 @@
-"""cgF1, the score of SAM 3's paper, by the package's own ``sam3.eval.cgf1_eval``."""
+"""Computes cgF1, the score of SAM 3's paper, with the package's ``sam3.eval.cgf1_eval``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NAMES = ("cgF1", "positive_micro_F1", "IL_MCC", "IL_F1")
 def score_cgf1(
     truth: GroundTruth, predictions: Sequence[Record], iou_type: IouType
 ) -> dict[str, float]:
-    """Scores detections as answers to "is there a ..., and where".
+    """Scores detections as answers to "is this concept in the image, and where".
 
     Every image is asked for every category, the absent ones too. cgF1 is the positive micro
     F1 (averaged over IoU 0.5 to 0.95) times the Matthews correlation of the image-level
@@ -63,7 +63,7 @@ def score_cgf1(
 
 
 def _make_pairs(truth: GroundTruth) -> tuple[Record, dict[tuple[int, int], int]]:
-    """One "image" for each pair of an image and a category, as the evaluator wants them."""
+    """Makes one "image" for each pair of an image and a category, as the evaluator expects."""
     images: list[Record] = []
     annotations: list[Record] = []
     pair_ids: dict[tuple[int, int], int] = {}

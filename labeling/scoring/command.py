@@ -1,4 +1,4 @@
-"""The command ``score``: a model on a COCO data set."""
+"""Runs the command ``score``: scores a model on a COCO data set."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from .ground_truth import GroundTruth
 from .interactive import average_clicks, click_objects
 from .plots import draw_misses, draw_precision_recall
 from .predictions import PROMPT_KINDS, keep_best, predict
-from .report import write_table
+from .report import make_table
 
 
 def add_score_options(parser: argparse.ArgumentParser) -> None:
-    """Declares the options of ``score`` but those of the model."""
+    """Declares the options of ``score``, without those of the model."""
     parser.add_argument("coco", help="a COCO file with the true annotations")
     parser.add_argument("images", help="the folder of its images")
     parser.add_argument("--out", required=True, help="folder for scores.json and the pictures")
@@ -68,7 +68,7 @@ def run_score(arguments: argparse.Namespace) -> None:
         }
     if arguments.clicked_objects:
         scores["interactive"] = average_clicks(clicks)
-    table = write_table(scores)
+    table = make_table(scores)
     out.write_bytes("scores.json", json.dumps(scores, indent=2).encode())
     out.write_bytes("scores.md", table.encode())
     curves = {"box": ap["bbox"].precision, "mask": ap["segm"].precision}

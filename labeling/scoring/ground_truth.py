@@ -1,4 +1,4 @@
-"""A COCO data set to be scored on, checked before the model is asked."""
+"""Reads a COCO data set to score on, and checks it before the model runs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Record = dict[str, Any]
 
 
 class GroundTruth:
-    """Images, categories and annotations of a COCO file.
+    """Holds the images, categories and annotations of a COCO file.
 
     Attributes:
         coco: The file as ``pycocotools`` reads it.
@@ -71,7 +71,7 @@ class GroundTruth:
                 raise value_error("images", expected, os.fspath(self.path(image)))
 
     def path(self, image: Record) -> Path:
-        """Where an image lies."""
+        """Returns the path of an image."""
         return self._folder / image["file_name"]
 
     def read_pixels(self, image: Record) -> npt.NDArray[np.uint8]:
@@ -89,12 +89,12 @@ class GroundTruth:
             )
         return pixels
 
-    def annotations_of(self, image: Record) -> list[Record]:
-        """Annotations of an image that mean one object each (no crowds)."""
+    def get_annotations(self, image: Record) -> list[Record]:
+        """Returns the annotations of an image that mean one object each (no crowds)."""
         return [a for a in self.coco.imgToAnns[image["id"]] if not a["iscrowd"]]
 
-    def masks_of(self, image: Record) -> Iterator[tuple[Record, npt.NDArray[np.bool_]]]:
-        """Annotations of an image with their masks, (H, W) bool; those without left out."""
-        for annotation in self.annotations_of(image):
+    def get_masks(self, image: Record) -> Iterator[tuple[Record, npt.NDArray[np.bool_]]]:
+        """Yields the annotations of an image that have masks, each with its (H, W) bool mask."""
+        for annotation in self.get_annotations(image):
             if annotation.get("segmentation"):
                 yield annotation, self.coco.annToMask(annotation).astype(bool)

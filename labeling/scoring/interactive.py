@@ -1,4 +1,4 @@
-"""How good a mask is after 1, 3 and 5 clicks."""
+"""Measures the quality of masks after 1, 3 and 5 clicks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ REPORTED = (1, 3, 5)
 
 
 class _Session(NamedTuple):
-    """One object with the clicks so far."""
+    """Holds one object and its clicks so far."""
 
     target: npt.NDArray[np.bool_]
     points_xy: tuple[tuple[float, float], ...] = ()
@@ -31,7 +31,7 @@ class _Session(NamedTuple):
 def click_objects(
     engine: Segmenter, truth: GroundTruth, image: Record, limit: int
 ) -> list[list[float]]:
-    """Clicks on annotated objects as a user would who sees the errors.
+    """Simulates a user who clicks on annotated objects where the mask is wrong.
 
     The first click is at the center of the object; each next one at the center of the largest
     error region, foreground where mask is missing and background where it is too much, and
@@ -47,7 +47,7 @@ def click_objects(
         For each object J (the mask's IoU) after 1 to 5 clicks.
     """
     pixels = truth.read_pixels(image)
-    masks = [mask for _, mask in truth.masks_of(image) if mask.any()][:limit]
+    masks = [mask for _, mask in truth.get_masks(image) if mask.any()][:limit]
     sessions = [_Session(mask) for mask in masks]
     scores: list[list[float]] = [[] for _ in sessions]
     for _ in range(CLICKS if sessions else 0):
@@ -70,7 +70,7 @@ def click_objects(
 
 
 def average_clicks(scores: list[list[float]]) -> dict[str, float | None]:
-    """Mean J over objects after 1, 3 and 5 clicks."""
+    """Averages J over objects after 1, 3 and 5 clicks."""
     return {
         f"J@{count}": float(np.mean([row[count - 1] for row in scores])) if scores else None
         for count in REPORTED
@@ -82,8 +82,8 @@ def _add_click(session: _Session) -> _Session:
         region, label = session.target, 1
     else:
         regions = [
-            (_largest_part(session.target & ~session.shown), 1),
-            (_largest_part(session.shown & ~session.target), 0),
+            (_find_largest_part(session.target & ~session.shown), 1),
+            (_find_largest_part(session.shown & ~session.target), 0),
         ]
         region, label = max(regions, key=lambda pair: int(pair[0].sum()))
         if not region.any():  # a perfect mask: one more click inside
@@ -93,7 +93,7 @@ def _add_click(session: _Session) -> _Session:
     )
 
 
-def _largest_part(region: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+def _find_largest_part(region: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     count, parts, stats, _ = cv2.connectedComponentsWithStats(region.astype(np.uint8))
     if count < 2:
         return region

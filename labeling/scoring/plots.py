@@ -1,4 +1,4 @@
-"""Pictures of scores: precision over recall, and what was missed."""
+"""Draws pictures of scores: precision over recall, and missed objects."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAX_MISSES = 12
 
 
 def draw_precision_recall(curves: Mapping[str, npt.NDArray[np.float64]]) -> bytes:
-    """Draws curves.
+    """Draws precision over recall, a curve for each IoU threshold.
 
     Args:
         curves: Precision at recall 0, 0.01, ... 1 for each name.
@@ -35,7 +35,7 @@ def draw_precision_recall(curves: Mapping[str, npt.NDArray[np.float64]]) -> byte
     axes.set_title("Mean over categories, IoU 0.5")
     axes.legend(loc="lower left")
     axes.grid(alpha=0.3)
-    return _save(figure)
+    return _save_figure(figure)
 
 
 def draw_misses(truth: GroundTruth, missed_ids: Sequence[int]) -> bytes | None:
@@ -71,10 +71,10 @@ def draw_misses(truth: GroundTruth, missed_ids: Sequence[int]) -> bytes | None:
         outline = Rectangle((x, y), width, height, fill=False, edgecolor="red", linewidth=2)
         axes.add_patch(outline)
         axes.set_title(f"{names[annotation['category_id']]}\n{image['file_name'][-28:]}", size=8)
-    return _save(figure)
+    return _save_figure(figure)
 
 
-def _save(figure: object) -> bytes:
+def _save_figure(figure: object) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)  # type: ignore[attr-defined]
     return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""Asks the model about every image of a COCO data set."""
+"""Runs the model on every image of a COCO data set."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MAX_PER_IMAGE = 100
 
 @dataclasses.dataclass(frozen=True)
 class Question:
-    """One call of the engine, and the category of each instance or class it gives."""
+    """Holds the prompt of one call of the engine, and the category of each class or instance."""
 
     prompt: Prompt
     category_ids: tuple[int, ...]
@@ -53,7 +53,7 @@ def predict(engine: Segmenter, truth: GroundTruth, image: Record, prompt_kind: s
 
 
 def keep_best(predictions: Iterable[Record], per_image: int = MAX_PER_IMAGE) -> list[Record]:
-    """The best-scored detections of each image."""
+    """Keeps the best-scored detections of each image."""
     kept: dict[int, list[Record]] = {}
     for record in sorted(predictions, key=lambda record: -record["score"]):
         rows = kept.setdefault(record["image_id"], [])
@@ -63,7 +63,7 @@ def keep_best(predictions: Iterable[Record], per_image: int = MAX_PER_IMAGE) -> 
 
 
 def find_center(region: npt.NDArray[np.bool_]) -> tuple[float, float]:
-    """The pixel that is farthest from the border of a region.
+    """Finds the pixel that is farthest from the border of a region.
 
     The clicks of interactive evaluation lie there, as in ``sam3``'s own and SAM's.
 
@@ -88,12 +88,12 @@ def _make_questions(truth: GroundTruth, image: Record, prompt_kind: str) -> Iter
         return
     objects: list[tuple[PromptedObject, int]] = []
     if prompt_kind == "boxes":
-        for annotation in truth.annotations_of(image):
+        for annotation in truth.get_annotations(image):
             x, y, width, height = annotation["bbox"]
             box = (x, y, x + width, y + height)
             objects.append((PromptedObject(box_xyxy=box), annotation["category_id"]))
     else:
-        for annotation, mask in truth.masks_of(image):
+        for annotation, mask in truth.get_masks(image):
             if mask.any():
                 click = PromptedObject(points_xy=(find_center(mask),))
                 objects.append((click, annotation["category_id"]))

@@ -1,4 +1,4 @@
-"""Scores as JSON and as a table."""
+"""Writes scores as JSON and as a table."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ Source: the table of the ``sam3`` package's own README (version 0.1.4), "Box Det
 """
 
 
-def write_table(scores: dict[str, Any]) -> str:
-    """The scores as a Markdown table.
+def make_table(scores: dict[str, Any]) -> str:
+    """Makes a Markdown table of the scores.
 
     Args:
         scores: What ``scores.json`` holds.
@@ -28,11 +28,11 @@ def write_table(scores: dict[str, Any]) -> str:
         "|---|---|---|",
     ]
     for name in scores["ap"]["bbox"]:
-        lines.append(_row(name, scores["ap"]["bbox"][name], scores["ap"]["segm"][name]))
+        lines.append(_make_row(name, scores["ap"]["bbox"][name], scores["ap"]["segm"][name]))
     for name in scores.get("cgf1", {}).get("bbox", {}):
-        lines.append(_row(name, scores["cgf1"]["bbox"][name], scores["cgf1"]["segm"][name]))
+        lines.append(_make_row(name, scores["cgf1"]["bbox"][name], scores["cgf1"]["segm"][name]))
     for name, value in scores.get("interactive", {}).items():
-        lines.append(_row(name, None, value))
+        lines.append(_make_row(name, None, value))
     if scores["prompts"] == "text":
         lines += [
             "",
@@ -45,6 +45,6 @@ def write_table(scores: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _row(name: str, box: float | None, mask: float | None) -> str:
+def _make_row(name: str, box: float | None, mask: float | None) -> str:
     cells = ("-" if value is None else f"{value:.3f}" for value in (box, mask))
     return f"| {name} | " + " | ".join(cells) + " |"

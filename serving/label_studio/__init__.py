@@ -1,1 +1,1 @@
-"""Label Studio's machine learning backend protocol: pre-annotation and interactive prompts."""
+"""Implements Label Studio's ML backend protocol: pre-annotation and interactive prompts."""

@@ -1,4 +1,4 @@
-"""What a project's labeling configuration asks for: which labels, drawn with which tool."""
+"""Reads a project's labeling configuration: which labels, drawn with which tool."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _EXPECTED = (
 
 
 class LabelingConfigError(ValueError):
-    """The labeling configuration has nothing that a prediction could be drawn with."""
+    """Reports that a labeling configuration has no tag that can hold a prediction."""
 
 
 @dataclasses.dataclass(frozen=True)
 class LabelingConfig:
-    """The part of a labeling configuration that predictions need.
+    """Holds the part of a labeling configuration that predictions need.
 
     Attributes:
         image_name: Name of the image tag.
@@ -47,7 +47,7 @@ class LabelingConfig:
     labels: dict[str, str]
 
     def find_image(self, data: dict[str, Any]) -> str:
-        """The image of a task.
+        """Finds the address of a task's image.
 
         Args:
             data: The task's data.
@@ -114,7 +114,7 @@ def _find_controls(root: Element, image: Element) -> Iterator[tuple[Element, Reg
 
 
 def _read_labels(control: Element) -> dict[str, str]:
-    """Phrases by the name of the label in results; of equal phrases the first is kept."""
+    """Reads the phrase of each label; of labels with equal phrases the first is kept."""
     labels: dict[str, str] = {}
     seen = set()
     for label in control.iter("Label"):

@@ -1,4 +1,4 @@
-"""Instances as the regions of Label Studio, and regions as prompts."""
+"""Converts instances to regions of Label Studio, and regions to prompts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LABEL_KEYS = {"brush": "brushlabels", "polygon": "polygonlabels", "rectangle": 
 def instances_to_regions(
     instances: Sequence[Instance], labels: Sequence[str], config: LabelingConfig
 ) -> list[dict[str, Any]]:
-    """Draws instances with the tag that a configuration has for predictions.
+    """Converts instances to regions of the tag that a configuration has for predictions.
 
     Args:
         instances: Instances of one image; those with empty masks are left out.
@@ -83,7 +83,7 @@ def _draw(instance: Instance, kind: str) -> list[dict[str, Any]]:
 def regions_to_objects(
     regions: Any, image_hw: tuple[int, int], config: LabelingConfig
 ) -> list[PromptedObject]:
-    """The objects that a user points at.
+    """Reads the objects that a user points at.
 
     Args:
         regions: ``result`` of the context: keypoints and rectangles, in the order they were
@@ -150,7 +150,7 @@ def _read_point(
 
 
 def _read_box(name: str, value: Mapping[str, Any], image_hw: tuple[int, int]) -> BoxXyxy:
-    """The upright box around a rectangle, which may be rotated around its top left corner."""
+    """Reads the upright box around a rectangle, which may be rotated around a corner."""
     left, top, width, height = (
         _read_share(f"{name}.{key}", value.get(key)) * image_hw[1 - index % 2]
         for index, key in enumerate(("x", "y", "width", "height"))

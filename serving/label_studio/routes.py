@@ -1,4 +1,4 @@
-"""The routes that Label Studio calls. Guarded by the Basic password, if there is one."""
+"""Answers the routes that Label Studio calls, behind the Basic password if there is one."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ router = APIRouter(tags=["Label Studio"], dependencies=[Depends(check_basic_auth
 MAX_TASKS = 1_000
 CONFIDENCE_THRESHOLD = 0.5
 OWNER = "label-studio"
-"""Whose logits these are, among those of Roboflow's clients."""
+"""Owner of the logits of Label Studio's users, beside those of Roboflow's clients."""
 
 
 class _Schema(BaseModel):
@@ -38,14 +38,14 @@ class _Schema(BaseModel):
 
 
 class Task(_Schema):
-    """A task; its annotations, drafts and predictions are of no concern."""
+    """Holds a task; its annotations, drafts and predictions are ignored."""
 
     id: Any = None
     data: dict[str, Any] = {}
 
 
 class Parameters(_Schema):
-    """What a user did, if it is an interactive request."""
+    """Holds the prompts of a user, if it is an interactive request."""
 
     context: dict[str, Any] | None = None
 
@@ -68,26 +68,26 @@ class SetupRequest(_Schema):
 async def set_up(request: Request, body: SetupRequest) -> dict[str, str]:
     """Checks a project's labeling configuration; Label Studio shows what is wrong with it."""
     if _is_labeled(body.schema_):
-        _parse(body.schema_)
-    return {"model_version": _version(request)}
+        _parse_configuration(body.schema_)
+    return {"model_version": _get_version(request)}
 
 
 @router.get("/versions")
 @router.post("/versions", include_in_schema=False)
 async def list_versions(request: Request) -> dict[str, list[str]]:
     """Lists the one version of the model."""
-    return {"versions": [_version(request)]}
+    return {"versions": [_get_version(request)]}
 
 
 @router.post("/webhook")
 async def ignore_event(request: Request) -> dict[str, str]:
-    """Takes notice of an event: this model does not learn from annotations."""
+    """Accepts an event and does nothing: this model does not learn from annotations."""
     return {"status": "ignored"}
 
 
 @router.get("/metrics")
 async def list_metrics() -> dict[str, str]:
-    """Label Studio asks for it; there is nothing to tell."""
+    """Answers Label Studio's request for metrics with an empty list."""
     return {}
 
 
@@ -96,12 +96,12 @@ async def predict(request: Request, body: PredictRequest) -> Response:
     """Answers each task with its regions, and one that fails with none and the reason."""
     service: SegmentationService = request.app.state.service
     images: TaskImages = request.app.state.task_images
-    version = _version(request)
+    version = _get_version(request)
     context = body.params.context if body.params else None
 
     async def predict_all() -> list[dict[str, Any]]:
         # One place for all tasks, so that a long list is not refused half way.
-        async with service.worker.place():
+        async with service.worker.hold_place():
             return [
                 await _predict_task(service, images, body.label_config, task, context, version)
                 for task in body.tasks
@@ -121,7 +121,7 @@ async def _predict_task(
     version: str,
 ) -> dict[str, Any]:
     try:
-        config = _parse(label_config)
+        config = _parse_configuration(label_config)
         data = await images.read(config.find_image(task.data), task.id)
         image = await service.decode(data, "image")
         if context:
@@ -145,7 +145,7 @@ async def _predict_task(
 async def _segment_labels(
     service: SegmentationService, image: DecodedImage, config: LabelingConfig
 ) -> tuple[list[Instance], list[str]]:
-    """Every instance of every label, with the label's name."""
+    """Segments every instance of every label; returns them with the labels' names."""
     names, phrases = list(config.labels), list(config.labels.values())
     starts = range(0, len(names), MAX_CONCEPTS)
     prompts: list[Prompt] = [
@@ -169,7 +169,7 @@ async def _segment_objects(
     context: dict[str, Any],
     config: LabelingConfig,
 ) -> tuple[list[Instance], list[str]]:
-    """The objects that a user points at; a further point refines the last mask."""
+    """Segments the objects that a user points at; a further point refines the last mask."""
     objects = [
         dataclasses.replace(asked, mask_input=service.logits.find(OWNER, image.digest, asked))
         for asked in regions_to_objects(context.get("result"), image.hw, config)
@@ -179,7 +179,7 @@ async def _segment_objects(
     return list(result.instances), [asked.class_name for asked in objects]
 
 
-def _parse(label_config: str) -> LabelingConfig:
+def _parse_configuration(label_config: str) -> LabelingConfig:
     try:
         return parse_labeling_config(label_config)
     except ValueError as error:
@@ -187,9 +187,9 @@ def _parse(label_config: str) -> LabelingConfig:
 
 
 def _is_labeled(label_config: str) -> bool:
-    """Whether somebody has written a configuration yet: a new project's is empty."""
+    """Tells whether a configuration has any tag: that of a new project is empty."""
     return label_config.strip() not in ("", "<View></View>", "<View/>")
 
 
-def _version(request: Request) -> str:
+def _get_version(request: Request) -> str:
     return f"{request.app.state.served.version}-{CONFIDENCE_THRESHOLD:g}"

@@ -1,4 +1,4 @@
-"""Images of tasks, wherever Label Studio keeps them."""
+"""Reads the images of tasks, wherever Label Studio stores them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ...engine.validation import shorten
 from ..errors import ApiError
 from ..fetching import ImageFetcher
 from ..service import SegmentationService
-from ..settings import Origin, Settings, url_origin
+from ..settings import Origin, Settings, parse_url_origin
 
 CLOUD_SCHEMES = ("s3", "gs", "azure-blob", "azure_blob")
 ACCESS_TOKEN_LIFETIME_S = 240.0
@@ -40,7 +40,7 @@ class TaskImages:
         self._service = service
         self._settings: Settings = service.settings
         url = self._settings.label_studio_url
-        self._origin: Origin | None = url_origin(url) if url else None
+        self._origin: Origin | None = parse_url_origin(url) if url else None
         allowed = set(self._settings.allowed_image_hosts)
         if self._origin:
             allowed.add(self._origin)
@@ -69,7 +69,7 @@ class TaskImages:
         if address.startswith("/"):
             if address.startswith(_LOCAL_FILES) and self._settings.local_files_root:
                 return await self._service.in_thread(self._read_local_file, address)
-            return await self._fetch(self._studio_url(address))
+            return await self._fetch(self._make_studio_url(address))
         scheme = address.partition("://")[0].lower()
         if scheme in CLOUD_SCHEMES:
             # Label Studio knows the storage's keys: it redirects to a signed address.
@@ -77,12 +77,12 @@ class TaskImages:
                 raise ApiError(422, f"tasks.id: expected a number, got {shorten(task_id)}")
             encoded = base64.urlsafe_b64encode(address.encode()).decode()
             path = f"/tasks/{task_id}/presign/?fileuri={encoded}"
-            return await self._fetch(self._studio_url(path))
+            return await self._fetch(self._make_studio_url(path))
         if scheme in ("http", "https"):
             return await self._fetch(address)
         raise ApiError(400, f"{_FIELD}: expected the address of an image, got {shorten(address)}")
 
-    def _studio_url(self, path: str) -> str:
+    def _make_studio_url(self, path: str) -> str:
         if not self._origin:
             raise ApiError(
                 400,
@@ -94,7 +94,7 @@ class TaskImages:
     async def _fetch(self, url: str) -> bytes:
         headers = {}
         if self._origin and self._settings.label_studio_api_key:
-            headers[self._origin] = {"Authorization": await self._authorization()}
+            headers[self._origin] = {"Authorization": await self._make_authorization()}
         try:
             return await self._fetcher.fetch(url, _FIELD, headers)
         except ApiError as error:
@@ -103,20 +103,20 @@ class TaskImages:
                 message += "; check LABEL_STUDIO_API_KEY"
             raise ApiError(error.status_code, message) from None
 
-    async def _authorization(self) -> str:
-        """The header for Label Studio: a legacy token as it is, a personal one exchanged."""
+    async def _make_authorization(self) -> str:
+        """Makes the header for Label Studio: a legacy token as it is, a personal one exchanged."""
         token = self._settings.label_studio_api_key
         if token.count(".") != 2:  # a JSON Web Token has three parts
             return f"Token {token}"
         async with self._refreshing:
             if self._access is None or time.monotonic() > self._access[1]:
                 self._access = (
-                    await self._exchange(token),
+                    await self._exchange_token(token),
                     time.monotonic() + ACCESS_TOKEN_LIFETIME_S,
                 )
         return f"Bearer {self._access[0]}"
 
-    async def _exchange(self, token: str) -> str:
+    async def _exchange_token(self, token: str) -> str:
         url = self._settings.label_studio_url + "/api/token/refresh/"
         answer = await self._fetcher.post_json(url, "LABEL_STUDIO_API_KEY", {"refresh": token})
         try:

@@ -1,1 +1,1 @@
-"""A page to click on, which calls the same ``/sam3/*`` as everybody else."""
+"""Serves a page to click on, which calls the same ``/sam3/*`` as other clients."""

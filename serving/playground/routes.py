@@ -35,8 +35,8 @@ _HEADERS = {
 
 
 @router.get("/", tags=["Label Studio"])
-async def welcome(request: Request) -> Response:
-    """The page for a browser; for others, Label Studio among them, that the server is up."""
+async def show_welcome(request: Request) -> Response:
+    """Answers a browser with the page, and other clients that the server is up."""
     if "text/html" in request.headers.get("accept", ""):
         return _send("index.html")
     return JSONResponse({"status": "UP"})
@@ -44,13 +44,13 @@ async def welcome(request: Request) -> Response:
 
 @router.get("/playground", include_in_schema=False)
 async def show_page() -> Response:
-    """The page."""
+    """Answers with the page."""
     return _send("index.html")
 
 
 @router.get("/playground/{name}", include_in_schema=False)
 async def send_file(name: str) -> Response:
-    """A file of the page."""
+    """Answers with a file of the page."""
     if name not in _FILES:
         raise ApiError(404, "Not Found")
     return _send(name)

@@ -1,1 +1,1 @@
-"""Roboflow's SAM 3 HTTP API: what ``inference-sdk`` sends, and what it expects."""
+"""Implements Roboflow's SAM 3 HTTP API, for its client ``inference-sdk``."""

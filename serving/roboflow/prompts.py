@@ -1,4 +1,4 @@
-"""Requests as the engine's prompts, with errors in the names of the request's fields."""
+"""Converts requests to the engine's prompts; errors name the fields of the request."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _FIELDS = {
     "point_labels": "points",
     "box_xyxy": "box",
 }
-"""What the request calls the attributes of prompts."""
+"""Name of the request's field for each attribute of prompts."""
 
 
 @contextlib.contextmanager
-def naming_fields(prefix: str = "prompts") -> Iterator[None]:
+def name_fields(prefix: str = "prompts") -> Iterator[None]:
     """Turns a refusal of the engine into a 422 that names the request's field.
 
     Args:
@@ -46,7 +46,7 @@ def naming_fields(prefix: str = "prompts") -> Iterator[None]:
 def to_concept_prompt(
     request: ConceptPromptRequest, index: int, default_threshold: float, image_hw: tuple[int, int]
 ) -> ConceptPrompt:
-    """A concept of a request.
+    """Converts a concept of a request to a prompt.
 
     Args:
         request: The concept.
@@ -76,10 +76,10 @@ def to_concept_prompt(
             f"got {len(labels or [])}",
         )
     own = request.output_prob_thresh
-    with naming_fields(place):
+    with name_fields(place):
         prompt = ConceptPrompt(
             texts=() if text is None else (text,),
-            exemplars_xyxy=tuple(_corners(box) for box in boxes),
+            exemplars_xyxy=tuple(_compute_corners(box) for box in boxes),
             exemplar_labels=tuple(labels or ()),
             confidence_threshold=default_threshold if own is None else own,
         )
@@ -91,17 +91,17 @@ def to_concept_prompt(
 def to_prompted_object(
     request: VisualPromptRequest, index: int, image_hw: tuple[int, int]
 ) -> PromptedObject:
-    """An object of a request, its box given by its center.
+    """Converts an object of a request, whose box is given by its center.
 
     Raises:
         ApiError: 422 if it has neither point nor box, or does not fit the image.
     """
     points = request.points or []
-    with naming_fields(f"prompts[{index}]"):
+    with name_fields(f"prompts[{index}]"):
         prompted = PromptedObject(
             points_xy=tuple((point.x, point.y) for point in points),
             point_labels=tuple(int(point.positive) for point in points),
-            box_xyxy=None if request.box is None else _corners(request.box),
+            box_xyxy=None if request.box is None else _compute_corners(request.box),
         )
         fitted = fit_to_image(ObjectPrompt((prompted,)), image_hw)
     assert isinstance(fitted, ObjectPrompt)
@@ -136,7 +136,7 @@ def group_texts(prompts: Sequence[ConceptPrompt]) -> list[tuple[Prompt, list[int
     return groups
 
 
-def _corners(box: BoxXywh | BoxXyxyRequest | BoxCenter) -> BoxXyxy:
+def _compute_corners(box: BoxXywh | BoxXyxyRequest | BoxCenter) -> BoxXyxy:
     if isinstance(box, BoxXyxyRequest):
         return box.x0, box.y0, box.x1, box.y1
     if isinstance(box, BoxCenter):

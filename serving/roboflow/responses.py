@@ -1,4 +1,4 @@
-"""Instances as the JSON that Roboflow's clients read."""
+"""Encodes instances as the JSON that Roboflow's clients read."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from .schemas import MaskFormat
 def encode_visual_response(
     instances: Sequence[Instance], mask_format: MaskFormat, seconds: float
 ) -> bytes:
-    """The answer of ``/sam3/visual_segment``, see :class:`.schemas.VisualResponse`."""
-    predictions = [_prediction(instance, mask_format) for instance in instances]
+    """Encodes the answer of ``/sam3/visual_segment``, :class:`.schemas.VisualResponse`."""
+    predictions = [_make_prediction(instance, mask_format) for instance in instances]
     return _to_json({"predictions": predictions, "time": seconds})
 
 
@@ -26,7 +26,7 @@ def encode_concept_response(
     mask_format: MaskFormat,
     seconds: float,
 ) -> bytes:
-    """The answer of ``/sam3/concept_segment``, see :class:`.schemas.ConceptResponse`.
+    """Encodes the answer of ``/sam3/concept_segment``, :class:`.schemas.ConceptResponse`.
 
     Args:
         prompts: One concept each.
@@ -46,14 +46,14 @@ def encode_concept_response(
                 "text": prompt.texts[0] if prompt.texts else None,
                 "num_boxes": len(prompt.exemplars_xyxy),
             },
-            "predictions": [_prediction(instance, mask_format) for instance in instances],
+            "predictions": [_make_prediction(instance, mask_format) for instance in instances],
         }
         for index, (prompt, instances) in enumerate(zip(prompts, found, strict=True))
     ]
     return _to_json({"prompt_results": results, "time": seconds})
 
 
-def _prediction(instance: Instance, mask_format: MaskFormat) -> dict[str, Any]:
+def _make_prediction(instance: Instance, mask_format: MaskFormat) -> dict[str, Any]:
     if mask_format == "rle":
         return {"masks": mask_to_rle(instance.mask), "confidence": instance.score, "format": "rle"}
     rings = [

@@ -1,4 +1,4 @@
-"""The routes of ``/sam3/*`` and those that ask what the server is."""
+"""Answers the routes of ``/sam3/*``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..errors import ApiError
 from ..images import DecodedImage
 from ..service import SegmentationService
 from ..worker import run_while_connected
-from .prompts import group_texts, naming_fields, to_concept_prompt, to_prompted_object
+from .prompts import group_texts, name_fields, to_concept_prompt, to_prompted_object
 from .responses import encode_concept_response, encode_visual_response
 from .schemas import (
     ConceptRequest,
@@ -50,11 +50,11 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 @router.post("/embed_image", response_model=EmbedResponse, responses=ERRORS)
 async def embed_image(request: Request, body: EmbedRequest) -> Any:
     """Encodes an image and stores it, for clicks that send its ``image_id`` alone."""
-    service, owner, started = _begin(request, body)
-    data = await _read_source(service, _required_image(body))
+    service, owner, started = _start_request(request, body)
+    data = await _read_source(service, _require_image(body))
 
     async def embed() -> DecodedImage:
-        async with service.worker.place():
+        async with service.worker.hold_place():
             image = await service.decode(data, "image")
             await service.embed(image)
             return image
@@ -67,18 +67,18 @@ async def embed_image(request: Request, body: EmbedRequest) -> Any:
 @router.post("/concept_segment", response_model=ConceptResponse, responses=ERRORS)
 async def segment_concepts(request: Request, body: ConceptRequest) -> Response:
     """Segments every instance of concepts given by text, exemplar boxes, or both."""
-    service, owner, started = _begin(request, body)
+    service, owner, started = _start_request(request, body)
     data = await _read_image(service, body)
 
     async def segment() -> tuple[list[ConceptPrompt], list[list[Instance]]]:
-        async with service.worker.place():
+        async with service.worker.hold_place():
             image = await _get_image(service, owner, body, data)
             prompts = [
                 to_concept_prompt(asked, index, body.output_prob_thresh, image.hw)
                 for index, asked in enumerate(body.prompts)
             ]
             groups = group_texts(prompts)
-            with naming_fields():
+            with name_fields():
                 results = await service.segment(image, [prompt for prompt, _ in groups])
         found: list[list[Instance]] = [[] for _ in prompts]
         for result, (_, members) in zip(results, groups, strict=True):
@@ -89,7 +89,7 @@ async def segment_concepts(request: Request, body: ConceptRequest) -> Response:
         return prompts, found
 
     prompts, found = await run_while_connected(request, segment())
-    return _json(
+    return _make_response(
         await service.in_thread(
             encode_concept_response, prompts, found, body.format, time.perf_counter() - started
         )
@@ -102,11 +102,11 @@ async def segment_objects(request: Request, body: VisualRequest) -> Response:
 
     Without prompts it segments everything there is.
     """
-    service, owner, started = _begin(request, body)
+    service, owner, started = _start_request(request, body)
     data = await _read_image(service, body)
 
     async def segment() -> tuple[Instance, ...]:
-        async with service.worker.place():
+        async with service.worker.hold_place():
             image = await _get_image(service, owner, body, data)
             objects = [
                 to_prompted_object(asked, index, image.hw)
@@ -124,7 +124,7 @@ async def segment_objects(request: Request, body: VisualRequest) -> Response:
             )
             if not objects:
                 prompt = EverythingPrompt(body.points_per_side)
-            with naming_fields():
+            with name_fields():
                 (result,) = await service.segment(image, [prompt])
         if objects and body.save_logits_to_cache:
             service.logits.put_all(owner, image.digest, objects, result.instances)
@@ -132,22 +132,24 @@ async def segment_objects(request: Request, body: VisualRequest) -> Response:
 
     instances = await run_while_connected(request, segment())
     seconds = time.perf_counter() - started
-    return _json(await service.in_thread(encode_visual_response, instances, body.format, seconds))
+    return _make_response(
+        await service.in_thread(encode_visual_response, instances, body.format, seconds)
+    )
 
 
-def _begin(request: Request, body: ImageRequest) -> tuple[SegmentationService, str, float]:
+def _start_request(request: Request, body: ImageRequest) -> tuple[SegmentationService, str, float]:
     service: SegmentationService = request.app.state.service
     return service, check_api_key(request, body.api_key, service.settings), time.perf_counter()
 
 
-def _required_image(body: ImageRequest) -> ImageSource:
+def _require_image(body: ImageRequest) -> ImageSource:
     if body.image is None:
         raise ApiError(422, "image: expected an image, got none")
     return body.image
 
 
 async def _read_image(service: SegmentationService, body: ImageRequest) -> bytes | None:
-    """The image's file, or None where the request names a stored image instead."""
+    """Reads the image's file; None where the request names a stored image instead."""
     if body.image is None and body.image_id is None:
         raise ApiError(422, "image: expected image or image_id, got neither")
     return None if body.image is None else await _read_source(service, body.image)
@@ -186,5 +188,5 @@ def _drop_overlapping(found: list[list[Instance]], iou_threshold: float) -> list
     return [[i for i in instances if id(i) in kept] for instances in found]
 
 
-def _json(content: bytes) -> Response:
+def _make_response(content: bytes) -> Response:
     return Response(content, media_type="application/json")

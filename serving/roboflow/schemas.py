@@ -1,4 +1,4 @@
-"""Requests and answers of ``/sam3/*``, in the field names of Roboflow's clients."""
+"""Declares requests and answers of ``/sam3/*``, with the field names of Roboflow's clients."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class VisualPromptRequest(Schema):
 
 
 def _as_prompt_list(value: Any) -> Any:
-    """Every form that clients send as a list: null, a list, ``{"prompts": list}``, one prompt."""
+    """Converts every form that clients send to a list: null, a list, ``{"prompts": list}``, one."""
     if isinstance(value, dict):
         return (value["prompts"] or []) if "prompts" in value else [value]
     return [] if value is None else value

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from infer_segment_anything_3.serving.label_studio.labeling_config import parse_labeling_config
-from infer_segment_anything_3.serving.settings import Settings, settings_table
+from infer_segment_anything_3.serving.settings import Settings, make_settings_table
 
 VARIABLES = {field.metadata["variable"] for field in dataclasses.fields(Settings)}
 
 
 def test_the_table_of_settings_is_the_codes(checkout: Path) -> None:
-    assert settings_table() in (checkout / "docs" / "server.md").read_text("utf-8")
+    assert make_settings_table() in (checkout / "docs" / "server.md").read_text("utf-8")
 
 
 def test_the_walks_configuration_can_be_drawn_with(checkout: Path) -> None:

@@ -125,11 +125,11 @@ class TestModelWorker:
     def test_more_requests_than_places_are_refused(self) -> None:
         async def fill() -> None:
             worker = ModelWorker(2)
-            async with worker.place(), worker.place():
+            async with worker.hold_place(), worker.hold_place():
                 with pytest.raises(BusyError):
-                    async with worker.place():
+                    async with worker.hold_place():
                         pass
-            async with worker.place():
+            async with worker.hold_place():
                 assert worker.places_taken == 1
             worker.close()
 
@@ -143,7 +143,7 @@ class TestModelWorker:
             release = threading.Event()
 
             async def hold(job: Callable[..., Any]) -> Any:
-                async with worker.place():
+                async with worker.hold_place():
                     return await worker.run(job)
 
             first = asyncio.create_task(hold(lambda step: release.wait(10)))
