@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return {"label": _label, "export": _export, "score": _score}[parsed.command](parsed)
     except WeightsError as error:
-        _say(f"weights: {error}")
+        _print_line(f"weights: {error}")
         return EXIT_BAD_OPTION
     except (ValueError, ImportError) as error:
         _print_line(str(error))
