@@ -1,4 +1,4 @@
-"""What the measurements of one run share: the model, images nobody has seen, new texts."""
+"""Holds what the measurements of a run share: the model, new images, new texts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ..tools.tiny_shapes.scenes import Scene, draw_scene, phrases
+from ..tools.tiny_shapes.scenes import Scene, draw_scene, list_phrases
 
 if TYPE_CHECKING:
     from ..engine import Engine, ObjectPrompt
@@ -52,16 +52,16 @@ def write_random_weights(path: Path) -> Path:
 
     from ..engine.checkpoints.layouts import get_meta_name
     from ..engine.model.config import SAM3
-    from ..tools.random_weights import random_model
+    from ..tools.random_weights import build_random_model
 
-    state = random_model(SAM3).state_dict()
+    state = build_random_model(SAM3).state_dict()
     torch.save({get_meta_name(name): tensor for name, tensor in state.items()}, path)
     return path
 
 
 @dataclasses.dataclass
 class BenchmarkContext:
-    """What the measurements of one run share.
+    """Holds the model, new images and new texts for the measurements of one run.
 
     Attributes:
         model_name: ``sam3`` or ``tiny_shapes``.
@@ -86,7 +86,7 @@ class BenchmarkContext:
 
     @property
     def is_slow(self) -> bool:
-        """Whether an encoding takes many seconds."""
+        """Whether an image takes many seconds to encode."""
         return self.is_full_size and self.device == "cpu"
 
     @property
@@ -96,12 +96,12 @@ class BenchmarkContext:
 
     @functools.cached_property
     def engine(self) -> Engine:
-        """The engine in ``precision``."""
+        """Loads the engine in ``precision``."""
         return self.load_engine(self.precision)
 
     @functools.cached_property
     def package(self) -> Sam3Package:
-        """The package around the engine's model, in the engine's precision."""
+        """Wraps the engine's model in the package, in the engine's precision."""
         from ..tools.sam3_package import Sam3Package
 
         return Sam3Package(self.engine)
@@ -123,7 +123,7 @@ class BenchmarkContext:
 
     @functools.cached_property
     def encoded(self) -> tuple[RgbImage, dict[str, Any]]:
-        """An image that engine and package have encoded, and the package's state of it.
+        """Encodes an image by engine and package; returns it and the package's state.
 
         There is a shape where clicks go.
         """
@@ -158,7 +158,7 @@ class BenchmarkContext:
 
 def _generate_texts() -> Iterator[str]:
     """Yields phrases that the bundled model knows, then others."""
-    yield from phrases()
+    yield from list_phrases()
     yield from (f"{number} circles" for number in itertools.count())
 
 

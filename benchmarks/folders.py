@@ -1,4 +1,4 @@
-"""A folder of images and a video through Ikomia, reading and writing included."""
+"""Measures a folder of images and a video through Ikomia, with reading and writing."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def measure(context: BenchmarkContext) -> Iterator[Row]:
 
 
 def _measure_folder(context: BenchmarkContext, kind: str, threshold: float) -> Row:
-    """A folder through Ikomia against the package on the same images, in memory."""
+    """Measures a folder through Ikomia against the package on the same images in memory."""
     count = 5 if context.is_slow else 50
     package = context.package
     context.segment_texts(context.draw_new_image(), [TEXT], threshold)
@@ -59,7 +59,7 @@ def _measure_folder(context: BenchmarkContext, kind: str, threshold: float) -> R
 
 
 def _measure_video(context: BenchmarkContext, threshold: float) -> Row:
-    """A video whose frames all differ, so that each one is encoded."""
+    """Measures a video whose frames all differ, so that each one is encoded."""
     count = 3 if context.is_slow else 50
     height, width = VIDEO_HW
     with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""Smaller sides of the model's input, and boxes without masks, against the usual run."""
+"""Measures smaller sides of the model's input, and boxes without masks."""
 
 from __future__ import annotations
 

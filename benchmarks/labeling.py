@@ -1,4 +1,4 @@
-"""The labeling job against a plain loop, a stub engine, and the model of a cluster.
+"""Measures the labeling job against a plain loop, a stub engine, and the cluster model.
 
     python -m infer_segment_anything_3.benchmarks.labeling --images 500 [--ray]
 
@@ -40,7 +40,7 @@ PROMPT = ConceptPrompt(texts=("star", "circle"))
 
 
 class StubEngine:
-    """Takes as long as a GPU, leaves the CPU alone, and finds three discs."""
+    """Replaces an engine: waits as long as a GPU would, and returns three discs."""
 
     def __init__(self) -> None:
         rows, columns = np.ogrid[: HW[0], : HW[1]]
@@ -59,10 +59,10 @@ class StubEngine:
 
 @dataclasses.dataclass(frozen=True)
 class StubModel(ModelOptions):
-    """Loads the stub in an actor."""
+    """Replaces the model's options: loads the stub in an actor."""
 
     def load(self) -> Segmenter:
-        """The stub."""
+        """Returns the stub."""
         return StubEngine()
 
 
@@ -75,8 +75,8 @@ def draw_images(folder: Path, count: int) -> list[str]:
     return sorted(path.name for path in folder.glob("*.jpg"))
 
 
-def run_loop(engine: Segmenter, folder: Path, names: Sequence[str]) -> float:
-    """Reads, segments and encodes one image after the other; seconds."""
+def run_plain_loop(engine: Segmenter, folder: Path, names: Sequence[str]) -> float:
+    """Reads, segments and encodes one image after the other; returns seconds."""
     started = time.perf_counter()
     for name in names:
         pixels = decode_image(str(folder / name))
@@ -86,18 +86,18 @@ def run_loop(engine: Segmenter, folder: Path, names: Sequence[str]) -> float:
 
 
 def run_job(engine: Segmenter, folder: Path, names: Sequence[str], out: Path) -> float:
-    """Labels the same images in shards; seconds."""
+    """Labels the same images in shards; returns seconds."""
     labeler = ShardLabeler(
         engine, ImageSource(str(folder)), SamePrompt(PROMPT), OutputFolder(str(out)), "benchmark"
     )
     started = time.perf_counter()
-    for _ in labeler.label(cut_shards(names)):
+    for _ in labeler.label(make_shards(names)):
         pass
     return time.perf_counter() - started
 
 
-def cut_shards(names: Sequence[str]) -> list[Shard]:
-    """Names in shards of the default size."""
+def make_shards(names: Sequence[str]) -> list[Shard]:
+    """Divides names into shards of the default size."""
     starts = range(0, len(names), SHARD_SIZE)
     return [
         Shard(start // SHARD_SIZE, tuple(names[start : start + SHARD_SIZE])) for start in starts
@@ -105,7 +105,7 @@ def cut_shards(names: Sequence[str]) -> list[Shard]:
 
 
 def measure_stages(folder: Path, names: Sequence[str], out: Path) -> dict[str, float]:
-    """Seconds of decoding and encoding one image, and of writing one shard."""
+    """Measures the seconds to decode and to encode an image, and to write a shard."""
     from ..labeling.shard_files import LabeledImage, LabeledInstance, write_shard
 
     started = time.perf_counter()
@@ -132,11 +132,11 @@ def measure_stages(folder: Path, names: Sequence[str], out: Path) -> dict[str, f
 
 
 def measure_ray(folder: Path, names: Sequence[str], out: Path, actors: int) -> float:
-    """Seconds from the first shard to the last one with stub engines in Ray's actors."""
+    """Measures the seconds from the first to the last shard with stub engines in Ray's actors."""
     options = JobOptions(
         str(folder), str(out), SamePrompt(PROMPT), StubModel("tiny_shapes", device="cpu")
     )
-    shards = tuple(cut_shards(names))
+    shards = tuple(make_shards(names))
     moments = []
     for _ in label_with_ray(options, shards, "benchmark", actors=actors):
         moments.append(time.perf_counter())
@@ -155,11 +155,11 @@ def main() -> None:
         folder.mkdir()
         names = draw_images(folder, options.images)
         engine = Engine.load("tiny_shapes", device="cpu")
-        run_loop(engine, folder, names[:2])
+        run_plain_loop(engine, folder, names[:2])
         loop = job = 0.0
         for start in range(0, len(names), 50):
             some = names[start : start + 50]
-            loop += run_loop(engine, folder, some)
+            loop += run_plain_loop(engine, folder, some)
             job += run_job(engine, folder, some, Path(temporary) / f"tiny{start}")
         print("| what | seconds | ratio | bound |\n|---|---|---|---|")
         print(f"| plain loop, tiny_shapes, {len(names)} images | {loop:.1f} | 1 | |")

@@ -1,4 +1,4 @@
-"""From a checkpoint file to a model that is ready, against the package's own builder.
+"""Measures loading a checkpoint file against the package's own builder.
 
 Loading is measured in processes of their own: ``loading WHO FILE DEVICE PRECISION`` loads once
 and prints JSON.
@@ -71,7 +71,7 @@ def _load_in_process(context: BenchmarkContext, who: str, path: Path) -> dict[st
 
 
 def _build_by_package(path: Path, device: str) -> Any:
-    """``build_sam3_image_model`` with a checkpoint and the interactive part."""
+    """Calls ``build_sam3_image_model`` with a checkpoint and the interactive part."""
     import torch
     from sam3.model_builder import build_sam3_image_model
     from torch.overrides import TorchFunctionMode

@@ -1,4 +1,4 @@
-"""Peak memory of a run on a 24-megapixel image with 100 instances.
+"""Measures the peak memory of a run on a 24-megapixel image with 100 instances.
 
 Each is measured in a process of its own: ``memory WHO`` runs once and prints JSON.
 """

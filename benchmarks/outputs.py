@@ -1,4 +1,4 @@
-"""What an instance costs in each form in which it is written. Runs no model."""
+"""Measures the time to write an instance in each output format. Runs no model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Ikomia's workflow and the plugin add to the engine, and what importing them takes."""
+"""Measures the time that Ikomia and the plugin add to the engine, and their import."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ with tempfile.TemporaryDirectory() as folder:
 
 
 class TaskRunner:
-    """A workflow of one task, as a user of Ikomia API runs it.
+    """Runs a workflow of one task, as a user of Ikomia API does.
 
     Attributes:
         workflow: Ikomia's workflow.

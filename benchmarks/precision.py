@@ -1,4 +1,4 @@
-"""bfloat16 against float32: time of an encoding, and how far the instances differ."""
+"""Measures bfloat16 against float32: time of an encoding, difference of the instances."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from scipy.optimize import linear_sum_assignment
 from ..engine import ConceptPrompt, Engine, Instance, ObjectPrompt, Prompt, PromptedObject
 from ..tools.tiny_shapes.heldout.matching import (
     HELD_OUT_SEED,
-    box_of,
-    held_out_scenes,
-    ious_between,
+    compute_ious,
+    draw_held_out_scenes,
+    get_box,
 )
 from ..tools.tiny_shapes.scenes import Scene
 from .context import BenchmarkContext, make_click
@@ -55,7 +55,7 @@ def measure(context: BenchmarkContext) -> Iterator[Row]:
 
 @dataclasses.dataclass
 class Agreement:
-    """How far the instances of two engines agree.
+    """Counts how far the instances of two engines agree.
 
     Attributes:
         ious: IoU of each pair of masks, of which at least one passes the threshold; 0 where
@@ -84,7 +84,7 @@ def compare_engines(
 ) -> Agreement:
     """Compares two engines on concepts, clicks and boxes of held-out scenes."""
     found = Agreement()
-    for _, scene in held_out_scenes(seed, scenes):
+    for _, scene in draw_held_out_scenes(seed, scenes):
         for prompt in _make_prompts(scene):
             one, other = (e.segment(scene.image, prompt).instances for e in (exact, rounded))
             _add_pairs(found, one, other)
@@ -93,7 +93,7 @@ def compare_engines(
 
 def _make_prompts(scene: Scene) -> list[Prompt]:
     texts = sorted({f"{s.color} {s.kind}" for s in scene.shapes} | {s.kind for s in scene.shapes})
-    boxes = [box_of(shape) for shape in scene.shapes]
+    boxes = [get_box(shape) for shape in scene.shapes]
     centers = [((left + right) / 2, (top + bottom) / 2) for left, top, right, bottom in boxes]
     return [
         *(ConceptPrompt((text,), confidence_threshold=SEARCH_THRESHOLD) for text in texts),
@@ -103,7 +103,7 @@ def _make_prompts(scene: Scene) -> list[Prompt]:
 
 
 def _add_pairs(found: Agreement, one: Sequence[Instance], other: Sequence[Instance]) -> None:
-    ious = ious_between([a.mask for a in one], [b.mask for b in other])
+    ious = compute_ious([a.mask for a in one], [b.mask for b in other])
     pairs = [
         (i, j) for i, j in zip(*linear_sum_assignment(-ious), strict=True) if ious[i, j] >= 0.5
     ]

@@ -1,4 +1,4 @@
-"""What the server adds to the engine: times of clicks, images a second, with locust as client."""
+"""Measures the server against the engine: time of a click, images a second, by locust."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ LEAST_SHARE_OF_DIRECT = 0.8
 
 @dataclasses.dataclass(frozen=True)
 class LoadResult:
-    """What locust measured.
+    """Holds the measurements of locust.
 
     Attributes:
         times_ms: Of every request.
@@ -61,7 +61,7 @@ class LoadResult:
         return len(self.times_ms) / self.wall_s
 
     def describe(self) -> str:
-        """Returns the rest of what a reader must know."""
+        """Describes the run: requests, errors, and the share of the slowest."""
         tails = " / ".join(f"{self.percentile_ms(p):.1f}" for p in (50, 95, 99))
         refused = self.statuses.get("503", 0)
         failed = sum(self.statuses.values()) - refused - self.statuses.get("200", 0)
@@ -139,7 +139,7 @@ def run_server(model: str, device: str, weights: Path | None) -> Iterator[tuple[
 def run_load(
     address: str, kind: str, images: Path, clients: int, seconds: float = LOAD_S
 ) -> LoadResult:
-    """Lets locust's clients ask for a time.
+    """Runs locust's clients for a number of seconds.
 
     Args:
         address: The server.
@@ -173,7 +173,7 @@ def _count(clients: int) -> str:
 
 
 def _time_direct_clicks(engine: Engine, folder: Path, seconds: float = 5) -> float:
-    """Median milliseconds of the click that the clients make."""
+    """Measures the median milliseconds of the clients' click, without the server."""
     image = decode_image(io.BytesIO((folder / "00.jpg").read_bytes()))
     prompt = ObjectPrompt((PromptedObject(points_xy=((256.0, 288.0),)),))
     times = []
@@ -186,7 +186,7 @@ def _time_direct_clicks(engine: Engine, folder: Path, seconds: float = 5) -> flo
 
 
 def _measure_direct_rate(engine: Engine, folder: Path, seconds: float = 10) -> float:
-    """Images a second that a loop decodes and segments."""
+    """Measures the images a second that a loop decodes and segments."""
     files = [path.read_bytes() for path in sorted(folder.glob("*.jpg"))]
     prompt = ConceptPrompt(("circle",))
     started, count = time.perf_counter(), 0

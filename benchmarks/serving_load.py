@@ -1,4 +1,4 @@
-"""The load of the server's benchmark, made by locust: ``locust -f serving_load.py``.
+"""Makes the load of the server's benchmark: ``locust -f serving_load.py``.
 
 Options come from the environment: ``LOAD_KIND`` (``click`` on an embedded image, or
 ``image`` for a concept on one of many images), ``LOAD_IMAGES`` (a folder of JPEG files) and
@@ -58,14 +58,14 @@ class Client(FastHttpUser):
 
 @events.request.add_listener
 def note_time(name: str, response_time: float, **_: Any) -> None:
-    """Keeps the exact time: locust's own statistics are rounded."""
+    """Stores the exact time: locust's own statistics are rounded."""
     if name == KIND:
         _times_ms.append(response_time)
 
 
 @events.quitting.add_listener
 def write_result(**_: Any) -> None:
-    """Writes what was measured."""
+    """Writes the measurements."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     result = {
         "times_ms": _times_ms,

@@ -1,4 +1,4 @@
-"""Time of the engine against Meta's package on the same model, in turns."""
+"""Measures the engine against Meta's package on the same model, in turns."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def measure(context: BenchmarkContext) -> Iterator[Row]:
 
 
 def _measure_encoded(context: BenchmarkContext) -> Iterator[Row]:
-    """Prompts on an image that both have encoded."""
+    """Measures prompts on an image that both have encoded."""
     engine, package = context.engine, context.package
     image, state = context.encoded
     rounds = range(context.repeats)
@@ -55,7 +55,7 @@ def _measure_encoded(context: BenchmarkContext) -> Iterator[Row]:
 
 
 def _measure_thresholds(context: BenchmarkContext) -> Iterator[Row]:
-    """Other thresholds for an image and a text whose instances are known."""
+    """Measures other thresholds for an image and a text that were segmented before."""
     image, state = context.encoded
     for wanted in (WANTED_INSTANCES, 100):
         text = context.get_new_text()
@@ -77,7 +77,7 @@ def _measure_thresholds(context: BenchmarkContext) -> Iterator[Row]:
 
 
 def _measure_new_images(context: BenchmarkContext) -> Iterator[Row]:
-    """From an RGB array to masks on the host, encoding included."""
+    """Measures from an RGB array to masks on the host, with encoding."""
     engine, package = context.engine, context.package
     limit = 1.0 if context.device == "cuda" else 1.05
     yield _compare_on_new_images(
@@ -122,7 +122,7 @@ def _compare_on_new_images(
 
 
 def _count_synchronizations(context: BenchmarkContext) -> Iterator[Row]:
-    """How often the host waits for the GPU in one prompt on an encoded image."""
+    """Counts how often the host waits for the GPU in one prompt on an encoded image."""
     image, state = context.encoded
     text, other = context.get_new_text(), context.get_new_text()
     threshold = context.find_threshold(text)
@@ -150,7 +150,7 @@ def _count_waits(call: Callable[[], object]) -> int:
 
 
 def _measure_compiled(context: BenchmarkContext) -> Row:
-    """Measured last: the image encoder stays compiled."""
+    """Measures the compiled encoder; comes last, because it stays compiled."""
 
     def encode_new() -> None:
         image = context.draw_new_image()

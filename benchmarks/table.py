@@ -1,4 +1,4 @@
-"""Rows of measurements, and Markdown tables of them."""
+"""Formats rows of measurements as Markdown tables."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HEADER = ("what", "measured", "compared with", "ratio", "limit", "met", "note")
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One measurement; at most one of the limits is given.
+    """Holds one measurement; at most one of the limits is given.
 
     Attributes:
         what: What was measured, with the size of its input.

@@ -1,4 +1,4 @@
-"""Clocks, counters of calls, peak memory, and the line that describes the machine."""
+"""Measures time, calls and peak memory; describes the machine."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def time_interleaved(*calls: Sequence[Call]) -> list[float]:
 
 
 class PeakMemory:
-    """The growth of this process's resident memory since the object was made, at its peak.
+    """Measures the peak growth of this process's resident memory since the object was made.
 
     Pages of mapped files count. Linux only; elsewhere :attr:`bytes` is NaN.
     """

@@ -1,4 +1,4 @@
-"""Time of a frame of a video: the session against the package's own video classes."""
+"""Measures the time of a video's frame: the session against the package's video classes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..engine import ConceptPrompt, ObjectPrompt, PromptedObject, VideoSession
 from ..engine.model.sam3_imports import Sam3Image, SAM3VLBackbone, UniversalSegmentationHead
 from ..engine.model.video_tracker import VideoTracker
 from ..engine.video.frame import Frame
-from ..tools.sam3_video_package import PackageVideo, package_runs, package_tracker
+from ..tools.sam3_video_package import PackageVideo, build_package_tracker, prepare_package
 from .context import BenchmarkContext, RgbImage
 from .table import Row
 from .timing import time_call, time_interleaved, watch_calls
@@ -57,7 +57,7 @@ def draw_frame(hw: tuple[int, int], count: int, step: int = 0) -> RgbImage:
 
 
 def _measure_tracking(context: BenchmarkContext) -> Iterator[Row]:
-    """Clicked objects on a frame that both have encoded."""
+    """Measures clicked objects on a frame that both have encoded."""
     seconds = {}
     engine, image = context.engine, draw_frame(HD, 4)
     frame_seconds = time_call(lambda: engine.encoder.encode_uncached(image))
@@ -66,7 +66,7 @@ def _measure_tracking(context: BenchmarkContext) -> Iterator[Row]:
     for count in OBJECT_COUNTS[context.device]:
         session = VideoSession(engine, _make_clicks(count))
         package = _PackageObjects(context, encoded.state, count)
-        with _encoded_already(engine, encoded):
+        with _reuse_encoding(engine, encoded):
             for _ in range(2 if context.is_full_size else WARM_UP_FRAMES):
                 session.step(image)
                 package.step()
@@ -85,7 +85,7 @@ def _measure_tracking(context: BenchmarkContext) -> Iterator[Row]:
 
 
 def _measure_concept(context: BenchmarkContext) -> Row:
-    """A whole short video by text, encoding included."""
+    """Measures a whole short video by text, with encoding."""
     frames = [draw_frame(SMALL, 4, step) for step in range(6)]
     prompt = ConceptPrompt(texts=("circle",))
     package = PackageVideo(context.engine, frames)
@@ -102,7 +102,7 @@ def _measure_concept(context: BenchmarkContext) -> Row:
 
 
 def _measure_own_share(context: BenchmarkContext) -> Row:
-    """All of a step that is no network."""
+    """Measures the part of a step that is no network."""
     session = VideoSession(context.engine, _make_clicks(4))
     image = draw_frame(HD, 4)
     session.step(image)
@@ -125,11 +125,11 @@ def _measure_frame_rate(context: BenchmarkContext) -> Row:
 
 
 class _PackageObjects:
-    """The package's own predictor following clicked objects, on one frame ever again."""
+    """Tracks clicked objects with the package's predictor, on the same frame again and again."""
 
     def __init__(self, context: BenchmarkContext, state: dict[str, Any], count: int) -> None:
         self._context = context
-        self._tracker = package_tracker(context.engine)
+        self._tracker = build_package_tracker(context.engine)
         self._features = state["backbone_out"]["sam2_backbone_out"]
         self._cache: dict[Any, Any] = {}
         self._t = -1
@@ -150,7 +150,7 @@ class _PackageObjects:
         bfloat16 = self._context.engine.precision == "bfloat16"
         Frame(max(0, self._t), HD, self._features).fill(self._cache)
         with (
-            package_runs(),
+            prepare_package(),
             torch.autocast(self._context.device, torch.bfloat16, enabled=bfloat16),
         ):
             yield
@@ -185,8 +185,8 @@ def _make_clicks(count: int) -> ObjectPrompt:
 
 
 @contextlib.contextmanager
-def _encoded_already(engine: Any, encoded: Any) -> Iterator[None]:
-    """Lets every frame be one that was encoded before."""
+def _reuse_encoding(engine: Any, encoded: Any) -> Iterator[None]:
+    """Replaces the image encoder by the encoding of one frame, for every frame."""
     engine.encoder.encode_uncached = lambda *args: encoded
     try:
         yield

@@ -1,1 +1,1 @@
-"""Things to run: the demo, and what it needs to start Ikomia in a home of its own."""
+"""Holds the demos, and starts Ikomia for them in a home folder of their own."""

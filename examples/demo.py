@@ -32,7 +32,7 @@ INK = "#1d2330"
 
 @dataclasses.dataclass(frozen=True)
 class Panel:
-    """One prompt and what it found.
+    """Holds one prompt and the instances found.
 
     Attributes:
         title: The prompt in words.
@@ -87,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def segment(image: RgbImage, text: str, model: str) -> list[Panel]:
-    """Segments by text first; what that finds is then clicked on and boxed."""
+    """Segments by text, then by a click on the best instance and a box around the next one."""
     from ikomia.dataprocess.workflow import Workflow
 
     workflow = Workflow("demo")

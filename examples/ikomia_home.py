@@ -36,7 +36,7 @@ def fill_home(home: Path) -> Path:
 
 
 def set_environment(home: Path, with_qt: bool = True) -> None:
-    """Lets Ikomia, which reads its folders when it is first imported, see that home only.
+    """Sets the environment so that Ikomia, imported later, uses that home only.
 
     The Hugging Face cache stays where it is: that is where the weights are.
 
@@ -63,7 +63,7 @@ def set_environment(home: Path, with_qt: bool = True) -> None:
 
 @contextlib.contextmanager
 def ikomia_home() -> Iterator[Path]:
-    """A temporary home with the plugin loaded, for as long as the context lasts.
+    """Makes a temporary home and loads the plugin in it, while the context lasts.
 
     Yields:
         The home folder.

@@ -1,1 +1,1 @@
-"""Commands for the makers of the plugin: training, scores, icon, package."""
+"""Holds the commands of the plugin's developers: training, scores, icon, package."""

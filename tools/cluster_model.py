@@ -1,4 +1,4 @@
-"""A discrete-event model of the labeling job on many GPUs: where the time goes.
+"""Simulates the labeling job on many GPUs with a discrete-event model.
 
     python -m infer_segment_anything_3.tools.cluster_model --gpu-ms 60
 
@@ -20,7 +20,7 @@ TARGET_UTILIZATION = 0.95
 
 @dataclasses.dataclass(frozen=True)
 class Times:
-    """What one image costs, and the sizes of the pipeline.
+    """Holds the times of one image and the sizes of the pipeline.
 
     Attributes:
         gpu_s: Engine.
@@ -45,7 +45,7 @@ class Times:
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """How work is cut up; the defaults are the job's own."""
+    """Holds how the work is divided; the defaults are the job's own."""
 
     shard_size: int = 16
     shards_per_call: int = 4
@@ -55,7 +55,7 @@ class Layout:
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What a simulated job took.
+    """Holds the time and the utilization of a simulated job.
 
     Attributes:
         seconds: From the first to the last image.
@@ -69,7 +69,7 @@ class Outcome:
 
 
 def simulate(gpus: int, calls_per_gpu: int, times: Times, layout: Layout) -> Outcome:
-    """Runs the model.
+    """Simulates a job.
 
     Args:
         gpus: Actors, one GPU each.

@@ -105,8 +105,8 @@ open(sys.argv[2], "w").write(json.dumps(fields))
 """
 
 
-def tracked_files(checkout: Path) -> list[str]:
-    """Files that git knows and that are there, relative to the root, with forward slashes.
+def list_tracked_files(checkout: Path) -> list[str]:
+    """Lists the files of git that exist, relative to the root, with forward slashes.
 
     Raises:
         RuntimeError: If the folder is not a git checkout.
@@ -120,8 +120,8 @@ def tracked_files(checkout: Path) -> list[str]:
     return sorted(name for name in names if name and (checkout / name).is_file())
 
 
-def shipped_files(tracked: list[str], readme: str) -> list[str]:
-    """The part of the repository that the HUB ships.
+def list_shipped_files(tracked: list[str], readme: str) -> list[str]:
+    """Lists the files that the HUB ships.
 
     Args:
         tracked: Every tracked file, relative to the root.
@@ -141,8 +141,8 @@ def shipped_files(tracked: list[str], readme: str) -> list[str]:
     return [name for name in tracked if PurePosixPath(name).parts[0] in SHIPPED or name in shown]
 
 
-def stage(checkout: Path, folder: Path) -> list[str]:
-    """Copies what is shipped into a new, clean folder.
+def copy_shipped(checkout: Path, folder: Path) -> list[str]:
+    """Copies the shipped files into a new, empty folder.
 
     Args:
         checkout: Root of the repository.
@@ -153,7 +153,7 @@ def stage(checkout: Path, folder: Path) -> list[str]:
     """
     readme = checkout / "README.md"
     text = readme.read_text("utf-8") if readme.is_file() else ""
-    names = shipped_files(tracked_files(checkout), text)
+    names = list_shipped_files(list_tracked_files(checkout), text)
     shutil.rmtree(folder, ignore_errors=True)
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -161,8 +161,8 @@ def stage(checkout: Path, folder: Path) -> list[str]:
     return names
 
 
-def problems(folder: Path) -> list[str]:
-    """Says what is wrong with a staged plugin folder, without running it.
+def find_problems(folder: Path) -> list[str]:
+    """Finds what is wrong with a folder of shipped files, without running it.
 
     Args:
         folder: The folder that would be shipped.
@@ -172,7 +172,7 @@ def problems(folder: Path) -> list[str]:
     """
     files = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file()}
     found = [f"{name} does not belong" for name in sorted(files) if _UNWANTED.search(name)]
-    found += [f"{name} is missing" for name in sorted(_needed() - set(files))]
+    found += [f"{name} is missing" for name in sorted(_list_needed() - set(files))]
     found += [f"{name} is a link" for name, path in sorted(files.items()) if path.is_symlink()]
     size = sum(path.stat().st_size for path in files.values())
     if size > MAX_PACKAGE_BYTES:
@@ -180,14 +180,14 @@ def problems(folder: Path) -> list[str]:
     return found
 
 
-def _needed() -> set[str]:
+def _list_needed() -> set[str]:
     files = {name for name in SHIPPED if PurePosixPath(name).suffix or name == "LICENSE"}
     weights = "engine/weights/tiny_shapes"
     return files | {"icons/icon.png", f"{weights}.safetensors", f"{weights}.json"}
 
 
-def factory_info(folder: Path) -> dict[str, Any]:
-    """Reads the metadata out of a staged plugin, in a process and a home of its own.
+def read_factory_info(folder: Path) -> dict[str, Any]:
+    """Reads the metadata of a copied plugin, in a process and a home of its own.
 
     Args:
         folder: The staged folder, named as the plugin.
@@ -215,11 +215,11 @@ def factory_info(folder: Path) -> dict[str, Any]:
     return info
 
 
-def info_problems(info: dict[str, Any], folder: Path, version: str) -> list[str]:
-    """Says what is wrong with a plugin's metadata.
+def find_info_problems(info: dict[str, Any], folder: Path, version: str) -> list[str]:
+    """Finds what is wrong with a plugin's metadata.
 
     Args:
-        info: What :func:`factory_info` read.
+        info: What :func:`read_factory_info` read.
         folder: The staged folder.
         version: The version that pyproject.toml declares.
 
@@ -241,8 +241,8 @@ def info_problems(info: dict[str, Any], folder: Path, version: str) -> list[str]
     return found
 
 
-def archive(folder: Path, path: Path) -> None:
-    """Zips a staged folder; the same files give the same bytes.
+def make_archive(folder: Path, path: Path) -> None:
+    """Zips a folder; the same files give the same bytes.
 
     Args:
         folder: The staged folder.
@@ -258,8 +258,8 @@ def archive(folder: Path, path: Path) -> None:
             package.writestr(entry, file.read_bytes())
 
 
-def project_version(checkout: Path) -> str:
-    """The version that pyproject.toml declares."""
+def read_project_version(checkout: Path) -> str:
+    """Reads the version that pyproject.toml declares."""
     import tomllib
 
     project = tomllib.loads((checkout / "pyproject.toml").read_text("utf-8"))["project"]
@@ -267,23 +267,23 @@ def project_version(checkout: Path) -> str:
 
 
 def main() -> int:
-    """Stages, checks and zips the plugin; returns the exit status."""
+    """Copies, checks and zips the plugin; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, default=CHECKOUT / "build" / NAME)
     parser.add_argument("--archive", type=Path, default=CHECKOUT / "dist" / f"{NAME}.zip")
     options = parser.parse_args()
 
-    names = stage(CHECKOUT, options.folder)
-    found = problems(options.folder)
+    names = copy_shipped(CHECKOUT, options.folder)
+    found = find_problems(options.folder)
     if not found:
-        version = project_version(CHECKOUT)
-        found += info_problems(factory_info(options.folder), options.folder, version)
-        found += problems(options.folder)
+        version = read_project_version(CHECKOUT)
+        found += find_info_problems(read_factory_info(options.folder), options.folder, version)
+        found += find_problems(options.folder)
     for sentence in found:
         print(f"Not fit to be shipped: {sentence}.", file=sys.stderr)
     if found:
         return 1
-    archive(options.folder, options.archive)
+    make_archive(options.folder, options.archive)
     size_mb = options.archive.stat().st_size / 1e6
     print(f"{len(names)} files, {size_mb:.1f} MB: {options.folder} and {options.archive}")
     return 0

@@ -1,4 +1,4 @@
-"""Models with seeded random weights: for speed, memory and numerics without Meta's file."""
+"""Builds models with seeded random weights, to measure and test without Meta's file."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from ..engine.model.config import Architecture
 from ..engine.model.sam3_imports import Sam3Image
 
 DECODER_DAMPING = 0.05
-"""Share left of what each part of a decoder layer adds to a query."""
+"""Factor on what each part of a decoder layer adds to a query."""
 
 
-def random_model(architecture: Architecture, seed: int = 0) -> Sam3Image:
+def build_random_model(architecture: Architecture, seed: int = 0) -> Sam3Image:
     """Builds a model and initializes what its constructors leave uninitialized.
 
     Args:
@@ -29,13 +29,13 @@ def random_model(architecture: Architecture, seed: int = 0) -> Sam3Image:
         text = model.backbone.language_backbone.encoder
         nn.init.normal_(text.positional_embedding, std=0.02)
         nn.init.normal_(text.text_projection, std=text.width**-0.5)
-        _keep_queries_apart(model)
+        _damp_decoder_layers(model)
     return model.requires_grad_(False)
 
 
 @torch.no_grad()
-def _keep_queries_apart(model: Sam3Image) -> None:
-    """Lets queries keep what tells them apart, so that a threshold finds some of them.
+def _damp_decoder_layers(model: Sam3Image) -> None:
+    """Damps decoder layers so that queries stay different and a threshold finds some of them.
 
     What random attention and feed-forward layers add is the same for all, and more than the
     queries: without this all scores are alike, and a concept gives every query or none.

@@ -86,8 +86,8 @@ Those that were not measured of the bundled weights are left out.
 """
 
 
-def parameter_table() -> str:
-    """The parameters as a Markdown table, in the order of the widget's sections."""
+def make_parameter_table() -> str:
+    """Makes the Markdown table of the parameters, in the order of the widget's sections."""
     rows = ["| name | default | meaning |", "|---|---|---|"]
     for group in GROUPS:
         for parameter in PARAMETERS.values():
@@ -98,32 +98,32 @@ def parameter_table() -> str:
     return "\n".join(rows)
 
 
-def score_table() -> str:
-    """The bundled model's held-out scores as a Markdown table."""
+def make_score_table() -> str:
+    """Makes the Markdown table of the bundled model's held-out scores."""
     held_out = json.loads(CARD.read_text())["held_out"]
     rows = ["| held-out score | | scenes |", "|---|---|---|"]
     for measure, scores in SCORES.items():
         rows += [
-            f"| {text} | {_written(name, held_out[name])} | {held_out['scenes'][measure]} |"
+            f"| {text} | {_format_score(name, held_out[name])} | {held_out['scenes'][measure]} |"
             for name, text in scores.items()
             if name in held_out
         ]
     return "\n".join(rows)
 
 
-def _written(name: str, value: float) -> str:
+def _format_score(name: str, value: float) -> str:
     return f"{value:.0f}" if name.endswith("_switches") else f"{value:.3f}"
 
 
 TABLES = {
-    ("README.md", "parameters"): parameter_table,
-    ("docs/bundled-model.md", "held-out"): score_table,
+    ("README.md", "parameters"): make_parameter_table,
+    ("docs/bundled-model.md", "held-out"): make_score_table,
 }
 """The file and the name of each table, and what makes it."""
 
 
 def update_tables(name: str) -> str:
-    """Makes the tables of a Markdown file anew.
+    """Updates the tables of a Markdown file.
 
     Args:
         name: The file, relative to the repository.
@@ -146,7 +146,7 @@ def update_tables(name: str) -> str:
 
 
 def main() -> None:
-    """Rewrites the files."""
+    """Updates the tables of all files."""
     for name in {file for file, _ in TABLES}:
         (ROOT / name).write_text(update_tables(name), encoding="utf-8")
 

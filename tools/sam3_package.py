@@ -1,4 +1,4 @@
-"""Meta's ``sam3`` package called directly, to compare the engine with."""
+"""Calls Meta's ``sam3`` package directly, to compare the engine with it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ State = dict[str, Any]
 
 
 class Sam3Package:
-    """``Sam3Processor`` and ``predict_inst`` on the model of an engine.
+    """Runs ``Sam3Processor`` and ``predict_inst`` on the model of an engine.
 
     They run in the engine's precision and with as many threads: the last bits of sums depend
     on the number of threads.
@@ -37,7 +37,7 @@ class Sam3Package:
         )
 
     @contextlib.contextmanager
-    def running(self) -> Iterator[None]:
+    def use_precision(self) -> Iterator[None]:
         """Sets precision and threads for the calls inside."""
         bfloat16 = self.precision == "bfloat16"
         with (
@@ -49,7 +49,7 @@ class Sam3Package:
 
     def encode(self, image: npt.NDArray[np.uint8]) -> State:
         """Calls ``set_image`` on an (H, W, 3) uint8 RGB image."""
-        with self.running():
+        with self.use_precision():
             state: State = self.processor.set_image(Image.fromarray(image))
         return state
 
@@ -75,7 +75,7 @@ class Sam3Package:
         """
         height, width = state["original_height"], state["original_width"]
         self.processor.confidence_threshold = threshold
-        with self.running():
+        with self.use_precision():
             self.processor.reset_all_prompts(state)
             if text is not None:
                 state = self.processor.set_text_prompt(text, state)
@@ -92,12 +92,12 @@ class Sam3Package:
 
     def segment_objects(self, state: State, **prompts: Any) -> list[npt.NDArray[Any]]:
         """Calls ``predict_inst``; returns masks, scores and low-resolution logits."""
-        with self.running():
+        with self.use_precision():
             return list(self.model.predict_inst(state, **prompts))
 
     def score_queries(self, state: State, text: str) -> list[float]:
         """Returns the score of every query for a text, unsorted."""
-        with self.running():
+        with self.use_precision():
             features = {
                 **state["backbone_out"],
                 **self.model.backbone.forward_text([text], device=self.device),

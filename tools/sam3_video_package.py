@@ -1,4 +1,4 @@
-"""Meta's own offline video classes with an engine's weights, made to run on a CPU.
+"""Runs Meta's own offline video classes with an engine's weights, also on a CPU.
 
 Their code is used as it is, but for what cannot run without CUDA: pinning and ``cuda`` do
 nothing, the detector's features keep their dtype, filling holes of no mask at all gives none.
@@ -30,7 +30,7 @@ Frames = Sequence[npt.NDArray[np.uint8]]
 
 
 class OnCpu(TorchFunctionMode):
-    """Keeps tensors where they are and as they are, for this thread."""
+    """Keeps the device and the dtype of tensors, for this thread, while it is entered."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -43,7 +43,7 @@ class OnCpu(TorchFunctionMode):
 
 
 @contextlib.contextmanager
-def package_runs() -> Iterator[None]:
+def prepare_package() -> Iterator[None]:
     """Sets what the package's calls need on a CPU, with as many threads as the engine's."""
     fill = sam3_video_base.fill_holes_in_mask_scores
 
@@ -59,7 +59,7 @@ def package_runs() -> Iterator[None]:
         sam3_video_base.fill_holes_in_mask_scores = fill
 
 
-def package_tracker(engine: Engine) -> Sam3TrackerPredictor:
+def build_package_tracker(engine: Engine) -> Sam3TrackerPredictor:
     """Builds the package's tracker as its own builder does, with the engine's parameters."""
     own = engine.model.inst_interactive_predictor.model
     with warnings.catch_warnings():
@@ -104,7 +104,7 @@ def package_tracker(engine: Engine) -> Sam3TrackerPredictor:
 
 
 class PackageVideo:
-    """A whole video run offline by the package, each of its frames recorded.
+    """Runs a whole video offline by the package, and records every frame.
 
     Attributes:
         outputs: What the package yields for each frame: ids, scores, masks.
@@ -133,7 +133,7 @@ class PackageVideo:
             dot_prod_scoring=model.dot_prod_scoring,
             supervise_joint_box_scores=True,
         )
-        tracker = package_tracker(engine)
+        tracker = build_package_tracker(engine)
         self.model = Sam3VideoInferenceWithInstanceInteractivity(
             detector=detector,
             tracker=tracker,
@@ -161,7 +161,7 @@ class PackageVideo:
         ).eval()
         self.frames = frames
         images = [engine.processor.transform(torch.from_numpy(f).permute(2, 0, 1)) for f in frames]
-        with package_runs():
+        with prepare_package():
             pictures = [PIL.Image.fromarray(frame) for frame in frames]
             self.state = self.model.init_state(pictures, offload_video_to_cpu=True)
             self.state["input_batch"].img_batch = torch.stack(images)
@@ -187,7 +187,7 @@ class PackageVideo:
 
     def run(self, text: str) -> list[dict[str, Any]]:
         """Follows a text through the video, offline."""
-        with package_runs():
+        with prepare_package():
             self.model.reset_state(self.state)
             self.state["text_prompt"] = text
             self.state["input_batch"].find_text_batch[0] = text
@@ -195,8 +195,8 @@ class PackageVideo:
             return [out for _, out in outputs]
 
     def prompt_box(self, box_xywh: Sequence[float]) -> dict[str, Any]:
-        """Finds what is like one positive box, normalized, on the first frame."""
-        with package_runs():
+        """Finds instances like one positive box, normalized, on the first frame."""
+        with prepare_package():
             out: dict[str, Any] = self.model.add_prompt(
                 self.state, 0, text_str="visual", boxes_xywh=[box_xywh], box_labels=[1]
             )[1]

@@ -1,4 +1,4 @@
-"""Pictures of the widget for the README: each mode, light and dark.
+"""Draws the pictures of the widget for the README: each mode, light and dark.
 
 python -m infer_segment_anything_3.tools.widget_pictures [FOLDER]
 """
@@ -22,7 +22,7 @@ WIDTH_PX = 420
 
 @dataclasses.dataclass(frozen=True)
 class Occasion:
-    """A moment in a user's work.
+    """Describes the state of the widget on one picture.
 
     Attributes:
         values: Parameters, by name.
@@ -61,13 +61,13 @@ OCCASIONS = {
 }
 
 
-def light_palette() -> QPalette:
-    """A light palette, whatever the desktop has."""
+def make_light_palette() -> QPalette:
+    """Makes a light palette, independent of the desktop's."""
     return QPalette(QColor("#efefef"))
 
 
-def dark_palette() -> QPalette:
-    """A dark palette, with colors of its own for what is disabled."""
+def make_dark_palette() -> QPalette:
+    """Makes a dark palette, with colors of its own for disabled text."""
     palette = QPalette(QColor("#3d3d3d"), QColor("#303030"))
     groups = QPalette.ColorGroup
     text = {"Text": "#dcdcdc", "WindowText": "#dcdcdc", "ButtonText": "#dcdcdc"}
@@ -79,11 +79,11 @@ def dark_palette() -> QPalette:
     return palette
 
 
-PALETTES = {"light": light_palette, "dark": dark_palette}
+PALETTES = {"light": make_light_palette, "dark": make_dark_palette}
 
 
-def picture(widget: Any, occasion: Occasion, width_px: int) -> QPixmap:
-    """Shows a widget on an occasion and takes its picture, as tall as it needs to be.
+def take_picture(widget: Any, occasion: Occasion, width_px: int) -> QPixmap:
+    """Shows a widget in a state and takes its picture, as tall as it needs to be.
 
     Args:
         widget: An ``InferSegmentAnything3Widget`` that nobody has changed.
@@ -102,14 +102,14 @@ def picture(widget: Any, occasion: Occasion, width_px: int) -> QPixmap:
     host.setAttribute(Qt.WidgetAttribute.WA_DontShowOnScreen)
     host.resize(width_px, 10 * width_px)
     host.show()
-    _settle()
-    host.resize(width_px, _height_px(host))
-    _settle()
+    _process_events()
+    host.resize(width_px, _measure_height_px(host))
+    _process_events()
     return host.grab()
 
 
-def _height_px(host: QWidget) -> int:
-    """What the form, the room around it and the host's button need."""
+def _measure_height_px(host: QWidget) -> int:
+    """Measures the height of the form, its margins and the host's button."""
     page = host.findChild(QScrollArea)
     button = host.findChild(QPushButton, "CProcessBtn")
     assert page is not None
@@ -120,13 +120,13 @@ def _height_px(host: QWidget) -> int:
     return outside + max(form.heightForWidth(form.width()), form.minimumSizeHint().height())
 
 
-def _settle() -> None:
+def _process_events() -> None:
     for _ in range(3):
         QApplication.processEvents()
 
 
-def draw(folder: Path) -> None:
-    """Draws every occasion in both palettes.
+def draw_all(folder: Path) -> None:
+    """Draws every state in both palettes.
 
     Args:
         folder: Where ``widget_<occasion>_<palette>.png`` go.
@@ -138,13 +138,13 @@ def draw(folder: Path) -> None:
         QApplication.setPalette(palette())
         for name, occasion in OCCASIONS.items():
             widget = IkomiaPlugin().get_widget_factory().create(None)
-            image = picture(widget, occasion, WIDTH_PX)
+            image = take_picture(widget, occasion, WIDTH_PX)
             image.save(str(folder / f"widget_{name}_{palette_name}.png"))
             widget.panel.window().close()
 
 
 def main() -> None:
-    """Draws them where the README looks for them."""
+    """Draws all pictures into the README's folder."""
     default = Path(__file__).resolve().parents[1] / "docs" / "images"
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", nargs="?", type=Path, default=default)
@@ -152,7 +152,7 @@ def main() -> None:
     with ikomia_home():
         application = QApplication([])
         application.setStyle("fusion")
-        draw(folder.resolve())
+        draw_all(folder.resolve())
 
 
 if __name__ == "__main__":

@@ -19,6 +19,6 @@ def float32_engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
         yield Engine.load("tiny_shapes", device="cpu", precision="float32")
         return
     from infer_segment_anything_3.engine.model.config import SAM3
-    from infer_segment_anything_3.tools.random_weights import random_model
+    from infer_segment_anything_3.tools.random_weights import build_random_model
 
-    yield Engine(random_model(SAM3), SAM3.image_size, "float32")
+    yield Engine(build_random_model(SAM3), SAM3.image_size, "float32")

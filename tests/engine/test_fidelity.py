@@ -26,7 +26,7 @@ TEXT = f"{MODEL_SHAPE.color} {MODEL_SHAPE.kind}"
 Box = tuple[float, float, float, float]
 
 
-def box_of(index: int) -> Box:
+def get_box(index: int) -> Box:
     left, top, right, bottom = (float(v) for v in SCENE.shapes[index].xyxy)
     return left, top, right, bottom
 
@@ -72,7 +72,7 @@ def test_concepts(
     exemplars: tuple[int, ...],
     labels: tuple[int, ...],
 ) -> None:
-    boxes = tuple(box_of(i) for i in exemplars)
+    boxes = tuple(get_box(i) for i in exemplars)
     every_score = package.segment_concept(state, text, 0.0, boxes, labels)["scores"].clone()
     threshold = between(every_score)
     theirs = package.segment_concept(state, text, threshold, boxes, labels)
@@ -97,13 +97,13 @@ OBJECT_PROMPTS = [
         (PromptedObject(points_xy=(center_of(0), center_of(1)), point_labels=(1, 0)),),
         id="foreground and background",
     ),
-    pytest.param((PromptedObject(box_xyxy=box_of(0)),), id="one box"),
-    pytest.param(tuple(PromptedObject(box_xyxy=box_of(i)) for i in range(3)), id="three boxes"),
+    pytest.param((PromptedObject(box_xyxy=get_box(0)),), id="one box"),
+    pytest.param(tuple(PromptedObject(box_xyxy=get_box(i)) for i in range(3)), id="three boxes"),
     pytest.param(
         tuple(PromptedObject(points_xy=(center_of(i),)) for i in range(3)), id="three clicks"
     ),
     pytest.param(
-        (PromptedObject(box_xyxy=box_of(0), points_xy=(center_of(0),), point_labels=(0,)),),
+        (PromptedObject(box_xyxy=get_box(0), points_xy=(center_of(0),), point_labels=(0,)),),
         id="box and background",
     ),
 ]
@@ -176,7 +176,7 @@ def test_refining_with_the_last_mask(
 
 
 def test_objects_of_one_run_are_those_of_single_runs(float32_engine: Engine) -> None:
-    objects = [PromptedObject(box_xyxy=box_of(i)) for i in range(len(SCENE.shapes))]
+    objects = [PromptedObject(box_xyxy=get_box(i)) for i in range(len(SCENE.shapes))]
     together = float32_engine.segment(SCENE.image, ObjectPrompt(tuple(objects))).instances
     for prompted, instance in zip(objects, together, strict=True):
         (alone,) = float32_engine.segment(SCENE.image, ObjectPrompt((prompted,))).instances

@@ -32,7 +32,7 @@ def draw(seed: int, *looks: str) -> Scene:
     return canvas.scene()
 
 
-def box_of(shape: Shape) -> tuple[float, float, float, float]:
+def get_box(shape: Shape) -> tuple[float, float, float, float]:
     left, top, right, bottom = shape.xyxy.tolist()
     return left, top, right, bottom
 
@@ -48,7 +48,7 @@ def find(engine: Engine, scene: Scene, prompt: ConceptPrompt, **options: Any) ->
 
 REFERENCE = draw(1, "red circle", "blue square", "green star")
 TARGET = draw(2, "red circle", "blue square", "red circle", "yellow triangle")
-CIRCLE, SQUARE = (box_of(shape) for shape in REFERENCE.shapes[:2])
+CIRCLE, SQUARE = (get_box(shape) for shape in REFERENCE.shapes[:2])
 CIRCLES = ConceptPrompt(exemplars_xyxy=(CIRCLE,), reference=ReferenceImage(REFERENCE.image))
 SQUARES = dataclasses.replace(CIRCLES, exemplars_xyxy=(SQUARE,))
 

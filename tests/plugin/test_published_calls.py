@@ -24,7 +24,7 @@ def test_text_with_a_threshold(make_algo, shown):
     kind = shown.shapes[0].kind
     wf, algo = make_algo(input_text=kind, confidence_threshold=0.5)
     wf.run_on(array=shown.image)
-    assert matched(masks(algo), shown.matching(kind))
+    assert matched(masks(algo), shown.find_matching(kind))
     assert {found.label for found in objects(algo)} == {kind}
     assert all(found.confidence > 0.5 for found in objects(algo))
     low = [found.confidence for found in objects(algo)]

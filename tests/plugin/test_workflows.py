@@ -98,7 +98,7 @@ def test_two_of_these_tasks_in_series(make_algo, shown, caplog, mode):
     wf, _ = make_algo(input_text=first)
     _, algo = make_algo(workflow=wf, input_text=second, prompt_mode=mode)
     wf.run_on(array=shown.image)
-    found = matched(masks(algo), shown.matching(first if mode == "object" else second))
+    found = matched(masks(algo), shown.find_matching(first if mode == "object" else second))
     left_out = [
         note for note in algo.get_output(3).data["info"]["notes"] if "of the earlier task" in note
     ]

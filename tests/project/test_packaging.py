@@ -47,7 +47,7 @@ json.dump(
 @pytest.fixture(scope="module")
 def staged(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("package") / package.NAME
-    package.stage(CHECKOUT, folder)
+    package.copy_shipped(CHECKOUT, folder)
     return folder
 
 
@@ -57,11 +57,11 @@ def copy(staged, tmp_path) -> Path:
 
 
 def new_problems(folder: Path, before: Path) -> list[str]:
-    return sorted(set(package.problems(folder)) - set(package.problems(before)))
+    return sorted(set(package.find_problems(folder)) - set(package.find_problems(before)))
 
 
 def test_package_holds_what_belongs_and_nothing_else(staged):
-    assert package.problems(staged) == []
+    assert package.find_problems(staged) == []
 
 
 def test_package_leaves_out_what_is_for_developers(staged):
@@ -100,18 +100,18 @@ def test_size_is_limited(staged, copy):
 
 def test_new_entries_of_the_root_must_be_decided():
     with pytest.raises(ValueError, match="names notes"):
-        package.shipped_files(["README.md", "notes/today.md"], "")
+        package.list_shipped_files(["README.md", "notes/today.md"], "")
 
 
 def test_pictures_of_the_readme_are_shipped():
     readme = 'See ![the demo](docs/images/demo.png) and <img src="docs/images/widget.png">.'
     tracked = ["README.md", "docs/images/demo.png", "docs/images/widget.png", "docs/contract.md"]
-    assert package.shipped_files(tracked, readme) == tracked[:3]
+    assert package.list_shipped_files(tracked, readme) == tracked[:3]
 
 
 def test_metadata_is_complete(staged, ikomia_home):
-    info = package.factory_info(staged)
-    assert package.info_problems(info, staged, package.project_version(CHECKOUT)) == []
+    info = package.read_factory_info(staged)
+    assert package.find_info_problems(info, staged, package.read_project_version(CHECKOUT)) == []
 
 
 @pytest.mark.parametrize(
@@ -131,23 +131,23 @@ def test_wrong_metadata_is_found(tmp_path, field, value, sentence):
         "version": "2.0.0",
         "icon_path": "icon.png",
     }
-    assert package.info_problems(good, tmp_path, "2.0.0") == []
-    assert package.info_problems(good | {field: value}, tmp_path, "2.0.0") == [sentence]
+    assert package.find_info_problems(good, tmp_path, "2.0.0") == []
+    assert package.find_info_problems(good | {field: value}, tmp_path, "2.0.0") == [sentence]
 
 
 def test_archive_is_reproducible(copy, tmp_path):
     first, second = tmp_path / "a.zip", tmp_path / "b.zip"
-    package.archive(copy, first)
+    package.make_archive(copy, first)
     for path in copy.rglob("*"):
         os.utime(path, (0, 0))
-    package.archive(copy, second)
+    package.make_archive(copy, second)
     assert first.read_bytes() == second.read_bytes()
     assert all(name.startswith(f"{package.NAME}/") for name in zipfile.ZipFile(first).namelist())
 
 
 def test_package_runs_from_an_empty_ikomia_home(staged, ikomia_home, tmp_path):
     plugins = tmp_path / "Ikomia" / "Plugins" / "Python"
-    package.archive(staged, tmp_path / "package.zip")
+    package.make_archive(staged, tmp_path / "package.zip")
     zipfile.ZipFile(tmp_path / "package.zip").extractall(plugins)
     answer = tmp_path / "answer.json"
     run = subprocess.run(

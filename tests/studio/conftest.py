@@ -25,7 +25,7 @@ def qt() -> QApplication:
 @pytest.fixture
 def settle(qt: QApplication) -> Iterator[Callable[[], None]]:
     """Lets Qt do everything it has put off; light, and in the default font, again afterwards."""
-    from infer_segment_anything_3.tools.widget_pictures import light_palette
+    from infer_segment_anything_3.tools.widget_pictures import make_light_palette
 
     font = qt.font()
 
@@ -33,9 +33,9 @@ def settle(qt: QApplication) -> Iterator[Callable[[], None]]:
         for _ in range(3):
             qt.processEvents()
 
-    qt.setPalette(light_palette())
+    qt.setPalette(make_light_palette())
     yield process
-    qt.setPalette(light_palette())
+    qt.setPalette(make_light_palette())
     qt.setFont(font)
 
 

@@ -6,7 +6,12 @@ from PyQt6.QtWidgets import QScrollArea
 
 from infer_segment_anything_3.adapter.parameters.settings import PROMPT_MODES
 from infer_segment_anything_3.tests.studio.measuring import NARROW_PX, cramped
-from infer_segment_anything_3.tools.widget_pictures import OCCASIONS, PALETTES, WIDTH_PX, picture
+from infer_segment_anything_3.tools.widget_pictures import (
+    OCCASIONS,
+    PALETTES,
+    WIDTH_PX,
+    take_picture,
+)
 
 
 def contrast(one, other):
@@ -30,7 +35,7 @@ def test_every_mode_is_pictured():
 def test_a_picture_shows_the_whole_form(new_widget, qt, tmp_path, occasion, palette, width_px):
     qt.setPalette(PALETTES[palette]())
     widget = new_widget()
-    pixmap = picture(widget, OCCASIONS[occasion], width_px)
+    pixmap = take_picture(widget, OCCASIONS[occasion], width_px)
     path = tmp_path / "widget.png"
     assert pixmap.save(str(path))
     assert path.stat().st_size > 5_000

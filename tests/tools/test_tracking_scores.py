@@ -12,10 +12,10 @@ from infer_segment_anything_3.tools.tiny_shapes.heldout.rivals import MAKERS, as
 from infer_segment_anything_3.tools.tiny_shapes.heldout.tracks import (
     FrameFound,
     FrameTruth,
-    boundary_accuracy,
-    region_similarity,
+    compute_boundary_accuracy,
+    compute_region_similarity,
     score_clip,
-    total_of,
+    sum_scores,
 )
 
 FRAMES = 12
@@ -37,7 +37,7 @@ def right() -> list[FrameFound]:
 
 
 def total(found: list[FrameFound], there: list[FrameTruth] | None = None) -> dict[str, float]:
-    return total_of([score_clip(there or truth(), found)])
+    return sum_scores([score_clip(there or truth(), found)])
 
 
 def test_right_tracks_are_perfect() -> None:
@@ -81,11 +81,15 @@ def test_a_mask_beside_an_ignored_shape_still_counts_against() -> None:
 def test_j_and_f_fall_with_the_mask() -> None:
     wanted = square(40)
     shifted, far = square(45), square(100)
-    assert region_similarity(wanted, wanted) == boundary_accuracy(wanted, wanted) == 1
-    assert region_similarity(shifted, wanted) == pytest.approx(15 / 25)
-    assert 0 < boundary_accuracy(shifted, wanted) < 1
+    assert (
+        compute_region_similarity(wanted, wanted) == compute_boundary_accuracy(wanted, wanted) == 1
+    )
+    assert compute_region_similarity(shifted, wanted) == pytest.approx(15 / 25)
+    assert 0 < compute_boundary_accuracy(shifted, wanted) < 1
     for lost in (far, None):
-        assert region_similarity(lost, wanted) == boundary_accuracy(lost, wanted) == 0
+        assert (
+            compute_region_similarity(lost, wanted) == compute_boundary_accuracy(lost, wanted) == 0
+        )
 
 
 @pytest.mark.parametrize("name", MAKERS)

@@ -12,8 +12,8 @@ from infer_segment_anything_3.engine import Engine
 from infer_segment_anything_3.engine.checkpoints.zoo import MODELS
 from infer_segment_anything_3.engine.model.config import TINY_SHAPES
 from infer_segment_anything_3.tools.tiny_shapes import clip_samples, export, train, training_model
+from infer_segment_anything_3.tools.tiny_shapes.clip_losses import ClipTracking
 from infer_segment_anything_3.tools.tiny_shapes.clip_samples import ClipPool
-from infer_segment_anything_3.tools.tiny_shapes.video_terms import FollowedClips
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +31,7 @@ def test_an_interrupted_run_goes_on_and_gives_weights_that_load(
 ) -> None:
     last = len(train.STAGES) - 1
     first = training(tmp_path)
-    learning_rate = train.learning_rate
+    learning_rate = train.compute_learning_rate
 
     def interrupt_last_stage(stage: train.Stage, step: int) -> float:
         if first.stage_index == last:
@@ -39,7 +39,7 @@ def test_an_interrupted_run_goes_on_and_gives_weights_that_load(
         return learning_rate(stage, step)
 
     with monkeypatch.context() as patched:
-        patched.setattr(train, "learning_rate", interrupt_last_stage)
+        patched.setattr(train, "compute_learning_rate", interrupt_last_stage)
         with pytest.raises(KeyboardInterrupt):
             first.run()
     second = training(tmp_path)
@@ -76,15 +76,15 @@ def test_a_stage_changes_its_part_of_trained_weights_and_no_other(
 
 
 def test_a_loss_of_video_reaches_every_part_of_the_memory() -> None:
-    model = training_model.for_training(TINY_SHAPES, torch.device("cpu"))
-    training_model.initialize(model)
+    model = training_model.build_training_model(TINY_SHAPES, torch.device("cpu"))
+    training_model.initialize_weights(model)
     tracker = model.inst_interactive_predictor.model
     for parameter in model.parameters():
         parameter.requires_grad_(False)
     tracker.requires_grad_(True)
     pool = ClipPool(model, seed=5, side=280, mask_side=80, frames=4, capacity=4)
-    terms, _ = FollowedClips(model, pool, clips=2).terms(frames=4)
-    torch.stack(list(terms.values())).sum().backward()
+    losses, _ = ClipTracking(model, pool, clips=2).compute_losses(frames=4)
+    torch.stack(list(losses.values())).sum().backward()
     untouched = [
         name
         for name, parameter in model.named_parameters()
@@ -96,16 +96,16 @@ def test_a_loss_of_video_reaches_every_part_of_the_memory() -> None:
 
 
 def test_a_clip_goes_on_from_the_memory_of_the_frames_before() -> None:
-    model = training_model.for_training(TINY_SHAPES, torch.device("cpu"))
-    training_model.initialize(model)
+    model = training_model.build_training_model(TINY_SHAPES, torch.device("cpu"))
+    training_model.initialize_weights(model)
     losses = []
     for part in (4, 2):
         pool = ClipPool(model, seed=5, side=280, mask_side=80, frames=4, capacity=2)
-        followed = FollowedClips(model, pool, clips=1)
+        followed = ClipTracking(model, pool, clips=1)
         parts = 0
         with torch.no_grad():
             while not followed.is_over:
-                _, report = followed.terms(part)
+                _, report = followed.compute_losses(part)
                 parts += 1
         assert parts == 4 // part
         losses.append(report["late_iou"])

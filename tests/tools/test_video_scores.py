@@ -23,7 +23,7 @@ def sessions(moves: bool = True) -> videos.OpenSession:
     """Opens sessions that know the truth, of every frame or of the first alone."""
 
     def open_session(engine: Engine, prompt: videos.Prompt) -> videos.Step:
-        ((_, clip),) = videos.held_out_clips(SEED, ONE_CLIP)
+        ((_, clip),) = videos.draw_held_out_clips(SEED, ONE_CLIP)
         wanted = wanted_shapes(clip, prompt)
         time = -1
 
@@ -66,19 +66,19 @@ def mask_of(frame: Frame, shape: int) -> Mask:
 
 
 def test_right_objects_are_perfect(tiny_engine: Engine) -> None:
-    scores = videos.video_objects(tiny_engine, SEED, ONE_CLIP, sessions())
+    scores = videos.measure_video_objects(tiny_engine, SEED, ONE_CLIP, sessions())
     assert {"video_click_j", "video_click_f", "video_box_j", "video_box_f"} <= set(scores)
     assert set(scores.values()) == {1.0}
 
 
 def test_objects_that_stay_where_they_were_are_not(tiny_engine: Engine) -> None:
-    scores = videos.video_objects(tiny_engine, SEED, ONE_CLIP, sessions(moves=False))
+    scores = videos.measure_video_objects(tiny_engine, SEED, ONE_CLIP, sessions(moves=False))
     assert scores["video_box_j"] < 0.95
     assert scores["video_box_f"] < 0.95
 
 
 def test_right_concepts_are_perfect_and_stand_beside_other_trackers(tiny_engine: Engine) -> None:
-    scores = videos.video_concepts(tiny_engine, SEED, ONE_CLIP, sessions())
+    scores = videos.measure_video_concepts(tiny_engine, SEED, ONE_CLIP, sessions())
     assert scores["video_hota"] == scores["video_idf1"] == 1
     assert scores["video_id_switches"] == 0
     for name in ("bytetrack", "ocsort"):

@@ -1,1 +1,1 @@
-"""How the bundled ``tiny_shapes`` checkpoint is made: scenes, training, held-out scores."""
+"""Makes the bundled ``tiny_shapes`` checkpoint: scenes, training, held-out scores."""

@@ -1,4 +1,4 @@
-"""Clips at the model's own size with the image encoder's features, to train the memory on."""
+"""Makes training samples of clips: frames with the image encoder's features."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LEAST_CELLS = 3.0
 
 @dataclasses.dataclass(frozen=True)
 class ClipSample:
-    """T frames of a clip, squeezed to the model's square.
+    """Holds T frames of a clip, resized to the model's square.
 
     Attributes:
         features: What the tracker's neck gives for each frame, finest first, each
@@ -51,7 +51,7 @@ class ClipSample:
 
 
 class ClipPool:
-    """Clips drawn as they are needed, each used several times before it is forgotten."""
+    """Draws clips as they are needed; uses each several times before it is dropped."""
 
     def __init__(
         self, model: Sam3Image, seed: Seed, side: int, mask_side: int, frames: int, capacity: int
@@ -72,27 +72,27 @@ class ClipPool:
         self._kept: list[ClipSample] = []
 
     def batch(self, size: int, fresh: int = 1) -> list[ClipSample]:
-        """Recalls ``size`` samples, after ``fresh`` new ones were added."""
+        """Returns ``size`` random samples, after ``fresh`` new ones were added."""
         for _ in range(max(fresh, LEAST_KEPT - len(self._kept))):
-            sample = self._new()
+            sample = self._add_sample()
             if len(self._kept) < self._capacity:
                 self._kept.append(sample)
             else:
                 self._kept[int(self.rng.integers(self._capacity))] = sample
         return [self._kept[int(self.rng.integers(len(self._kept)))] for _ in range(size)]
 
-    def _new(self) -> ClipSample:
+    def _add_sample(self) -> ClipSample:
         clip = draw_clip(self.rng, TRAIN_SIDE_RANGE_PX, TRAIN_LIKE_SHARE)
         longest = (CLIP_FRAMES - 1) // max(1, self._frames - 1)
         stride = int(self.rng.choice([s for s in STRIDES if s <= longest]))
         first = int(self.rng.integers(CLIP_FRAMES - stride * (self._frames - 1)))
         frames = [clip.frame_at(first + stride * k) for k in range(self._frames)]
         if not any(frames[0].counts(i) for i in range(len(clip.shapes))):
-            return self._new()
-        return self._sample(frames, tuple(shape.look for shape in clip.shapes))
+            return self._add_sample()
+        return self._draw_sample(frames, tuple(shape.look for shape in clip.shapes))
 
     @torch.no_grad()
-    def _sample(self, frames: list[Frame], looks: tuple[tuple[str, str], ...]) -> ClipSample:
+    def _draw_sample(self, frames: list[Frame], looks: tuple[tuple[str, str], ...]) -> ClipSample:
         side, mask_side = self._side, self._mask_side
         device = next(self._model.parameters()).device
         stacked = torch.from_numpy(np.stack([f.image for f in frames])).permute(0, 3, 1, 2)

@@ -1,4 +1,4 @@
-"""Clips: the shapes of the scenes, moving.
+"""Draws clips: scenes whose shapes move.
 
 A clip is a function of time: a frame is drawn when it is asked for, and none is kept.
 """
@@ -10,7 +10,7 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
-from .painting import Pixels, blend, cover, outline_px, rasterize
+from .painting import Pixels, blend, make_outline_px, rasterize, remove_covered
 
 CLIP_FRAMES = 48
 MAX_SHAKE = 0.015
@@ -26,7 +26,7 @@ LEAST_VISIBLE_SHARE = 0.15
 
 @dataclasses.dataclass(frozen=True)
 class Motion:
-    """Where a shape is at any time; lengths are fractions of the image's short side.
+    """Computes where a shape is at a time; lengths are fractions of the image's short side.
 
     Attributes:
         start_xy: Where it is at time 0.
@@ -48,24 +48,24 @@ class Motion:
     period: float
     phase_rad: float
 
-    def center_at(self, time: float) -> npt.NDArray[np.float64]:
-        """Its center at a time, xy."""
+    def compute_center(self, time: float) -> npt.NDArray[np.float64]:
+        """Computes its center at a time, xy."""
         least, greatest = self.bounds_xy
         span = greatest - least
         way = np.mod(self.start_xy + self.velocity_xy * time - least, 2 * span)
         return least + np.minimum(way, 2 * span - way)
 
-    def outline_at(self, kind: str, time: float, short_px: int) -> npt.NDArray[np.float64]:
-        """Corners of its outline at a time, in pixels, (N, 2)."""
+    def make_outline(self, kind: str, time: float, short_px: int) -> npt.NDArray[np.float64]:
+        """Makes the corners of its outline at a time, in pixels, (N, 2)."""
         beat = 2 * np.pi * time / self.period + self.phase_rad
         extent_px = self.extent * (1 + self.growth * np.sin(beat)) * short_px
         angle_rad = np.deg2rad(self.sway_deg) * np.cos(beat)
-        return outline_px(kind, extent_px, angle_rad) + self.center_at(time) * short_px
+        return make_outline_px(kind, extent_px, angle_rad) + self.compute_center(time) * short_px
 
 
 @dataclasses.dataclass(frozen=True)
 class MovingShape:
-    """A shape of a clip; its index is its id.
+    """Describes a shape of a clip; its index is its id.
 
     Attributes:
         color: Name of its color.
@@ -81,13 +81,13 @@ class MovingShape:
 
     @property
     def look(self) -> tuple[str, str]:
-        """What tells it from shapes that look otherwise."""
+        """Its color and kind, equal for shapes that look the same."""
         return self.color, self.kind
 
 
 @dataclasses.dataclass(frozen=True)
 class Frame:
-    """A frame and what is visible on it.
+    """Holds a frame and the visible pixels of each shape.
 
     Attributes:
         image: (H, W, 3) uint8, RGB.
@@ -101,7 +101,7 @@ class Frame:
     visible_share: npt.NDArray[np.float64]
 
     def mask(self, index: int) -> npt.NDArray[np.bool_]:
-        """Visible pixels of a shape, (H, W) bool."""
+        """Returns the visible pixels of a shape, (H, W) bool."""
         full = np.zeros(self.image.shape[:2], bool)
         pixels = self.visible[index]
         if pixels is not None:
@@ -109,12 +109,12 @@ class Frame:
         return full
 
     def visible_px(self, index: int) -> int:
-        """How many pixels of a shape are visible."""
+        """Counts the visible pixels of a shape."""
         pixels = self.visible[index]
         return 0 if pixels is None else int(np.count_nonzero(pixels.inside))
 
     def counts(self, index: int) -> bool:
-        """Whether enough of a shape is visible for it to be asked for."""
+        """Tells whether enough of a shape is visible for it to be asked for."""
         return (
             self.visible_px(index) >= LEAST_VISIBLE_PX
             and self.visible_share[index] >= LEAST_VISIBLE_SHARE
@@ -123,7 +123,7 @@ class Frame:
 
 @dataclasses.dataclass(frozen=True)
 class Clip:
-    """A clip.
+    """Describes a clip, whose frames are drawn on request.
 
     Attributes:
         image_hw: Height and width, in pixels.
@@ -149,7 +149,7 @@ class Clip:
         return len({shape.look for shape in self.shapes}) < len(self.shapes)
 
     def frame_at(self, time: float) -> Frame:
-        """Draws the frame of a time.
+        """Draws the frame at a time.
 
         Args:
             time: In frames; need not be whole.
@@ -158,13 +158,13 @@ class Clip:
             The frame, the same at every call.
         """
         height, width = self.image_hw
-        shift = self._shift_px(time)
-        top, left = (margin_px(self.image_hw) - shift[::-1]).tolist()
+        shift = self._compute_shift_px(time)
+        top, left = (compute_margin_px(self.image_hw) - shift[::-1]).tolist()
         image = self.background[top : top + height, left : left + width].copy()
         seen: list[Pixels | None] = []
         whole = []
         for shape in self.shapes:
-            looks = [self._pixels(shape, time + dt, shift) for dt in SHUTTER]
+            looks = [self._rasterize_shape(shape, time + dt, shift) for dt in SHUTTER]
             middle = looks[len(looks) // 2]
             if self.blurred:
                 _blend_blurred(image, looks, shape.rgb)
@@ -172,9 +172,9 @@ class Clip:
                 blend(image[middle.window], middle.inside.astype(np.float32), shape.rgb)
             for below in seen:
                 if below is not None and middle is not None:
-                    cover(below, middle)
-            outline = shape.motion.outline_at(shape.kind, time, min(self.image_hw))
-            whole.append(polygon_area(outline))
+                    remove_covered(below, middle)
+            outline = shape.motion.make_outline(shape.kind, time, min(self.image_hw))
+            whole.append(compute_polygon_area(outline))
             seen.append(middle)
         share = [
             0.0 if p is None else np.count_nonzero(p.inside) / area
@@ -188,20 +188,20 @@ class Clip:
         picture = np.clip(image, 0, 255).astype(np.uint8)
         return Frame(picture, visible, np.minimum(share, 1.0))
 
-    def _pixels(
+    def _rasterize_shape(
         self, shape: MovingShape, time: float, shift: npt.NDArray[np.int64]
     ) -> Pixels | None:
-        outline = shape.motion.outline_at(shape.kind, time, min(self.image_hw))
+        outline = shape.motion.make_outline(shape.kind, time, min(self.image_hw))
         return rasterize(outline + shift, self.image_hw)
 
-    def _shift_px(self, time: float) -> npt.NDArray[np.int64]:
-        """Where the camera's movement puts what is at the origin, xy."""
+    def _compute_shift_px(self, time: float) -> npt.NDArray[np.int64]:
+        """Computes the shift of the image by the camera's movement, xy."""
         amplitude, frequency = self.shake[:, 0], self.shake[:, 1]
         return np.round((amplitude * np.sin(frequency * time)).sum(axis=0)).astype(np.int64)
 
 
-def margin_px(image_hw: tuple[int, int]) -> int:
-    """By how much a background is larger than the image on each side, in pixels."""
+def compute_margin_px(image_hw: tuple[int, int]) -> int:
+    """Computes how much larger than the image a background is on each side, in pixels."""
     return int(np.ceil(MAX_SHAKE * min(image_hw))) + 1
 
 
@@ -226,7 +226,7 @@ def _blend_blurred(
     blend(image[rows, columns], alpha, rgb)
 
 
-def polygon_area(corners_xy: npt.NDArray[np.float64]) -> float:
-    """Area inside a polygon of (N, 2) corners."""
+def compute_polygon_area(corners_xy: npt.NDArray[np.float64]) -> float:
+    """Computes the area inside a polygon of (N, 2) corners."""
     x, y = corners_xy.T
     return float(abs(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1))) / 2)

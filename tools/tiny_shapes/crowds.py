@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .painting import outline_px, random_hw, rasterize
+from .painting import draw_random_hw, make_outline_px, rasterize
 from .scenes import COLORS, EXTENT_RANGE, KINDS, MAX_ROTATION_DEG, Canvas, Scene
 
 SIDE_RANGE_PX = (200, 2000)
@@ -39,7 +39,7 @@ def draw_crowd(
     """
     while True:
         count = int(rng.integers(count_range[0], count_range[1] + 1))
-        canvas = Canvas(rng, random_hw(rng, side_range_px, max_aspect=2.0))
+        canvas = Canvas(rng, draw_random_hw(rng, side_range_px, max_aspect=2.0))
         color, kind = str(rng.choice(list(COLORS))), str(rng.choice(KINDS))
         if rng.random() < GRID_SHARE:
             drawn = _draw_grid(rng, canvas, color, kind, count, extent_range)
@@ -47,7 +47,7 @@ def draw_crowd(
             drawn = _scatter(canvas, color, kind, count, extent_range)
         for _ in range(int(rng.integers(MAX_STRANGERS + 1))):
             other = str(rng.choice(list(COLORS))), str(rng.choice(KINDS))
-            pixels = canvas.free_place(other[1], extent_range)
+            pixels = canvas.find_free_place(other[1], extent_range)
             if other != (color, kind) and pixels is not None:
                 canvas.add(*other, pixels)
         if drawn >= count_range[0]:
@@ -57,13 +57,13 @@ def draw_crowd(
 def _scatter(
     canvas: Canvas, color: str, kind: str, count: int, extent_range: tuple[float, float]
 ) -> int:
-    """Draws shapes at random places; returns how many found one."""
+    """Draws shapes at random places; returns how many had room."""
     # Many large ones do not fit.
     least, largest = extent_range
     largest = max(least, min(largest, 0.8 / np.sqrt(count)))
     drawn = 0
     for _ in range(count):
-        pixels = canvas.free_place(kind, (least, largest))
+        pixels = canvas.find_free_place(kind, (least, largest))
         if pixels is not None:
             canvas.add(color, kind, pixels)
             drawn += 1
@@ -80,7 +80,7 @@ def _draw_grid(
 ) -> int:
     """Draws shapes of one size in rows and columns; returns how many, 0 where none would fit."""
     height, width = canvas.image_hw
-    rows = _rows_of_grid(rng, count, height / width)
+    rows = _count_grid_rows(rng, count, height / width)
     columns = -(-count // rows)
     pitch = np.array([width / columns, height / rows])
     least, largest = np.array(extent_range) * min(height, width)
@@ -93,14 +93,14 @@ def _draw_grid(
     for index in range(count):
         row, column = divmod(index, columns)
         center = (np.array([column, row]) + 0.5) * pitch + rng.uniform(-shake, shake, 2)
-        pixels = rasterize(outline_px(kind, extent_px, angle_rad) + center, canvas.image_hw)
+        pixels = rasterize(make_outline_px(kind, extent_px, angle_rad) + center, canvas.image_hw)
         if pixels is not None and canvas.is_free(pixels):
             canvas.add(color, kind, pixels)
             drawn += 1
     return drawn
 
 
-def _rows_of_grid(rng: np.random.Generator, count: int, aspect: float) -> int:
-    """Rows of a grid: about as many as columns, in the image's aspect."""
+def _count_grid_rows(rng: np.random.Generator, count: int, aspect: float) -> int:
+    """Counts the rows of a grid: about as many as columns, in the image's aspect."""
     even = np.sqrt(count * aspect) * rng.uniform(0.7, 1.4)
     return int(np.clip(round(even), 1, count))

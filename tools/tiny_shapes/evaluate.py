@@ -1,4 +1,4 @@
-"""Held-out scores of the bundled model, on scenes that training never saw.
+"""Measures the held-out scores of the bundled model, on scenes that training never saw.
 
 Prints a table; ``--write`` records it beside the checkpoint, for the README.
 """
@@ -16,14 +16,14 @@ from .heldout.matching import HELD_OUT_SEED, Measure
 
 CARD = Path(__file__).parents[2] / "engine" / "weights" / "tiny_shapes.json"
 MEASURES: dict[str, Measure] = {
-    measure.__name__: measure
+    measure.__name__.removeprefix("measure_"): measure
     for module in (concepts, references, objects, crowded_images, videos)
     for measure in module.MEASURES
 }
 
 
 def main() -> None:
-    """Command line."""
+    """Runs the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scenes", type=int, default=300)
     parser.add_argument("--seed", type=int, default=HELD_OUT_SEED)

@@ -40,7 +40,7 @@ def export(snapshot: Path, out: Path, seed: int) -> None:
     description = out.with_suffix(".json")
     text = json.dumps(
         {
-            **_held_out_scores(description, sha256),
+            **_read_held_out_scores(description, sha256),
             "model": "tiny_shapes",
             "sha256": sha256,
             "stored_as": "float16",
@@ -57,8 +57,8 @@ def export(snapshot: Path, out: Path, seed: int) -> None:
     logger.info("%s: %.1f MiB, stage %s step %s", out, size_mib, saved["stage"], saved["step"])
 
 
-def _held_out_scores(description: Path, sha256: str) -> dict[str, Any]:
-    """What was measured of these very weights before."""
+def _read_held_out_scores(description: Path, sha256: str) -> dict[str, Any]:
+    """Reads the scores that were measured of the same weights before."""
     if not description.is_file():
         return {}
     before = json.loads(description.read_text(encoding="utf-8"))
@@ -68,7 +68,7 @@ def _held_out_scores(description: Path, sha256: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Command line."""
+    """Runs the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--snapshot", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)

@@ -1,4 +1,4 @@
-"""Losses of the two routes: concepts (detection and masks) and objects (masks and quality).
+"""Computes the losses of concepts (detection, masks) and of objects (masks, quality).
 
 The recipe is DETR's with MaskFormer's mask terms and one-to-many queries, as in the SAM 3
 paper: Hungarian matching, focal classification, L1 and GIoU boxes, focal and dice masks,
@@ -24,15 +24,15 @@ MASK_DICE_WEIGHT = 5.0
 MASK_FOCAL_WEIGHT = 40.0
 PRESENCE_WEIGHT = 5.0
 ABSENT_CLASS_WEIGHT = 0.05
-"""Weight of query scores where nothing is present: that is the presence token's work."""
+"""Weight of query scores for absent concepts, which the presence token has to tell."""
 
 ONE_TO_MANY = 4
-"""How many one-to-many queries learn from the same shape."""
+"""Number of one-to-many queries that learn from the same shape."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Targets:
-    """What P concept prompts should find, packed.
+    """Holds the shapes that P concept prompts should find, packed.
 
     Attributes:
         cxcywh: Boxes of all wanted shapes, (T, 4) float32, normalized.
@@ -45,8 +45,8 @@ class Targets:
     counts: list[int]
 
 
-def soft_dice(logits: Tensor, target: Tensor) -> Tensor:
-    """One minus the Dice coefficient.
+def compute_dice_loss(logits: Tensor, target: Tensor) -> Tensor:
+    """Computes one minus the Dice coefficient.
 
     Args:
         logits: (N, M, M).
@@ -59,8 +59,8 @@ def soft_dice(logits: Tensor, target: Tensor) -> Tensor:
     return 1 - (2 * (p * t).sum(1) + 1) / (p.sum(1) + t.sum(1) + 1)
 
 
-def focal(logits: Tensor, target: Tensor, alpha: float, gamma: float = 2.0) -> Tensor:
-    """Focal loss (Lin et al. 2017) with soft targets, element-wise."""
+def compute_focal_loss(logits: Tensor, target: Tensor, alpha: float, gamma: float = 2.0) -> Tensor:
+    """Computes the focal loss (Lin et al. 2017) with soft targets, element-wise."""
     p = logits.sigmoid()
     cross_entropy = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
     p_true = p * target + (1 - p) * (1 - target)
@@ -68,10 +68,10 @@ def focal(logits: Tensor, target: Tensor, alpha: float, gamma: float = 2.0) -> T
     return weight * cross_entropy * (1 - p_true) ** gamma
 
 
-def _match(
+def _match_queries(
     logits: Tensor, boxes: Tensor, targets: Targets, repeat: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Hungarian matching: prompt, query and target index of every matched pair."""
+    """Matches queries to targets (Hungarian); returns prompt, query and target indices."""
     with torch.no_grad():
         p = logits.flatten(0, 1).sigmoid()
         class_cost = 0.25 * (1 - p) ** 2 * -(p + 1e-8).log()
@@ -102,8 +102,8 @@ def _match(
     )
 
 
-def concept_loss(outputs: dict[str, Any], targets: Targets) -> dict[str, Tensor]:
-    """Loss of the concept route over all decoder layers.
+def compute_concept_loss(outputs: dict[str, Any], targets: Targets) -> dict[str, Tensor]:
+    """Computes the loss of the concept route over all decoder layers.
 
     Args:
         outputs: What ``Sam3Image``'s decoder and segmentation head return in training mode.
@@ -134,7 +134,7 @@ def concept_loss(outputs: dict[str, Any], targets: Targets) -> dict[str, Tensor]
             boxes = layer["pred_boxes" + suffix].float()
             wanted = torch.zeros_like(logits)
             if sum(targets.counts):
-                prompt, query, target = _match(logits, boxes, targets, repeat)
+                prompt, query, target = _match_queries(logits, boxes, targets, repeat)
                 wanted[prompt, query] = 1
                 matched, truth = boxes[prompt, query], targets.cxcywh[target]
                 giou = generalized_box_iou_loss(
@@ -145,17 +145,17 @@ def concept_loss(outputs: dict[str, Any], targets: Targets) -> dict[str, Tensor]
                 distance = BOX_L1_WEIGHT * (matched - truth).abs().sum() + BOX_GIOU_WEIGHT * giou
                 add("box", distance / total / repeat)
                 if layer is outputs:
-                    for name, value in _mask_loss(
+                    for name, value in _compute_mask_loss(
                         outputs, suffix, prompt, query, targets.coverage[target]
                     ).items():
                         add(name, value / total / repeat)
             weight = present[:, None, None] * (1 - ABSENT_CLASS_WEIGHT) + ABSENT_CLASS_WEIGHT
-            score = (focal(logits, wanted, alpha=0.5) * weight).sum()
+            score = (compute_focal_loss(logits, wanted, alpha=0.5) * weight).sum()
             add("class", CLASS_WEIGHT * score / total / (1 if repeat == 1 else 2))
     return terms
 
 
-def _mask_loss(
+def _compute_mask_loss(
     outputs: dict[str, Any], suffix: str, prompt: Tensor, query: Tensor, coverage: Tensor
 ) -> dict[str, Tensor]:
     mask_prompts = outputs["mask_prompts"]
@@ -170,13 +170,17 @@ def _mask_loss(
     # Prompts without masks were left out to save time; those that have one stand for all.
     scale = len(prompt) / int(has_mask.sum())
     return {
-        "dice": scale * MASK_DICE_WEIGHT * soft_dice(masks, truth).sum(),
-        "focal": scale * MASK_FOCAL_WEIGHT * focal(masks, truth, 0.25).mean((1, 2)).sum(),
+        "dice": scale * MASK_DICE_WEIGHT * compute_dice_loss(masks, truth).sum(),
+        "focal": scale
+        * MASK_FOCAL_WEIGHT
+        * compute_focal_loss(masks, truth, 0.25).mean((1, 2)).sum(),
     }
 
 
-def object_loss_of_each(logits: Tensor, quality: Tensor, coverage: Tensor) -> tuple[Tensor, Tensor]:
-    """Loss of the interactive decoder for its single mask and the best of its three.
+def compute_object_losses(
+    logits: Tensor, quality: Tensor, coverage: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Computes the loss of the interactive decoder: its single mask, the best of its three.
 
     Args:
         logits: (P, 4, M, M): the single-mask token, then three candidates.
@@ -188,7 +192,7 @@ def object_loss_of_each(logits: Tensor, quality: Tensor, coverage: Tensor) -> tu
     """
     truth = coverage.expand_as(logits)
     cross_entropy = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
-    dice = soft_dice(logits.flatten(0, 1), truth.flatten(0, 1)).view(quality.shape)
+    dice = compute_dice_loss(logits.flatten(0, 1), truth.flatten(0, 1)).view(quality.shape)
     each = dice + 10 * cross_entropy.mean((2, 3))
     with torch.no_grad():
         found, real = logits > 0, truth > 0.5
@@ -197,7 +201,9 @@ def object_loss_of_each(logits: Tensor, quality: Tensor, coverage: Tensor) -> tu
     return loss, iou
 
 
-def object_loss(logits: Tensor, quality: Tensor, coverage: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean of :func:`object_loss_of_each`, and the IoU of every mask."""
-    loss, iou = object_loss_of_each(logits, quality, coverage)
+def compute_mean_object_loss(
+    logits: Tensor, quality: Tensor, coverage: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Computes the mean of :func:`compute_object_losses`, and the IoU of every mask."""
+    loss, iou = compute_object_losses(logits, quality, coverage)
     return loss.mean(), iou

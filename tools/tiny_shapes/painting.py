@@ -16,7 +16,7 @@ Window = tuple[slice, slice]
 
 
 class Pixels(NamedTuple):
-    """What a shape covers.
+    """Holds the pixels that a shape covers.
 
     Attributes:
         inside: (h, w) bool, its pixels in the window.
@@ -27,8 +27,8 @@ class Pixels(NamedTuple):
     window: Window
 
 
-def cover(below: Pixels, above: Pixels) -> None:
-    """Takes pixels away from a shape that another is drawn over."""
+def remove_covered(below: Pixels, above: Pixels) -> None:
+    """Removes the pixels of a shape that another one covers."""
     shared = tuple(
         slice(max(one.start, other.start), min(one.stop, other.stop))
         for one, other in zip(below.window, above.window, strict=True)
@@ -43,10 +43,10 @@ def cover(below: Pixels, above: Pixels) -> None:
         below.inside[mine] &= ~above.inside[theirs]
 
 
-def random_hw(
+def draw_random_hw(
     rng: np.random.Generator, side_range_px: tuple[int, int], max_aspect: float
 ) -> tuple[int, int]:
-    """A random height and width.
+    """Draws a random height and width.
 
     Args:
         rng: Source of every random choice.
@@ -64,7 +64,7 @@ def random_hw(
 
 
 def draw_background(rng: np.random.Generator, height: int, width: int) -> npt.NDArray[np.float32]:
-    """A muted base color with a slope and soft blotches, (H, W, 3) float32."""
+    """Draws a muted color with a gradient and soft spots, (H, W, 3) float32."""
     base = rng.uniform(90, 165) + rng.uniform(-15, 15, 3)
     slope_x, slope_y = rng.uniform(-25, 25, 2)
     slope = (
@@ -78,8 +78,8 @@ def draw_background(rng: np.random.Generator, height: int, width: int) -> npt.ND
     return luma[..., None] + base.astype(np.float32)
 
 
-def outline_px(kind: str, extent_px: float, angle_rad: float) -> npt.NDArray[np.float64]:
-    """Corners of a shape whose box is centered at the origin.
+def make_outline_px(kind: str, extent_px: float, angle_rad: float) -> npt.NDArray[np.float64]:
+    """Makes the corners of a shape whose box is centered at the origin.
 
     Args:
         kind: A kind of shape.
@@ -89,13 +89,13 @@ def outline_px(kind: str, extent_px: float, angle_rad: float) -> npt.NDArray[np.
     Returns:
         (N, 2) xy, in pixels.
     """
-    outline = _outline(kind, angle_rad)
+    outline = _make_unit_outline(kind, angle_rad)
     size = np.ptp(outline, axis=0)
     return (outline - outline.min(axis=0) - size / 2) / size.max() * extent_px
 
 
 def rasterize(corners_xy: npt.NDArray[np.float64], image_hw: tuple[int, int]) -> Pixels | None:
-    """Pixels inside a polygon.
+    """Finds the pixels inside a polygon.
 
     Args:
         corners_xy: (N, 2), in pixels of the image; may be outside of it.
@@ -117,8 +117,8 @@ def rasterize(corners_xy: npt.NDArray[np.float64], image_hw: tuple[int, int]) ->
     return Pixels(filled.astype(bool), window)
 
 
-def _outline(kind: str, angle_rad: float) -> npt.NDArray[np.float64]:
-    """Corners of a unit shape around the origin, (N, 2) xy."""
+def _make_unit_outline(kind: str, angle_rad: float) -> npt.NDArray[np.float64]:
+    """Makes the corners of a unit shape around the origin, (N, 2) xy."""
     corners, radii, start = {
         "circle": (64, (1.0,), 0.0),
         "square": (4, (1.0,), np.pi / 4),
@@ -130,8 +130,8 @@ def _outline(kind: str, angle_rad: float) -> npt.NDArray[np.float64]:
     return np.stack([radius * np.cos(angles), radius * np.sin(angles)], axis=1)
 
 
-def jittered(rng: np.random.Generator, rgb: tuple[int, int, int]) -> npt.NDArray[np.float32]:
-    """A drawn color, a little beside the one it is named after."""
+def jitter_color(rng: np.random.Generator, rgb: tuple[int, int, int]) -> npt.NDArray[np.float32]:
+    """Changes a color of the vocabulary a little, at random."""
     offset = rng.uniform(-COLOR_JITTER, COLOR_JITTER, 3)
     return np.clip(np.array(rgb) + offset, 0, 255).astype(np.float32)
 
@@ -156,7 +156,9 @@ NOISE_RANGE = (1.0, 7.0)
 """Standard deviation of a sensor's noise, of 255."""
 
 
-def sensor_noise(rng: np.random.Generator, image: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+def add_sensor_noise(
+    rng: np.random.Generator, image: npt.NDArray[np.float32]
+) -> npt.NDArray[np.uint8]:
     """Adds noise of random strength to most images, and rounds.
 
     Args:

@@ -1,4 +1,4 @@
-"""Draws random clips.
+"""Draws random clips of moving shapes.
 
 Two to six shapes move, turn, change their size, cross each other, hide behind each other,
 leave and come back; in most clips two or three of them look the same. The camera may shake
@@ -12,16 +12,24 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
-from .clips import CLIP_FRAMES, MAX_SHAKE, Clip, Motion, MovingShape, margin_px, polygon_area
+from .clips import (
+    CLIP_FRAMES,
+    MAX_SHAKE,
+    Clip,
+    Motion,
+    MovingShape,
+    compute_margin_px,
+    compute_polygon_area,
+)
 from .painting import (
     NOISE_RANGE,
     NOISY_SHARE,
     Pixels,
-    cover,
     draw_background,
-    jittered,
-    random_hw,
+    draw_random_hw,
+    jitter_color,
     rasterize,
+    remove_covered,
 )
 from .scenes import COLORS, KINDS, MAX_ROTATION_DEG
 
@@ -68,18 +76,18 @@ def draw_clip(
         The clip.
     """
     while True:
-        image_hw = random_hw(rng, side_range_px, max_aspect=2.0)
+        image_hw = draw_random_hw(rng, side_range_px, max_aspect=2.0)
         short_px = min(image_hw)
         aspect_xy = np.array(image_hw[::-1]) / short_px
-        looks = _random_looks(rng, like_share)
-        motions = _random_motions(rng, looks, aspect_xy)
+        looks = _draw_looks(rng, like_share)
+        motions = _draw_motions(rng, looks, aspect_xy)
         shapes = tuple(
-            MovingShape(color, kind, jittered(rng, COLORS[color]), motion)
+            MovingShape(color, kind, jitter_color(rng, COLORS[color]), motion)
             for (color, kind), motion in zip(looks, motions, strict=True)
         )
         if not _is_fair(shapes, aspect_xy):
             continue
-        margin = margin_px(image_hw)
+        margin = compute_margin_px(image_hw)
         height, width = image_hw
         shake = np.zeros((2, 2, 2))
         if rng.random() < SHAKEN_SHARE:
@@ -96,8 +104,8 @@ def draw_clip(
         )
 
 
-def _random_looks(rng: np.random.Generator, like_share: float) -> list[tuple[str, str]]:
-    """Color and kind of each shape, in random order."""
+def _draw_looks(rng: np.random.Generator, like_share: float) -> list[tuple[str, str]]:
+    """Draws the color and kind of each shape, in random order."""
 
     def look() -> tuple[str, str]:
         return str(rng.choice(list(COLORS))), str(rng.choice(KINDS))
@@ -113,11 +121,11 @@ def _random_looks(rng: np.random.Generator, like_share: float) -> list[tuple[str
     return [looks[i] for i in rng.permutation(count)]
 
 
-def _random_motions(
+def _draw_motions(
     rng: np.random.Generator, looks: list[tuple[str, str]], aspect_xy: npt.NDArray[np.float64]
 ) -> list[Motion]:
-    """A motion for each shape: lookalikes meet, the last one may be a screen for another."""
-    motions = [_random_motion(rng, aspect_xy) for _ in looks]
+    """Draws a motion for each shape: lookalikes meet, the last may be a screen for another."""
+    motions = [_draw_motion(rng, aspect_xy) for _ in looks]
     alike = [i for i, look in enumerate(looks) if looks.count(look) > 1]
     if len(alike) > 1 and rng.random() < 0.75:
         first, second = rng.choice(alike, 2, replace=False).tolist()
@@ -129,13 +137,13 @@ def _random_motions(
     if last > 1 and looks.count(looks[last]) == 1 and rng.random() < SCREEN_SHARE:
         extent = rng.uniform(*SCREEN_EXTENT_RANGE)
         motions[last] = dataclasses.replace(
-            _random_motion(rng, aspect_xy, extent), velocity_xy=rng.normal(0, 0.001, 2), growth=0.0
+            _draw_motion(rng, aspect_xy, extent), velocity_xy=rng.normal(0, 0.001, 2), growth=0.0
         )
         _make_meet(rng, motions, int(rng.integers(last)), last, aspect_xy)
     return motions
 
 
-def _random_motion(
+def _draw_motion(
     rng: np.random.Generator, aspect_xy: npt.NDArray[np.float64], extent: float | None = None
 ) -> Motion:
     extent = rng.uniform(*EXTENT_RANGE) if extent is None else extent
@@ -180,22 +188,22 @@ def _make_meet(
 
 
 def _is_fair(shapes: tuple[MovingShape, ...], aspect_xy: npt.NDArray[np.float64]) -> bool:
-    """Whether every shape is seen, and of lookalikes at most one is away at a time."""
+    """Tells whether every shape is seen, and at most one of lookalikes is away at a time."""
     small_hw = tuple(int(v) for v in np.round(aspect_xy[::-1] * 64))
     absent = np.zeros((CLIP_FRAMES, len(shapes)), bool)
     for time in range(CLIP_FRAMES):
         seen: list[Pixels | None] = []
         for shape in shapes:
-            outline = shape.motion.outline_at(shape.kind, time, 64)
+            outline = shape.motion.make_outline(shape.kind, time, 64)
             pixels = rasterize(outline, (small_hw[0], small_hw[1]))
             for below in seen:
                 if below is not None and pixels is not None:
-                    cover(below, pixels)
+                    remove_covered(below, pixels)
             seen.append(pixels)
         absent[time] = [
             p is None
             or np.count_nonzero(p.inside)
-            < 0.1 * polygon_area(s.motion.outline_at(s.kind, time, 64))
+            < 0.1 * compute_polygon_area(s.motion.make_outline(s.kind, time, 64))
             for p, s in zip(seen, shapes, strict=True)
         ]
     for look in {shape.look for shape in shapes}:

@@ -1,4 +1,4 @@
-"""Random prompts on training samples, and what each should find."""
+"""Draws random prompts on training samples, with the shapes that each should find."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ABSENT_WORDS = ("zebra", "truck", "shoe", "person", "car", "dog", "tree", "line"
 
 @dataclasses.dataclass(frozen=True)
 class ConceptPrompts:
-    """P concept prompts over the images of a batch.
+    """Holds P concept prompts over the images of a batch.
 
     Attributes:
         image_index: (P,) int64.
@@ -37,10 +37,10 @@ class ConceptPrompts:
     wanted: list[list[int]]
 
 
-def random_concepts(
+def draw_concept_prompts(
     rng: np.random.Generator, samples: list[Sample], per_image: int, exemplar_share: float
 ) -> ConceptPrompts:
-    """Makes text prompts, exemplar prompts and both together.
+    """Draws text prompts, exemplar prompts and both together.
 
     Args:
         rng: Source of every random choice.
@@ -54,10 +54,10 @@ def random_concepts(
     texts, wanted, boxes, labels = [], [], [], []
     for sample in samples:
         for _ in range(per_image):
-            text, chosen, exemplars = _random_concept(rng, sample, exemplar_share)
+            text, chosen, exemplars = _draw_concept(rng, sample, exemplar_share)
             texts.append(text)
             wanted.append(chosen)
-            boxes.append([_shaken(rng, sample.cxcywh[i]) for i, _ in exemplars])
+            boxes.append([_shake_box(rng, sample.cxcywh[i]) for i, _ in exemplars])
             labels.append([positive for _, positive in exemplars])
     most = max(len(b) for b in boxes)
     count = len(texts)
@@ -77,10 +77,10 @@ def random_concepts(
     )
 
 
-def _random_concept(
+def _draw_concept(
     rng: np.random.Generator, sample: Sample, exemplar_share: float
 ) -> tuple[str, list[int], list[tuple[int, bool]]]:
-    """A text, the shapes it means, and exemplars as (shape, is it a positive one)."""
+    """Draws a text, the shapes it means, and exemplars as (shape, is it a positive one)."""
     shapes = range(len(sample.kinds))
     if rng.random() < 0.06:
         return str(rng.choice(ABSENT_WORDS)), [], []
@@ -101,10 +101,10 @@ def _random_concept(
     ]
     if not wanted or rng.random() >= exemplar_share:
         return text, wanted, []
-    return _with_exemplars(rng, sample, text, wanted)
+    return _draw_exemplars(rng, sample, text, wanted)
 
 
-def _with_exemplars(
+def _draw_exemplars(
     rng: np.random.Generator, sample: Sample, text: str, wanted: list[int]
 ) -> tuple[str, list[int], list[tuple[int, bool]]]:
     def twins(of: int, among: list[int]) -> list[int]:
@@ -130,14 +130,16 @@ def _with_exemplars(
     return text, wanted, exemplars
 
 
-def _shaken(rng: np.random.Generator, cxcywh: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def _shake_box(
+    rng: np.random.Generator, cxcywh: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float32]:
     size = np.tile(cxcywh[2:], 2)
     return (cxcywh + rng.normal(0, 0.03, 4) * size).astype(np.float32)
 
 
 @dataclasses.dataclass(frozen=True)
 class ObjectPrompts:
-    """P object prompts of one layout, so that none needs padding.
+    """Holds P object prompts of one layout, so that none needs padding.
 
     Attributes:
         image_index: (P,) int64.
@@ -163,13 +165,13 @@ LAYOUTS: tuple[tuple[bool, int, int], ...] = (
     (True, 0, 1),
     (True, 1, 1),
 )
-"""What an object prompt is made of: (a box?, foreground points, background points)."""
+"""Parts of an object prompt: (a box?, foreground points, background points)."""
 
 
-def random_objects(
+def draw_object_prompts(
     rng: np.random.Generator, samples: list[Sample], per_image: int
 ) -> ObjectPrompts:
-    """Makes object prompts of one random layout; single clicks now and then hit the background.
+    """Draws object prompts of one random layout; a few single clicks hit the background.
 
     Args:
         rng: Source of every random choice.
@@ -196,9 +198,9 @@ def random_objects(
                 xyxy = np.concatenate([cxcywh[:2] - cxcywh[2:] / 2, cxcywh[:2] + cxcywh[2:] / 2])
                 xyxy = xyxy + rng.normal(0, 0.015, 4) * np.tile(cxcywh[2:], 2)
                 corners = [xyxy[:2], xyxy[2:]]
-            inside = [_point_in(rng, target) for _ in range(foreground)]
+            inside = [_draw_point(rng, target) for _ in range(foreground)]
             outside = [
-                _point_in(rng, others if others.any() and rng.random() < 0.7 else ~target)
+                _draw_point(rng, others if others.any() and rng.random() < 0.7 else ~target)
                 for _ in range(background)
             ]
             coords.append(np.stack([*corners, *inside, *outside]))
@@ -212,7 +214,7 @@ def random_objects(
     )
 
 
-def _point_in(rng: np.random.Generator, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+def _draw_point(rng: np.random.Generator, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
     # A shape can vanish at the smallest side; any click will do then.
     inside = np.flatnonzero(mask if mask.any() else ~mask)
     y, x = divmod(int(rng.choice(inside)), mask.shape[1])

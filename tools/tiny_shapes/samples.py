@@ -1,4 +1,4 @@
-"""Scenes at the model's own size, and a pool to draw training batches from."""
+"""Makes training samples of scenes, and a pool to draw batches from."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from .crowds import draw_crowd
-from .scenes import Scene, draw_scene, window_of
+from .scenes import Scene, cut_window, draw_scene
 
 TRAIN_SIDE_RANGE_PX = (200, 640)
 
@@ -38,7 +38,7 @@ LIKE_EXTENT_RANGE = (0.07, 0.30)
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-    """A scene squeezed to the model's square.
+    """Holds a scene resized to the model's square.
 
     Attributes:
         image: (3, S, S) uint8.
@@ -56,8 +56,8 @@ class Sample:
     colors: tuple[str, ...]
     kinds: tuple[str, ...]
 
-    def mirrored(self) -> Sample:
-        """The same scene, left and right swapped."""
+    def mirror(self) -> Sample:
+        """Returns the same scene, left and right swapped."""
         cxcywh = self.cxcywh.copy()
         cxcywh[:, 0] = 1 - cxcywh[:, 0]
         return dataclasses.replace(
@@ -105,7 +105,7 @@ def squeeze(scene: Scene, side: int, mask_side: int) -> Sample:
 
 
 class SamplePool:
-    """Samples drawn as they are needed, each used a few times before it is forgotten."""
+    """Draws samples as they are needed; uses each a few times before it is dropped."""
 
     def __init__(
         self,
@@ -132,7 +132,7 @@ class SamplePool:
         self._kept: list[Sample] = []
 
     def batch(self, size: int) -> list[Sample]:
-        """Draws or recalls ``size`` samples."""
+        """Returns ``size`` samples, new ones or some of the pool."""
         return [self._draw() for _ in range(size)]
 
     def _draw(self) -> Sample:
@@ -146,7 +146,7 @@ class SamplePool:
                 self._kept[int(self.rng.integers(self._capacity))] = sample
         else:
             sample = self._kept[int(self.rng.integers(len(self._kept)))]
-        return sample.mirrored() if self.rng.random() < 0.5 else sample
+        return sample.mirror() if self.rng.random() < 0.5 else sample
 
     def _new_scene(self) -> Scene:
         if self.rng.random() < self._like_share:
@@ -154,12 +154,12 @@ class SamplePool:
             count_range = LIKE_COUNT_RANGE[0], most
             return draw_crowd(self.rng, count_range, TRAIN_SIDE_RANGE_PX, LIKE_EXTENT_RANGE)
         if self.rng.random() < CROWDED_SHARE:
-            return _crowded(self.rng)
+            return _draw_crowded(self.rng)
         return draw_scene(self.rng, TRAIN_SIDE_RANGE_PX)
 
 
-def _crowded(rng: np.random.Generator) -> Scene:
-    """A part of a scene with many shapes, with those on its border cut."""
+def _draw_crowded(rng: np.random.Generator) -> Scene:
+    """Draws a part of a scene with many shapes; its border cuts some of them."""
     while True:
         scene = draw_scene(
             rng, TRAIN_SIDE_RANGE_PX, CROWDED_COUNT_RANGE, extent_range=CROWDED_EXTENT_RANGE
@@ -167,13 +167,13 @@ def _crowded(rng: np.random.Generator) -> Scene:
         hw = np.array(scene.image.shape[:2])
         size = np.ceil(hw * CROWDED_WINDOW).astype(int)
         top, left = rng.integers(0, hw - size + 1).tolist()
-        part = window_of(scene, (left, top, left + int(size[1]), top + int(size[0])))
+        part = cut_window(scene, (left, top, left + int(size[1]), top + int(size[0])))
         if part.shapes:
             return part
 
 
-def images_tensor(samples: list[Sample]) -> Tensor:
-    """Images as the model takes them.
+def make_images_tensor(samples: list[Sample]) -> Tensor:
+    """Makes the model's input tensor from samples.
 
     Args:
         samples: B samples.

@@ -14,14 +14,14 @@ import numpy.typing as npt
 
 from .painting import (
     Pixels,
+    add_sensor_noise,
     blend,
-    cover,
     draw_background,
-    jittered,
-    outline_px,
-    random_hw,
+    draw_random_hw,
+    jitter_color,
+    make_outline_px,
     rasterize,
-    sensor_noise,
+    remove_covered,
 )
 
 COLORS: dict[str, tuple[int, int, int]] = {
@@ -46,7 +46,7 @@ EXTENT_RANGE = (0.14, 0.40)
 
 @dataclasses.dataclass(frozen=True)
 class Shape:
-    """One drawn shape.
+    """Describes one drawn shape.
 
     Attributes:
         color: Name of its color.
@@ -64,7 +64,7 @@ class Shape:
 
     @property
     def mask(self) -> npt.NDArray[np.bool_]:
-        """Its visible pixels, (H, W) bool, a new array."""
+        """The shape's visible pixels, (H, W) bool, a new array."""
         full = np.zeros(self.image_hw, bool)
         left, top, right, bottom = self.xyxy.astype(int)
         full[top:bottom, left:right] = self.crop
@@ -73,7 +73,7 @@ class Shape:
 
 @dataclasses.dataclass(frozen=True)
 class Scene:
-    """A drawn image and what is on it.
+    """Holds a drawn image and its shapes.
 
     Attributes:
         image: (H, W, 3) uint8, RGB.
@@ -83,8 +83,8 @@ class Scene:
     image: npt.NDArray[np.uint8]
     shapes: tuple[Shape, ...]
 
-    def matching(self, phrase: str) -> list[Shape]:
-        """Shapes that a phrase of the vocabulary means.
+    def find_matching(self, phrase: str) -> list[Shape]:
+        """Finds the shapes that a phrase of the vocabulary means.
 
         Args:
             phrase: ``"<color> <shape>"``, ``"<shape>"`` or ``"<color> shape"``.
@@ -100,8 +100,8 @@ class Scene:
         ]
 
 
-def phrases() -> list[str]:
-    """Every phrase of the vocabulary, 44 of them."""
+def list_phrases() -> list[str]:
+    """Lists every phrase of the vocabulary, 44 of them."""
     return [
         *(f"{color} {kind}" for color in COLORS for kind in KINDS),
         *KINDS,
@@ -129,10 +129,10 @@ def draw_scene(
     Returns:
         The scene, with at least one shape.
     """
-    canvas = Canvas(rng, random_hw(rng, side_range_px, max_aspect))
+    canvas = Canvas(rng, draw_random_hw(rng, side_range_px, max_aspect))
     for _ in range(int(rng.integers(count_range[0], count_range[1] + 1))):
         kind = str(rng.choice(KINDS))
-        pixels = canvas.free_place(kind, extent_range)
+        pixels = canvas.find_free_place(kind, extent_range)
         if pixels is None:
             continue
         color = str(rng.choice(list(COLORS)))
@@ -144,8 +144,8 @@ LEAST_VISIBLE_SHARE = 0.1
 """A cut shape with less of it in sight is not counted as one."""
 
 
-def window_of(scene: Scene, xyxy: tuple[int, int, int, int]) -> Scene:
-    """A part of a scene.
+def cut_window(scene: Scene, xyxy: tuple[int, int, int, int]) -> Scene:
+    """Cuts a part out of a scene.
 
     Args:
         scene: A scene.
@@ -168,7 +168,7 @@ def window_of(scene: Scene, xyxy: tuple[int, int, int, int]) -> Scene:
 
 
 class Canvas:
-    """An image that shapes are drawn on, one over the other.
+    """Draws shapes on an image, one over the other.
 
     Attributes:
         image_hw: Its height and width, in pixels.
@@ -186,7 +186,7 @@ class Canvas:
         self._occupied = np.zeros(image_hw, bool)
         self._drawn: list[_Drawn] = []
 
-    def free_place(self, kind: str, extent_range: tuple[float, float]) -> Pixels | None:
+    def find_free_place(self, kind: str, extent_range: tuple[float, float]) -> Pixels | None:
         """Tries random places, sizes and rotations for a shape.
 
         Args:
@@ -200,7 +200,7 @@ class Canvas:
         for _ in range(20):
             extent_px = self._rng.uniform(*extent_range) * min(height, width)
             angle_deg = self._rng.uniform(-MAX_ROTATION_DEG, MAX_ROTATION_DEG)
-            corners = outline_px(kind, extent_px, np.deg2rad(angle_deg))
+            corners = make_outline_px(kind, extent_px, np.deg2rad(angle_deg))
             half = np.ptp(corners, axis=0) / 2
             center = self._rng.uniform(half, np.array([width, height]) - half)
             pixels = rasterize(corners + center, self.image_hw)
@@ -209,7 +209,7 @@ class Canvas:
         return None
 
     def is_free(self, pixels: Pixels) -> bool:
-        """Whether less than 2 % of the pixels belong to a shape already."""
+        """Tells whether less than 2 % of the pixels belong to a shape already."""
         shared = pixels.inside & self._occupied[pixels.window]
         return bool(shared.sum() < 0.02 * pixels.inside.sum())
 
@@ -222,21 +222,21 @@ class Canvas:
             pixels: What it covers.
         """
         inside, window = pixels
-        rgb = jittered(self._rng, COLORS[color])
+        rgb = jitter_color(self._rng, COLORS[color])
         blend(self._image[window], inside.astype(np.float32), rgb)
         self._occupied[window] |= inside
         for below in self._drawn:
-            cover(below.pixels, pixels)
+            remove_covered(below.pixels, pixels)
         self._drawn.append(_Drawn(color, kind, Pixels(inside.copy(), window)))
 
     def scene(self) -> Scene:
-        """The image with a sensor's noise, and its shapes."""
+        """Makes the scene: the image with sensor noise, and its shapes."""
         shapes = tuple(_shape(drawn, self.image_hw) for drawn in self._drawn)
-        return Scene(sensor_noise(self._rng, self._image), shapes)
+        return Scene(add_sensor_noise(self._rng, self._image), shapes)
 
 
 class _Drawn(NamedTuple):
-    """A shape while others may still be drawn over it."""
+    """Holds a shape that others may still be drawn over."""
 
     color: str
     kind: str

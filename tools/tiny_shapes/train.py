@@ -1,4 +1,4 @@
-"""Trains the bundled ``tiny_shapes`` checkpoint from nothing.
+"""Trains the bundled ``tiny_shapes`` checkpoint from random weights.
 
     python -m infer_segment_anything_3.tools.tiny_shapes.train --out runs/tiny_shapes
 
@@ -26,11 +26,17 @@ from ...engine.checkpoints.layouts import convert_to_model_names, recognize_layo
 from ...engine.checkpoints.reader import read_tensors
 from ...engine.model.config import TINY_SHAPES
 from ...engine.model.sam3_imports import Sam3Image
+from .clip_losses import ClipTracking
 from .clip_samples import ClipPool
-from .samples import LIKE_SHARE, SamplePool, images_tensor
-from .training_model import TRACKER, carried_over, for_training, initialize, is_memory
-from .training_terms import concept_terms, object_terms
-from .video_terms import FollowedClips
+from .prompt_losses import compute_concept_losses, compute_object_loss
+from .samples import LIKE_SHARE, SamplePool, make_images_tensor
+from .training_model import (
+    TRACKER,
+    build_training_model,
+    drop_rotary_tables,
+    initialize_weights,
+    is_memory,
+)
 
 logger = logging.getLogger("tiny_shapes")
 
@@ -42,31 +48,31 @@ DETECTOR = (
     "segmentation_head.",
     "dot_prod_scoring.",
 )
-"""Beginnings of the names of the detector's parameters, those of the image encoder apart."""
+"""Prefixes of the detector's parameters, without those of the image encoder."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """One leg of the training.
+    """Describes one stage of the training: input size, steps, losses, trained parameters.
 
     Attributes:
-        name: What it is for.
+        name: Name of the stage.
         side: Side of the model's input, in pixels.
-        steps: Optimizer steps.
-        batch: Images a step.
-        learning_rate: Peak, reached after ``warmup`` steps.
-        last_rate: Share of the peak at the end of the cosine.
-        concepts: Whether concepts are asked for.
-        objects: Whether objects are asked for.
-        clips: Clips a step, each with :data:`~.video_terms.OBJECTS_PER_CLIP` shapes to follow.
-        frames: Frames of a clip.
-        frames_a_step: Those that gradients go through.
-        trained: Beginnings of the names of what is trained; the rest stays as it is.
-        new_memory: Whether the tracker's memory begins from nothing.
-        known_rate: Share of the learning rate for what is not the tracker's memory.
+        steps: Number of optimizer steps.
+        batch: Images in each step.
+        learning_rate: Highest learning rate, reached after ``warmup`` steps.
+        last_rate: Last learning rate, as a share of the highest.
+        concepts: Whether concept prompts are trained.
+        objects: Whether object prompts are trained.
+        clips: Clips in each step, with :data:`~.clip_losses.OBJECTS_PER_CLIP` tracked shapes.
+        frames: Frames of each clip.
+        frames_a_step: Frames of a clip in each step; gradients go through these.
+        trained: Prefixes of the parameters that are trained; the others are frozen.
+        new_memory: Whether the tracker's memory starts from new random weights.
+        known_rate: Factor on the learning rate of parameters outside the tracker's memory.
         like_share: Share of scenes with several shapes of one color and kind.
         exemplar_share: Share of the concepts with something to find that get exemplar boxes.
-        warmup: Steps of linear warm-up.
+        warmup: Steps in which the learning rate rises linearly.
     """
 
     name: str
@@ -237,7 +243,7 @@ SNAPSHOT_EVERY_S = 240
 
 
 class Training:
-    """The state of a run: where it stands, its weights, its snapshots on disk."""
+    """Runs the stages of a training; holds its progress, weights and snapshots."""
 
     def __init__(
         self,
@@ -248,7 +254,7 @@ class Training:
         first_weights: Path | None = None,
         first_stage: str | None = None,
     ) -> None:
-        """Starts a run, or goes on with the one in ``out``.
+        """Starts a run, or continues the one in ``out``.
 
         Args:
             out: Folder of the run.
@@ -266,7 +272,7 @@ class Training:
         self.weights: dict[str, Tensor] | None = None
         self.average: dict[str, Tensor] = {}
         self.optimizer_state: dict[str, Any] | None = None
-        self.followed: FollowedClips | None = None
+        self.tracking: ClipTracking | None = None
         self.snapshot_path = out / "snapshot.pt"
         if self.snapshot_path.exists():
             snapshot = torch.load(self.snapshot_path, map_location="cpu", weights_only=True)
@@ -293,17 +299,17 @@ class Training:
 
     def _run_stage(self, stage: Stage) -> None:
         architecture = dataclasses.replace(TINY_SHAPES, image_size=stage.side)
-        model = for_training(architecture, self.device)
-        initialize(model)
+        model = build_training_model(architecture, self.device)
+        initialize_weights(model)
         if self.weights is not None:
-            known = carried_over(self.weights)
+            reused = drop_rotary_tables(self.weights)
             if stage.new_memory and self.step == 0:
-                known = {name: t for name, t in known.items() if not is_memory(name)}
-            model.load_state_dict(known, strict=False)
+                reused = {name: t for name, t in reused.items() if not is_memory(name)}
+            model.load_state_dict(reused, strict=False)
         for name, parameter in model.named_parameters():
             if not name.startswith(stage.trained):
                 parameter.requires_grad_(False)
-        groups = parameter_groups(model, stage)
+        groups = make_parameter_groups(model, stage)
         optimizer = torch.optim.AdamW(groups, weight_decay=1e-4, betas=(0.9, 0.98))
         if self.optimizer_state is not None:
             optimizer.load_state_dict(self.optimizer_state)
@@ -323,13 +329,13 @@ class Training:
             frames=stage.frames,
             capacity=FRAMES_KEPT // max(1, stage.frames),
         )
-        self.followed = None
+        self.tracking = None
         logger.info("stage %d: %s", self.stage_index, stage)
         seen: dict[str, list[float]] = defaultdict(list)
-        started = kept = time.monotonic()
+        started_s = saved_s = time.monotonic()
         while self.step < stage.steps:
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate(stage, self.step) * group["share"]
+                group["lr"] = compute_learning_rate(stage, self.step) * group["share"]
             for name, value in self._train_step(model, optimizer, pool, clip_pool, stage).items():
                 seen[name].append(value)
             self.step += 1
@@ -339,15 +345,15 @@ class Training:
                 record = {
                     "stage": self.stage_index,
                     "step": self.step,
-                    "seconds": round(time.monotonic() - started),
+                    "seconds": round(time.monotonic() - started_s),
                     **means,
                 }
                 logger.info("%s", json.dumps(record))
                 seen.clear()
-            if time.monotonic() - kept > SNAPSHOT_EVERY_S:
-                self._keep(model, optimizer)
-                kept = time.monotonic()
-        self._keep(model, optimizer)
+            if time.monotonic() - saved_s > SNAPSHOT_EVERY_S:
+                self._store_weights(model, optimizer)
+                saved_s = time.monotonic()
+        self._store_weights(model, optimizer)
 
     def _train_step(
         self,
@@ -359,26 +365,28 @@ class Training:
     ) -> dict[str, float]:
         samples = pool.batch(stage.batch)
         with torch.autocast(self.device.type, torch.bfloat16):
-            features = model.backbone.forward_image(images_tensor(samples).to(self.device))
-            terms: dict[str, Tensor] = {}
+            features = model.backbone.forward_image(make_images_tensor(samples).to(self.device))
+            losses: dict[str, Tensor] = {}
             if stage.objects:
-                terms["object"], _ = object_terms(model, features, samples, pool.rng)
+                losses["object"], _ = compute_object_loss(model, features, samples, pool.rng)
             if stage.concepts:
-                terms |= concept_terms(model, features, samples, pool.rng, stage.exemplar_share)
+                losses |= compute_concept_losses(
+                    model, features, samples, pool.rng, stage.exemplar_share
+                )
         report: dict[str, float] = {}
         if stage.clips:
-            if self.followed is None or self.followed.is_over:
-                self.followed = FollowedClips(model, clip_pool, stage.clips)
-            video, report = self.followed.terms(stage.frames_a_step)
-            terms |= video
-        total = torch.stack(list(terms.values())).sum()
+            if self.tracking is None or self.tracking.is_over:
+                self.tracking = ClipTracking(model, clip_pool, stage.clips)
+            clip_losses, report = self.tracking.compute_losses(stage.frames_a_step)
+            losses |= clip_losses
+        total = torch.stack(list(losses.values())).sum()
         optimizer.zero_grad(set_to_none=True)
         total.backward()
         trained = [p for group in optimizer.param_groups for p in group["params"]]
         norm = nn.utils.clip_grad_norm_(trained, 1.0)
         if torch.isfinite(norm):
             optimizer.step()
-        report |= {name: float(value.detach()) for name, value in terms.items()}
+        report |= {name: float(value.detach()) for name, value in losses.items()}
         return {**report, "norm": float(norm)}
 
     @torch.no_grad()
@@ -392,7 +400,7 @@ class Training:
             else:
                 old.lerp_(value, 1 - decay)
 
-    def _keep(self, model: Sam3Image, optimizer: torch.optim.Optimizer) -> None:
+    def _store_weights(self, model: Sam3Image, optimizer: torch.optim.Optimizer) -> None:
         self.weights = {name: v.detach().clone() for name, v in model.state_dict().items()}
         self.optimizer_state = optimizer.state_dict()
         self._save_snapshot()
@@ -410,8 +418,8 @@ class Training:
         partial.replace(self.snapshot_path)
 
 
-def parameter_groups(model: Sam3Image, stage: Stage) -> list[dict[str, Any]]:
-    """What a stage trains, as the optimizer takes it, each with its share of the rate."""
+def make_parameter_groups(model: Sam3Image, stage: Stage) -> list[dict[str, Any]]:
+    """Groups the trained parameters for the optimizer, each with its factor on the rate."""
     groups = []
     for memory, share in ((True, 1.0), (False, stage.known_rate)):
         parameters = [
@@ -423,15 +431,15 @@ def parameter_groups(model: Sam3Image, stage: Stage) -> list[dict[str, Any]]:
     return groups
 
 
-def learning_rate(stage: Stage, step: int) -> float:
-    """Linear warm-up, then a cosine down to ``last_rate`` of the peak."""
+def compute_learning_rate(stage: Stage, step: int) -> float:
+    """Computes the rate of a step: linear warm-up, then a cosine down to ``last_rate``."""
     warm = min(1.0, (step + 1) / stage.warmup)
     cosine = 0.5 * (1 + math.cos(math.pi * step / stage.steps))
     return stage.learning_rate * warm * (stage.last_rate + (1 - stage.last_rate) * cosine)
 
 
 def main() -> None:
-    """Command line."""
+    """Runs the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("runs/tiny_shapes"))
     parser.add_argument("--seed", type=int, default=0)

@@ -1,4 +1,4 @@
-"""The model as training needs it: initialized, with its training-only outputs on."""
+"""Builds and initializes the model for training."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ _MEMORY = (
     "sam_mask_decoder.obj_score_token.",
     "sam_mask_decoder.pred_obj_score_head.",
 )
-"""What of the tracker only a video uses."""
+"""Parts of the tracker that only videos use."""
 
 
 def is_memory(name: str) -> bool:
-    """Whether a parameter is one that only a video uses."""
+    """Tells whether only videos use a parameter."""
     return name.startswith(tuple(TRACKER + part for part in _MEMORY))
 
 
-def initialize(model: Sam3Image) -> None:
-    """Sets what the constructors leave uninitialized, and starts hard parts near a solution."""
+def initialize_weights(model: Sam3Image) -> None:
+    """Initializes the weights; parts that are hard to train start near a solution."""
     text = model.backbone.language_backbone.encoder
     nn.init.normal_(text.positional_embedding, std=0.02)
     nn.init.normal_(text.text_projection, std=0.1)
@@ -68,8 +68,8 @@ def initialize(model: Sam3Image) -> None:
             layer.gamma.fill_(0.1)
 
 
-def for_training(architecture: Architecture, device: torch.device) -> Sam3Image:
-    """Builds the model with the training-only parts of its forward pass switched on.
+def build_training_model(architecture: Architecture, device: torch.device) -> Sam3Image:
+    """Builds the model with the outputs that only training needs.
 
     Its children stay in eval mode: there is no dropout to switch, and their activation
     checkpointing would only cost time at this size.
@@ -80,6 +80,6 @@ def for_training(architecture: Architecture, device: torch.device) -> Sam3Image:
     return model
 
 
-def carried_over(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Weights that mean the same at another image side: all but the rotary tables."""
+def drop_rotary_tables(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Drops the rotary tables, which depend on the side of the input."""
     return {name: value for name, value in state.items() if "freqs_cis" not in name}

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from infer_segment_anything_3.engine.checkpoints import zoo as checkpoints
 from infer_segment_anything_3.engine.checkpoints.layouts import get_meta_name
 from infer_segment_anything_3.engine.model.config import SAM3
-from infer_segment_anything_3.tools.random_weights import random_model
+from infer_segment_anything_3.tools.random_weights import build_random_model
 
 pytestmark = [
     pytest.mark.slow,
@@ -61,7 +61,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def sums(folder: Path) -> dict[str, float]:
     """Writes both files; what the weights in them add up to, by name."""
-    state = random_model(SAM3).state_dict()
+    state = build_random_model(SAM3).state_dict()
     named = {get_meta_name(name): tensor for name, tensor in state.items()}
     assert len(named) == 1465, "the package's video model, which loads Meta's file strictly"
     torch.save(named, folder / "sam3.pt")

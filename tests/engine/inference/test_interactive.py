@@ -84,9 +84,9 @@ def test_the_next_click_is_in_the_middle_of_the_larger_error(
         for left, top, right, bottom in boxes:
             error[top:bottom, left:right] = True
         errors.append(error)
-    assert heldout_objects.correcting_click(*errors) == click
+    assert heldout_objects.find_correcting_click(*errors) == click
 
 
 def test_three_clicks_are_no_worse_with_refinement(tiny_engine: Engine) -> None:
-    scores = heldout_objects.refinement(tiny_engine, HELD_OUT_SEED, scenes=50)
+    scores = heldout_objects.measure_refinement(tiny_engine, HELD_OUT_SEED, scenes=50)
     assert scores["three_clicks_refined_iou"] >= scores["three_clicks_plain_iou"]

@@ -20,9 +20,9 @@ from infer_segment_anything_3.engine.inference.tiling import (
 )
 from infer_segment_anything_3.tools.tiny_shapes.heldout.crowded_images import crowd
 from infer_segment_anything_3.tools.tiny_shapes.heldout.matching import (
-    hits,
-    ious_between,
-    truth_of,
+    compute_ious,
+    count_hits,
+    get_true_mask,
 )
 from infer_segment_anything_3.tools.tiny_shapes.scenes import KINDS, Scene, draw_scene
 
@@ -126,10 +126,10 @@ def test_each_thing_is_found_once_whatever_borders_it_crosses(
     scene = draw_scene(rng, (700, 1000), (count, count), 1.4, extent_range)
     tiles = make_tile_grid(scene.shapes[0].image_hw, *grid)
     found = find_on_tiles(scene.image, tiles, simulate_model(scene, rng))
-    truth = [truth_of(shape) for shape in scene.shapes]
+    truth = [get_true_mask(shape) for shape in scene.shapes]
     assert len(found) == len(truth)
-    assert hits([i.mask for i in found], truth, 0.5) == len(truth)
-    pairs = ious_between([i.mask for i in found], truth)
+    assert count_hits([i.mask for i in found], truth, 0.5) == len(truth)
+    pairs = compute_ious([i.mask for i in found], truth)
     for instance, shape in zip(found, pairs.argmax(axis=1), strict=True):
         assert KINDS[instance.class_index] == scene.shapes[shape].kind
         assert np.abs(np.subtract(instance.box_xyxy, instance.mask.xyxy)).max() <= 30
@@ -315,9 +315,9 @@ def found_on_tiles(engine: Engine, scene: Scene, tiles: int | str) -> tuple[int,
     matched = repeated = 0
     for class_index, kind in enumerate(KINDS):
         found = [i.mask for i in result.instances if i.class_index == class_index]
-        truth = [truth_of(shape) for shape in scene.matching(kind)]
-        matched += hits(found, truth, 0.5)
-        repeated += int(((ious_between(found, truth) >= 0.5).sum(axis=0) > 1).sum())
+        truth = [get_true_mask(shape) for shape in scene.find_matching(kind)]
+        matched += count_hits(found, truth, 0.5)
+        repeated += int(((compute_ious(found, truth) >= 0.5).sum(axis=0) > 1).sum())
     return matched, repeated
 
 

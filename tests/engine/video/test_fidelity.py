@@ -19,8 +19,8 @@ from infer_segment_anything_3.engine import (
 from infer_segment_anything_3.engine.postprocess import masks
 from infer_segment_anything_3.tools.sam3_video_package import (
     PackageVideo,
-    package_runs,
-    package_tracker,
+    build_package_tracker,
+    prepare_package,
 )
 
 from .clips import THREE_BALLS, draw_clip
@@ -193,7 +193,7 @@ def _assert_same_objects(
 
 def _package_objects(engine: Engine) -> list[tuple[torch.Tensor, torch.Tensor]]:
     """Logits and object scores of each frame by ``Sam3TrackerPredictor``; last, corrected ones."""
-    tracker = package_tracker(engine)
+    tracker = build_package_tracker(engine)
     height, width = FRAMES[0].shape[:2]
     cache: dict[int, Any] = {}
     found = []
@@ -201,7 +201,7 @@ def _package_objects(engine: Engine) -> list[tuple[torch.Tensor, torch.Tensor]]:
     def relative(points: Any) -> list[list[float]]:
         return [[x / width, y / height] for x, y in points]
 
-    with package_runs():
+    with prepare_package():
         state = tracker.init_state(
             cached_features=cache, video_height=height, video_width=width, num_frames=None
         )

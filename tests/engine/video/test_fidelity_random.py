@@ -14,7 +14,7 @@ from infer_segment_anything_3.engine import ConceptPrompt, Engine, VideoSession
 from infer_segment_anything_3.engine.model.config import SAM3, TINY_SHAPES, Architecture
 from infer_segment_anything_3.engine.video import outputs
 from infer_segment_anything_3.engine.video.memory_pruning import copy_containers
-from infer_segment_anything_3.tools.random_weights import random_model
+from infer_segment_anything_3.tools.random_weights import build_random_model
 from infer_segment_anything_3.tools.sam3_video_package import PackageVideo
 
 from .clips import THREE_BALLS, draw_clip
@@ -52,7 +52,7 @@ def images_encoded_once(engine: Engine) -> Iterator[None]:
     ],
 )
 def test_with_random_weights(architecture: Architecture, monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = Engine(random_model(architecture), architecture.image_size, "float32")
+    engine = Engine(build_random_model(architecture), architecture.image_size, "float32")
     shown: list[torch.Tensor] = []
     upscale = outputs.upscale_logit_masks
 

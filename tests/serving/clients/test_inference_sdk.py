@@ -46,7 +46,7 @@ def address(served: ServedModel, pictures: ImageServer) -> Iterator[str]:
 
 @pytest.fixture
 def circle(shapes_scene: Scene) -> Shape:
-    return shapes_scene.matching("red circle")[0]
+    return shapes_scene.find_matching("red circle")[0]
 
 
 def is_found(predictions: list[dict[str, Any]], shape: Shape) -> bool:
@@ -111,7 +111,7 @@ def test_concept_segmentation_by_text(address: str, pictures: ImageServer, circl
 def test_concept_segmentation_by_examples(
     address: str, pictures: ImageServer, shapes_scene: Scene, circle: Shape
 ) -> None:
-    square = shapes_scene.matching("blue square")[0]
+    square = shapes_scene.find_matching("blue square")[0]
     prompt = {
         "type": "visual",
         "text": "red circle",

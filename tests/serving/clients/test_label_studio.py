@@ -143,7 +143,7 @@ def scenes(served: ServedModel) -> list[Scene]:
     rng = np.random.default_rng(5)
     while len(found) < TASKS:
         scene = draw_scene(rng, (240, 480), (1, 3), extent_range=(0.3, 0.4))
-        truth = {text: scene.matching(text) for text in LABELS}
+        truth = {text: scene.find_matching(text) for text in LABELS}
         if not any(truth.values()):
             continue
         result = served.engine.segment(scene.image, ConceptPrompt(LABELS))
@@ -250,11 +250,13 @@ def test_predictions_are_fetched_stored_and_right(
     scene_of = dict(zip(project["tasks"], scenes, strict=True))
     regions = [(p["task"], region) for p in predictions for region in p["result"]]
     masks = decode_all(label_studio, [region for _, region in regions])
-    expected = sum(len(scene.matching(text)) for scene in scenes for text in LABELS)
+    expected = sum(len(scene.find_matching(text)) for scene in scenes for text in LABELS)
     assert len(regions) == expected
     for (task, region), mask in zip(regions, masks, strict=True):
         (text,) = region["value"]["brushlabels"]
-        assert max(compute_iou(mask, s.mask) for s in scene_of[task].matching(text)) >= GOOD_IOU
+        assert (
+            max(compute_iou(mask, s.mask) for s in scene_of[task].find_matching(text)) >= GOOD_IOU
+        )
 
 
 @pytest.mark.parametrize("draw", [keypoint, rectangle])
@@ -267,9 +269,9 @@ def test_a_click_and_a_rectangle(
     draw: Any,
 ) -> None:
     index, circle = next(
-        (index, scene.matching("red circle")[0])
+        (index, scene.find_matching("red circle")[0])
         for index, scene in enumerate(scenes)
-        if scene.matching("red circle")
+        if scene.find_matching("red circle")
     )
     answer = studio.post(
         f"/api/ml/{model_id}/interactive-annotating",

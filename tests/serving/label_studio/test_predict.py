@@ -91,7 +91,7 @@ def test_labels_are_asked_for_before_annotation(
     height, width = shapes_scene.image.shape[:2]
     for text in ("red circle", "blue square"):
         regions = [r for r in prediction["result"] if r["value"]["brushlabels"] == [text]]
-        shapes = shapes_scene.matching(text)
+        shapes = shapes_scene.find_matching(text)
         assert len(regions) == len(shapes)
         for region in regions:
             assert (region["original_width"], region["original_height"]) == (width, height)
@@ -109,7 +109,7 @@ def test_labels_are_asked_for_before_annotation(
 
 def test_polygons_and_rectangles(predict: Callable[..., Any], shapes_scene: Scene) -> None:
     height, width = shapes_scene.image.shape[:2]
-    circle = shapes_scene.matching("red circle")[0]
+    circle = shapes_scene.find_matching("red circle")[0]
     (prediction,) = predict(config(tag("PolygonLabels")))
     masks = []
     for region in prediction["result"]:
@@ -134,7 +134,7 @@ def test_polygons_and_rectangles(predict: Callable[..., Any], shapes_scene: Scen
 def test_a_click_gives_its_object(
     predict: Callable[..., Any], shapes_scene: Scene, positive: Any
 ) -> None:
-    circle = shapes_scene.matching("red circle")[0]
+    circle = shapes_scene.find_matching("red circle")[0]
     (prediction,) = predict(regions=[keypoint(circle, positive)])
     (region,) = prediction["result"]
     assert region["value"]["brushlabels"] == ["red circle"]
@@ -144,7 +144,7 @@ def test_a_click_gives_its_object(
 
 
 def test_rectangles_give_an_object_each(predict: Callable[..., Any], shapes_scene: Scene) -> None:
-    shapes = [shapes_scene.matching(text)[0] for text in ("red circle", "blue square")]
+    shapes = [shapes_scene.find_matching(text)[0] for text in ("red circle", "blue square")]
     (prediction,) = predict(
         regions=[rectangle(shapes[0]), rectangle(shapes[1], "blue square"), keypoint(shapes[0])]
     )
@@ -160,7 +160,7 @@ def test_a_second_point_refines_and_drafts_are_ignored(
     make_client: Callable[..., TestClient], shapes_scene: Scene
 ) -> None:
     client = make_client()  # which has seen no click yet
-    circle, square = (shapes_scene.matching(t)[0] for t in ("red circle", "blue square"))
+    circle, square = (shapes_scene.find_matching(t)[0] for t in ("red circle", "blue square"))
     points = [keypoint(circle), keypoint(square, positive=False)]
     draft = {"type": "brushlabels", "value": {"format": "rle", "rle": [0] * 100}}
     task = {"id": 1, "data": {"image": data_uri(shapes_scene)}, "drafts": [{"result": [draft]}]}

@@ -141,7 +141,7 @@ def test_text_slider_and_undo(opened: Any, shapes_scene: Scene) -> None:
     opened.press("#text", "Enter")
     wait_for_answer(opened)
     shown = count(opened)
-    assert shown == sum(len(shapes_scene.matching(t)) for t in ("red circle", "blue square"))
+    assert shown == sum(len(shapes_scene.find_matching(t)) for t in ("red circle", "blue square"))
     assert "red circle" in opened.inner_text("#instances")
     requests: list[str] = []
     opened.on("request", lambda request: requests.append(request.url))
@@ -156,7 +156,7 @@ def test_text_slider_and_undo(opened: Any, shapes_scene: Scene) -> None:
 
 
 def test_a_click_and_a_negative_click(opened: Any, shapes_scene: Scene) -> None:
-    circle, square = (shapes_scene.matching(t)[0] for t in ("red circle", "blue square"))
+    circle, square = (shapes_scene.find_matching(t)[0] for t in ("red circle", "blue square"))
     opened.click("#overlay", position=place(opened, center(circle)))
     wait_for_answer(opened)
     assert count(opened) == 1
@@ -175,7 +175,7 @@ def test_a_click_and_a_negative_click(opened: Any, shapes_scene: Scene) -> None:
 
 
 def test_a_box_and_its_download(opened: Any, shapes_scene: Scene, scene_file: Path) -> None:
-    circle = shapes_scene.matching("red circle")[0]
+    circle = shapes_scene.find_matching("red circle")[0]
     drag(opened, circle)
     wait_for_answer(opened)
     coco = download_coco(opened)
@@ -196,7 +196,7 @@ def test_a_box_and_its_download(opened: Any, shapes_scene: Scene, scene_file: Pa
 
 
 def test_examples_and_everything(opened: Any, shapes_scene: Scene) -> None:
-    circle = shapes_scene.matching("red circle")[0]
+    circle = shapes_scene.find_matching("red circle")[0]
     opened.check("input[value=example]")
     drag(opened, circle)
     wait_for_answer(opened)
@@ -206,7 +206,7 @@ def test_examples_and_everything(opened: Any, shapes_scene: Scene) -> None:
     wait_for_answer(opened)
     found = masks(opened)
     for text in ("red circle", "blue square"):
-        assert best_iou(found, shapes_scene.matching(text)[0]) > GOOD_IOU
+        assert best_iou(found, shapes_scene.find_matching(text)[0]) > GOOD_IOU
 
 
 def test_the_keyboard_alone(opened: Any, shapes_scene: Scene) -> None:
@@ -223,7 +223,7 @@ def test_the_keyboard_alone(opened: Any, shapes_scene: Scene) -> None:
 
 
 def test_hovering_marks_the_instance_in_the_list(opened: Any, shapes_scene: Scene) -> None:
-    circle = shapes_scene.matching("red circle")[0]
+    circle = shapes_scene.find_matching("red circle")[0]
     opened.click("#overlay", position=place(opened, center(circle)))
     wait_for_answer(opened)
     opened.mouse.move(0, 0)

@@ -53,7 +53,7 @@ def test_each_text_gets_its_own_answer(ask: Any, shapes_scene: Scene, mask_forma
         assert result["echo"] == {
             "prompt_index": index, "type": "text", "text": text, "num_boxes": 0
         }  # fmt: skip
-        truth = shapes_scene.matching(text)
+        truth = shapes_scene.find_matching(text)
         assert len(result["predictions"]) == len(truth)
         for shape in truth:
             found = [decode(p, shapes_scene.image.shape[:2]) for p in result["predictions"]]
@@ -65,7 +65,7 @@ def test_each_text_gets_its_own_answer(ask: Any, shapes_scene: Scene, mask_forma
 
 @pytest.mark.parametrize("form", [xywh, xyxy])
 def test_an_exemplar_finds_its_like(ask: Any, shapes_scene: Scene, form: Any) -> None:
-    (circle,) = shapes_scene.matching("red circle")[:1]
+    (circle,) = shapes_scene.find_matching("red circle")[:1]
     answer = ask([{"type": "visual", "boxes": [form(circle)], "box_labels": [1]}], format="rle")
     (result,) = answer.json()["prompt_results"]
     assert (result["echo"]["type"], result["echo"]["num_boxes"]) == ("visual", 1)
@@ -74,7 +74,7 @@ def test_an_exemplar_finds_its_like(ask: Any, shapes_scene: Scene, form: Any) ->
 
 
 def test_text_with_a_negative_exemplar(ask: Any, shapes_scene: Scene) -> None:
-    circle, square = (shapes_scene.matching(t)[0] for t in ("red circle", "blue square"))
+    circle, square = (shapes_scene.find_matching(t)[0] for t in ("red circle", "blue square"))
     prompt = {
         "type": "visual",
         "text": "red circle",

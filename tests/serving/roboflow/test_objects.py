@@ -33,7 +33,7 @@ def centered(shape: Shape) -> dict[str, float]:
 
 @pytest.fixture
 def circle(shapes_scene: Scene) -> Shape:
-    return shapes_scene.matching("red circle")[0]
+    return shapes_scene.find_matching("red circle")[0]
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_every_form_of_prompts(
 def test_boxes_are_given_by_their_center(
     client: TestClient, image_id: str, shapes_scene: Scene
 ) -> None:
-    shapes = [shapes_scene.matching(text)[0] for text in ("red circle", "blue square")]
+    shapes = [shapes_scene.find_matching(text)[0] for text in ("red circle", "blue square")]
     prompts = [{"box": centered(shape)} for shape in shapes]
     answer = client.post(URL, json={"image_id": image_id, "prompts": prompts, "format": "rle"})
     predictions = answer.json()["predictions"]
@@ -88,14 +88,14 @@ def test_without_prompts_everything_is_segmented(
     predictions = client.post(URL, json=body).json()["predictions"]
     masks = [decode(p, shapes_scene.image.shape[:2]) for p in predictions]
     for text in ("red circle", "blue square"):
-        shape = shapes_scene.matching(text)[0]
+        shape = shapes_scene.find_matching(text)[0]
         assert max(compute_iou(mask, shape.mask) for mask in masks) > GOOD_IOU
 
 
 def test_a_second_click_refines_the_first_mask(
     client: TestClient, image_id: str, shapes_scene: Scene, circle: Shape
 ) -> None:
-    other = shapes_scene.matching("blue square")[0]
+    other = shapes_scene.find_matching("blue square")[0]
 
     def ask(points: list[dict[str, Any]], **fields: bool) -> Any:
         body = {"image_id": image_id, "prompts": [{"points": points}], "format": "rle", **fields}

@@ -1,4 +1,4 @@
-"""Held-out scenes, and the matching of found masks with the drawn shapes."""
+"""Draws held-out scenes, and matches found masks with the drawn shapes."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ Measure = Callable[[Engine, int, int], dict[str, float]]
 """Takes an engine, the seed of the scenes and how many of them; gives names and scores."""
 
 
-def held_out_scenes(seed: int, count: int) -> Iterator[tuple[np.random.Generator, Scene]]:
-    """Scenes of 200 to 2000 px, with a generator for what is asked of them.
+def draw_held_out_scenes(seed: int, count: int) -> Iterator[tuple[np.random.Generator, Scene]]:
+    """Draws scenes of 200 to 2000 px, each with a generator for its prompts.
 
     Args:
         seed: Seed of all; each scene depends on it and its own index alone.
@@ -37,33 +37,33 @@ def held_out_scenes(seed: int, count: int) -> Iterator[tuple[np.random.Generator
         yield rng, draw_scene(rng)
 
 
-def truth_of(shape: Shape) -> Mask:
-    """A shape's visible pixels as the engine's masks are kept."""
+def get_true_mask(shape: Shape) -> Mask:
+    """Returns a shape's visible pixels as one of the engine's masks."""
     left, top, _, _ = (int(v) for v in shape.xyxy)
     return Mask(shape.image_hw, (left, top), shape.crop)
 
 
-def box_of(shape: Shape) -> BoxXyxy:
-    """A shape's box in pixels."""
+def get_box(shape: Shape) -> BoxXyxy:
+    """Returns a shape's box in pixels."""
     left, top, right, bottom = (float(v) for v in shape.xyxy)
     return left, top, right, bottom
 
 
-def ious_between(found: Sequence[Mask], wanted: Sequence[Mask]) -> npt.NDArray[np.float64]:
-    """IoU of each found mask with each wanted one, (N, M) float64."""
+def compute_ious(found: Sequence[Mask], wanted: Sequence[Mask]) -> npt.NDArray[np.float64]:
+    """Computes the IoU of each found mask with each wanted one, (N, M) float64."""
     return compute_mask_ious([*found, *wanted])[: len(found), len(found) :]
 
 
-def hits(found: Sequence[Mask], wanted: Sequence[Mask], at_iou: float) -> int:
-    """Pairs of the best one-to-one matching that reach an IoU."""
-    table = ious_between(found, wanted)
+def count_hits(found: Sequence[Mask], wanted: Sequence[Mask], at_iou: float) -> int:
+    """Counts the pairs of the best one-to-one matching that reach an IoU."""
+    table = compute_ious(found, wanted)
     rows, columns = linear_sum_assignment(-table)
     return int(np.count_nonzero(table[rows, columns] >= at_iou))
 
 
 @dataclasses.dataclass
 class Tally:
-    """Counts of found, wanted and matched shapes, summed over scenes."""
+    """Counts found, wanted and matched shapes over scenes."""
 
     found: int = 0
     wanted: int = 0
@@ -73,7 +73,9 @@ class Tally:
         """Adds the instances found on a scene and the shapes that were asked for."""
         self.found += len(instances)
         self.wanted += len(shapes)
-        self.matched += hits([i.mask for i in instances], [truth_of(s) for s in shapes], 0.5)
+        self.matched += count_hits(
+            [i.mask for i in instances], [get_true_mask(s) for s in shapes], 0.5
+        )
 
     @property
     def f1(self) -> float:

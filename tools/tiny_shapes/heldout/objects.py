@@ -1,4 +1,4 @@
-"""Held-out scores of object prompts: clicks, boxes, background clicks, refinement."""
+"""Measures object prompts on held-out scenes: clicks, boxes, background clicks, refinement."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ import numpy.typing as npt
 from ....engine import Engine, ObjectPrompt, PromptedObject
 from ....engine.results import Instance
 from ..scenes import Scene, Shape
-from .matching import Measure, PointXy, box_of, held_out_scenes, ious_between, truth_of
+from .matching import Measure, PointXy, compute_ious, draw_held_out_scenes, get_box, get_true_mask
 
 BoolImage = npt.NDArray[np.bool_]
 
 
-def clicks_and_boxes(engine: Engine, seed: int, scenes: int) -> dict[str, float]:
-    """Mean IoU of one click anywhere inside a shape, and of a shape's box."""
+def measure_clicks_and_boxes(engine: Engine, seed: int, scenes: int) -> dict[str, float]:
+    """Measures the mean IoU of one click anywhere inside a shape, and of a shape's box."""
     click_ious: list[float] = []
     box_ious: list[float] = []
-    for rng, scene in held_out_scenes(seed, scenes):
-        clicks = [PromptedObject(points_xy=(point_inside(s, rng),)) for s in scene.shapes]
-        boxes = [PromptedObject(box_xyxy=box_of(s)) for s in scene.shapes]
-        click_ious += object_ious(engine, scene, clicks)
-        box_ious += object_ious(engine, scene, boxes)
+    for rng, scene in draw_held_out_scenes(seed, scenes):
+        clicks = [PromptedObject(points_xy=(draw_point_inside(s, rng),)) for s in scene.shapes]
+        boxes = [PromptedObject(box_xyxy=get_box(s)) for s in scene.shapes]
+        click_ious += compute_object_ious(engine, scene, clicks)
+        box_ious += compute_object_ious(engine, scene, boxes)
     return {
         "click_mean_iou": float(np.mean(click_ious)),
         "box_mean_iou": float(np.mean(box_ious)),
     }
 
 
-def background_clicks(engine: Engine, seed: int, scenes: int) -> dict[str, float]:
-    """Share of scenes where a click on a second shape, labeled 0, leaves 95 % of it out."""
+def measure_background_clicks(engine: Engine, seed: int, scenes: int) -> dict[str, float]:
+    """Measures how often a background click on a second shape leaves 95 % of it out."""
     obeyed: list[bool] = []
-    for rng, scene in held_out_scenes(seed, scenes):
+    for rng, scene in draw_held_out_scenes(seed, scenes):
         if len(scene.shapes) < 2:
             continue
         first, second = (scene.shapes[int(i)] for i in rng.permutation(len(scene.shapes))[:2])
-        points = (point_inside(first, rng), point_inside(second, rng))
+        points = (draw_point_inside(first, rng), draw_point_inside(second, rng))
         prompted = PromptedObject(points_xy=points, point_labels=(1, 0))
         (instance,) = engine.segment(scene.image, ObjectPrompt((prompted,))).instances
         covered = np.count_nonzero(instance.mask.full() & second.mask)
@@ -44,40 +44,40 @@ def background_clicks(engine: Engine, seed: int, scenes: int) -> dict[str, float
     return {"background_obeyed": float(np.mean(obeyed))}
 
 
-def object_ious(engine: Engine, scene: Scene, objects: list[PromptedObject]) -> list[float]:
-    """IoU of each object's mask with the scene's shape of the same index."""
+def compute_object_ious(engine: Engine, scene: Scene, objects: list[PromptedObject]) -> list[float]:
+    """Computes the IoU of each object's mask with the shape of the same index."""
     found = [i.mask for i in engine.segment(scene.image, ObjectPrompt(tuple(objects))).instances]
-    truth = [truth_of(shape) for shape in scene.shapes]
-    return [float(v) for v in np.diag(ious_between(found, truth))]
+    truth = [get_true_mask(shape) for shape in scene.shapes]
+    return [float(v) for v in np.diag(compute_ious(found, truth))]
 
 
-def point_inside(shape: Shape, rng: np.random.Generator) -> PointXy:
-    """A random visible pixel of a shape."""
+def draw_point_inside(shape: Shape, rng: np.random.Generator) -> PointXy:
+    """Draws a random visible pixel of a shape."""
     y, x = divmod(int(rng.choice(np.flatnonzero(shape.mask))), shape.mask.shape[1])
     return float(x), float(y)
 
 
-def refinement(engine: Engine, seed: int, scenes: int) -> dict[str, float]:
-    """Mean IoU after three clicks, with the last mask fed back and without.
+def measure_refinement(engine: Engine, seed: int, scenes: int) -> dict[str, float]:
+    """Measures the mean IoU after three clicks, with and without the last mask as input.
 
     As in the package's tutorial the first click has three candidates, of which the best
     rated goes on. Each further click is where the last mask is most wrong.
     """
     refined, plain = [], []
-    for rng, scene in held_out_scenes(seed, scenes):
+    for rng, scene in draw_held_out_scenes(seed, scenes):
         shape = scene.shapes[int(rng.integers(len(scene.shapes)))]
-        refined.append(three_clicks(engine, scene.image, shape.mask, refine=True))
-        plain.append(three_clicks(engine, scene.image, shape.mask, refine=False))
+        refined.append(click_three_times(engine, scene.image, shape.mask, refine=True))
+        plain.append(click_three_times(engine, scene.image, shape.mask, refine=False))
     return {
         "three_clicks_refined_iou": float(np.mean(refined)),
         "three_clicks_plain_iou": float(np.mean(plain)),
     }
 
 
-def three_clicks(
+def click_three_times(
     engine: Engine, image: npt.NDArray[np.uint8], wanted: BoolImage, refine: bool
 ) -> float:
-    """IoU with a shape after three clicks.
+    """Clicks three times on a shape; returns the IoU of the last mask.
 
     Args:
         engine: The model.
@@ -93,7 +93,7 @@ def three_clicks(
     labels: tuple[int, ...] = ()
     last: Instance | None = None
     for _ in range(3):
-        point, label = correcting_click(missing, extra)
+        point, label = find_correcting_click(missing, extra)
         points, labels = (*points, point), (*labels, label)
         prompted = PromptedObject(
             points, labels, mask_input=last.low_res_logits if refine and last else None
@@ -105,8 +105,8 @@ def three_clicks(
     return float(np.count_nonzero(wanted & found) / np.count_nonzero(wanted | found))
 
 
-def correcting_click(missing: BoolImage, extra: BoolImage) -> tuple[tuple[float, float], int]:
-    """The middle of the larger error.
+def find_correcting_click(missing: BoolImage, extra: BoolImage) -> tuple[tuple[float, float], int]:
+    """Finds the middle of the larger error, and its label.
 
     Args:
         missing: Pixels that should be in the mask, (H, W) bool.
@@ -125,7 +125,7 @@ def correcting_click(missing: BoolImage, extra: BoolImage) -> tuple[tuple[float,
 
 
 MEASURES: tuple[Measure, ...] = (
-    clicks_and_boxes,
-    background_clicks,
-    refinement,
+    measure_clicks_and_boxes,
+    measure_background_clicks,
+    measure_refinement,
 )

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ....engine import ConceptPrompt, Engine, Instance, Mask, ReferenceImage
-from ..painting import random_hw
+from ..painting import draw_random_hw
 from ..scenes import COLORS, EXTENT_RANGE, KINDS, Canvas, Scene, Shape, draw_scene
-from .matching import Measure, Tally, box_of
+from .matching import Measure, Tally, get_box
 
 SIDE_RANGE_PX = (200, 2000)
 MAX_SHAPES = 6
@@ -37,7 +37,7 @@ class Pair(NamedTuple):
     @property
     def alike(self) -> list[Shape]:
         """Shapes of the target that look like the example."""
-        return self.target.matching(self.phrase)
+        return self.target.find_matching(self.phrase)
 
     @property
     def phrase(self) -> str:
@@ -48,7 +48,7 @@ class Pair(NamedTuple):
     def prompt(self) -> ConceptPrompt:
         """The box of the example in its own picture."""
         reference = ReferenceImage(self.reference.image)
-        return ConceptPrompt(exemplars_xyxy=(box_of(self.example),), reference=reference)
+        return ConceptPrompt(exemplars_xyxy=(get_box(self.example),), reference=reference)
 
 
 def draw_pair(
@@ -69,12 +69,12 @@ def draw_pair(
     reference = draw_scene(rng, side_range_px)
     example = reference.shapes[int(rng.integers(len(reference.shapes)))]
     while True:
-        canvas = Canvas(rng, random_hw(rng, side_range_px, max_aspect=2.0))
+        canvas = Canvas(rng, draw_random_hw(rng, side_range_px, max_aspect=2.0))
         others = int(rng.integers(MAX_SHAPES))
         looks = [(example.color, example.kind)]
         looks += [_choose_look(rng, example, with_lookalikes) for _ in range(others)]
         for color, kind in looks:
-            pixels = canvas.free_place(kind, EXTENT_RANGE)
+            pixels = canvas.find_free_place(kind, EXTENT_RANGE)
             if pixels is not None:
                 canvas.add(color, kind, pixels)
         pair = Pair(reference, example, canvas.scene())
@@ -100,7 +100,7 @@ def draw_pairs(seed: int, count: int, with_lookalikes: bool = False) -> Iterator
         yield draw_pair(np.random.default_rng((seed, index)), with_lookalikes)
 
 
-def references(engine: Engine, seed: int, scenes: int) -> dict[str, float]:
+def measure_references(engine: Engine, seed: int, scenes: int) -> dict[str, float]:
     """F1 at IoU 0.5 of an exemplar box in another picture, one pair for each scene.
 
     Alone, with the name of the example, and as "not like this" beside the name of its kind
@@ -114,7 +114,9 @@ def references(engine: Engine, seed: int, scenes: int) -> dict[str, float]:
         alone.add(engine.segment(image, prompt).instances, alike)
         with_name = dataclasses.replace(prompt, texts=(pair.phrase,))
         named.add(engine.segment(image, with_name).instances, alike)
-        rest = [s for s in pair.target.matching(pair.example.kind) if s.color != pair.example.color]
+        rest = [
+            s for s in pair.target.find_matching(pair.example.kind) if s.color != pair.example.color
+        ]
         if rest:
             without = dataclasses.replace(prompt, texts=(pair.example.kind,), exemplar_labels=(0,))
             negative.add(engine.segment(image, without).instances, rest)
@@ -137,7 +139,7 @@ def references(engine: Engine, seed: int, scenes: int) -> dict[str, float]:
 
 def _segment_own(engine: Engine, pair: Pair) -> Sequence[Instance]:
     """Looks for the like of a shape of the target itself."""
-    prompt = ConceptPrompt(exemplars_xyxy=(box_of(pair.alike[0]),))
+    prompt = ConceptPrompt(exemplars_xyxy=(get_box(pair.alike[0]),))
     return engine.segment(pair.target.image, prompt).instances
 
 
@@ -162,7 +164,7 @@ def segment_side_by_side(engine: Engine, pair: Pair) -> Sequence[Instance]:
     scaled = cv2.resize(reference, size, interpolation=cv2.INTER_AREA)
     picture: npt.NDArray[np.uint8] = np.concatenate([scaled, target], axis=1 if is_row else 0)
     left, top = (scaled.shape[1], 0) if is_row else (0, scaled.shape[0])
-    x1, y1, x2, y2 = (value * scale for value in box_of(pair.example))
+    x1, y1, x2, y2 = (value * scale for value in get_box(pair.example))
     prompt = ConceptPrompt(exemplars_xyxy=((x1, y1, x2, y2),))
     found = []
     for instance in engine.segment(picture, prompt).instances:
@@ -172,4 +174,4 @@ def segment_side_by_side(engine: Engine, pair: Pair) -> Sequence[Instance]:
     return found
 
 
-MEASURES: tuple[Measure, ...] = (references,)
+MEASURES: tuple[Measure, ...] = (measure_references,)

@@ -1,4 +1,4 @@
-"""Tracks as one would build them without a tracker of SAM 3's kind.
+"""Associates detections by other trackers, to compare SAM 3's tracker with.
 
 This engine's detections on each frame, associated by ByteTrack or OC-SORT from Roboflow's
 ``trackers``, each class on its own.
@@ -21,8 +21,8 @@ LOWEST_SCORE = 0.1
 """Detections below are not given to a tracker (ByteTrack's own lowest)."""
 
 
-def byte_track(threshold: float, patience: int) -> Any:
-    """ByteTrack.
+def make_byte_track(threshold: float, patience: int) -> Any:
+    """Makes a ByteTrack tracker.
 
     Args:
         threshold: Score of detections that start tracks and are associated first.
@@ -40,16 +40,16 @@ def byte_track(threshold: float, patience: int) -> Any:
     )
 
 
-def oc_sort(threshold: float, patience: int) -> Any:
-    """OC-SORT, as :func:`byte_track`."""
+def make_oc_sort(threshold: float, patience: int) -> Any:
+    """Makes an OC-SORT tracker, as :func:`make_byte_track`."""
     from trackers import OCSORTTracker
 
     return OCSORTTracker(high_conf_det_threshold=threshold, minimum_consecutive_frames=patience)
 
 
 MAKERS: dict[str, tuple[Callable[[float, int], Any], tuple[int, ...]]] = {
-    "bytetrack": (byte_track, (1, 2)),
-    "ocsort": (oc_sort, (1, 3)),
+    "bytetrack": (make_byte_track, (1, 2)),
+    "ocsort": (make_oc_sort, (1, 3)),
 }
 """By name: what makes a tracker, and numbers of frames before it shows a track, of which it
 gets its best; the last one is the library's own."""
@@ -58,7 +58,7 @@ gets its best; the last one is the library's own."""
 def associate(
     frames: Sequence[Sequence[Instance]], classes: int, make: Callable[[], Any]
 ) -> list[FrameFound]:
-    """Associates the detections of a clip.
+    """Associates the detections of a clip to tracks.
 
     Args:
         frames: Detections by frame, with scores from :data:`LOWEST_SCORE` on.

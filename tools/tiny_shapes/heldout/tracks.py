@@ -1,4 +1,4 @@
-"""What is followed through a clip beside what was drawn, in the measures of the field.
+"""Compares tracks of a clip with the drawn shapes: HOTA, IDF1, J and F.
 
 HOTA (Luiten et al. 2021), IDF1 and identity switches come from Roboflow's ``trackers``; J and
 F are those of DAVIS (Perazzi et al. 2016).
@@ -16,7 +16,7 @@ import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
 from ....engine.results import Mask
-from .matching import ious_between
+from .matching import compute_ious
 
 MATCH_IOU = 0.5
 IGNORED_COVER = 0.5
@@ -31,7 +31,7 @@ BoolImage = npt.NDArray[np.bool_]
 
 @dataclasses.dataclass(frozen=True)
 class FrameTruth:
-    """What is there on a frame.
+    """Holds the shapes on a frame.
 
     Attributes:
         masks: Visible pixels of each shape that counts, by its id.
@@ -48,7 +48,7 @@ FrameFound = Mapping[Any, Mask]
 
 @dataclasses.dataclass(frozen=True)
 class ClipScores:
-    """Measures of one clip as ``trackers.eval`` gives them, with their counts."""
+    """Holds the measures of one clip as ``trackers.eval`` gives them, with their counts."""
 
     hota: dict[str, Any]
     identity: dict[str, Any]
@@ -71,14 +71,14 @@ def score_clip(truth: Sequence[FrameTruth], found: Sequence[FrameFound]) -> Clip
         compute_identity_metrics,
     )
 
-    truth_ids = _numbers(frame.masks for frame in truth)
-    found_ids = _numbers(found)
+    truth_ids = _number_ids(frame.masks for frame in truth)
+    found_ids = _number_ids(found)
     there_by_frame, seen_by_frame, ious_by_frame = [], [], []
     for there, seen in zip(truth, found, strict=True):
-        kept = without_ignored(there, seen)
+        kept = remove_ignored(there, seen)
         there_by_frame.append(np.array([truth_ids[i] for i in there.masks], np.int64))
         seen_by_frame.append(np.array([found_ids[i] for i in kept], np.int64))
-        ious_by_frame.append(ious_between(list(there.masks.values()), list(kept.values())))
+        ious_by_frame.append(compute_ious(list(there.masks.values()), list(kept.values())))
     frames = there_by_frame, seen_by_frame, ious_by_frame
     return ClipScores(
         hota=compute_hota_metrics(*frames),
@@ -87,8 +87,8 @@ def score_clip(truth: Sequence[FrameTruth], found: Sequence[FrameFound]) -> Clip
     )
 
 
-def total_of(scores: Sequence[ClipScores]) -> dict[str, float]:
-    """HOTA, IDF1 and identity switches over several clips."""
+def sum_scores(scores: Sequence[ClipScores]) -> dict[str, float]:
+    """Sums HOTA, IDF1 and identity switches over several clips."""
     from trackers.eval import (
         aggregate_clear_metrics,
         aggregate_hota_metrics,
@@ -102,8 +102,8 @@ def total_of(scores: Sequence[ClipScores]) -> dict[str, float]:
     }
 
 
-def without_ignored(truth: FrameTruth, found: FrameFound) -> FrameFound:
-    """Leaves out masks that belong to shapes which are ignored.
+def remove_ignored(truth: FrameTruth, found: FrameFound) -> FrameFound:
+    """Removes masks that belong to ignored shapes.
 
     Args:
         truth: What is there.
@@ -117,7 +117,7 @@ def without_ignored(truth: FrameTruth, found: FrameFound) -> FrameFound:
         return found
     ids, masks = list(found), list(found.values())
     everything = [*truth.masks.values(), *truth.ignored]
-    table = ious_between(masks, everything)
+    table = compute_ious(masks, everything)
     rows, columns = linear_sum_assignment(-table)
     owner = {int(r): int(c) for r, c in zip(rows, columns, strict=True) if table[r, c] >= MATCH_IOU}
     covered = np.any([mask.full() for mask in truth.ignored], axis=0)
@@ -132,40 +132,40 @@ def without_ignored(truth: FrameTruth, found: FrameFound) -> FrameFound:
     return kept
 
 
-def region_similarity(found: Mask | None, truth: Mask) -> float:
-    """J of DAVIS: the IoU of two masks; 0 where nothing was found."""
-    return 0.0 if found is None else float(ious_between([found], [truth])[0, 0])
+def compute_region_similarity(found: Mask | None, truth: Mask) -> float:
+    """Computes J of DAVIS: the IoU of two masks; 0 where nothing was found."""
+    return 0.0 if found is None else float(compute_ious([found], [truth])[0, 0])
 
 
-def boundary_accuracy(found: Mask | None, truth: Mask) -> float:
-    """F of DAVIS: precision and recall of the boundary, within a tolerance."""
+def compute_boundary_accuracy(found: Mask | None, truth: Mask) -> float:
+    """Computes F of DAVIS: precision and recall of the boundary, within a tolerance."""
     if found is None or not found.area:
         return 0.0
     reach_px = int(np.ceil(BOUNDARY_TOLERANCE * np.hypot(*truth.image_hw)))
     side_px = 2 * reach_px + 1
     disk = np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side_px, side_px)), np.uint8)
-    found_edge, true_edge = _boundary(found.full()), _boundary(truth.full())
-    precision = _share_near(found_edge, true_edge, disk)
-    recall = _share_near(true_edge, found_edge, disk)
+    found_edge, true_edge = _find_boundary(found.full()), _find_boundary(truth.full())
+    precision = _compute_share_near(found_edge, true_edge, disk)
+    recall = _compute_share_near(true_edge, found_edge, disk)
     return 2 * precision * recall / max(1e-9, precision + recall)
 
 
-def _share_near(edge: BoolImage, other: BoolImage, disk: npt.NDArray[np.uint8]) -> float:
-    """Share of an edge's pixels with another edge within the disk."""
+def _compute_share_near(edge: BoolImage, other: BoolImage, disk: npt.NDArray[np.uint8]) -> float:
+    """Computes the share of an edge's pixels with another edge within the disk."""
     near = cv2.dilate(other.astype(np.uint8), disk).astype(bool)
     pixels = int(np.count_nonzero(edge))
     return int(np.count_nonzero(edge & near)) / pixels if pixels else 0.0
 
 
-def _boundary(mask: BoolImage) -> BoolImage:
-    """Pixels of a mask beside one that is not of it, (H, W) bool."""
+def _find_boundary(mask: BoolImage) -> BoolImage:
+    """Finds the pixels of a mask that touch its outside, (H, W) bool."""
     padded = np.pad(mask, 1).astype(np.uint8)
     inner = cv2.erode(padded, np.ones((3, 3), np.uint8))[1:-1, 1:-1]
     return np.asarray(mask & ~inner.astype(bool))
 
 
-def _numbers(frames: Any) -> dict[TrackId, int]:
-    """A number from 0 on for each id, as the measures want them."""
+def _number_ids(frames: Any) -> dict[TrackId, int]:
+    """Numbers the ids from 0 on, as the measures expect."""
     numbers: dict[TrackId, int] = {}
     for frame in frames:
         for track_id in frame:

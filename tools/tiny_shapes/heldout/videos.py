@@ -1,4 +1,4 @@
-"""Held-out scores of video: concepts beside other trackers, and objects that were pointed at."""
+"""Measures video on held-out clips: concepts beside other trackers, prompted objects."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from .tracks import (
     ClipScores,
     FrameFound,
     FrameTruth,
-    boundary_accuracy,
-    region_similarity,
+    compute_boundary_accuracy,
+    compute_region_similarity,
     score_clip,
-    total_of,
+    sum_scores,
 )
 
 SCENES_PER_CLIP = 3
-"""A clip is scored for so many scenes: 100 clips for 300 scenes."""
+"""Scenes for which one clip is scored: 100 clips for 300 scenes."""
 
 CLIP_SEED_OFFSET = 1
 FIRST_VISIBLE_SHARE = 0.4
-"""A shape is pointed at where so much of it is visible on the first frame."""
+"""Share of a shape that must be visible on the first frame for it to be prompted."""
 
 HALF_VISIBLE_SHARE = 0.5
 FRAMES_TO_FIND = 8
-"""A shape that comes back must be found within so many frames of being half visible."""
+"""Frames within which a shape that comes back must be found, once it is half visible."""
 
 RgbImage = npt.NDArray[np.uint8]
 Step = Callable[[RgbImage], Result]
@@ -51,8 +51,8 @@ def open_session(engine: Engine, prompt: Prompt) -> Step:
     return VideoSession(engine, prompt).step
 
 
-def held_out_clips(seed: int, scenes: int) -> Iterator[tuple[np.random.Generator, Clip]]:
-    """Clips of 320 to 1280 px, with a generator for what is asked of them.
+def draw_held_out_clips(seed: int, scenes: int) -> Iterator[tuple[np.random.Generator, Clip]]:
+    """Draws clips of 320 to 1280 px, each with a generator for its prompts.
 
     Args:
         seed: Seed of all; each clip depends on it and its own index alone.
@@ -66,10 +66,10 @@ def held_out_clips(seed: int, scenes: int) -> Iterator[tuple[np.random.Generator
         yield rng, draw_clip(rng)
 
 
-def video_concepts(
+def measure_video_concepts(
     engine: Engine, seed: int, scenes: int, open_session: OpenSession = open_session
 ) -> dict[str, float]:
-    """HOTA, IDF1 and identity switches of every look in a clip, beside other trackers.
+    """Measures HOTA, IDF1 and identity switches of text prompts, beside other trackers.
 
     The other trackers associate this engine's own detections on each frame; each is given
     with the threshold at which its HOTA is best.
@@ -77,7 +77,7 @@ def video_concepts(
     ours: list[ClipScores] = []
     unlike: list[ClipScores] = []
     rivals: dict[tuple[str, float, int], list[ClipScores]] = {}
-    for _, clip in held_out_clips(seed, scenes):
+    for _, clip in draw_held_out_clips(seed, scenes):
         looks = sorted({shape.look for shape in clip.shapes})
         prompt = ConceptPrompt(tuple(f"{color} {kind}" for color, kind in looks))
         step = open_session(engine, prompt)
@@ -87,8 +87,8 @@ def video_concepts(
         every = dataclasses.replace(prompt, confidence_threshold=LOWEST_SCORE)
         for time in range(CLIP_FRAMES):
             frame = clip.frame_at(time)
-            truth.append(truth_of_frame(clip, frame))
-            found.append(masks_of(step(frame.image)))
+            truth.append(get_frame_truth(clip, frame))
+            found.append(collect_masks(step(frame.image)))
             detected.append(list(engine.segment(frame.image, every).instances))
         scores = score_clip(truth, found)
         ours.append(scores)
@@ -102,22 +102,22 @@ def video_concepts(
                     )
                     key = name, threshold, patience
                     rivals.setdefault(key, []).append(score_clip(truth, tracks))
-    named = {"video": total_of(ours)}
+    named = {"video": sum_scores(ours)}
     if unlike:
-        named["video_unlike"] = total_of(unlike)
+        named["video_unlike"] = sum_scores(unlike)
     for name in MAKERS:
-        totals = [total_of(scores) for key, scores in rivals.items() if key[0] == name]
+        totals = [sum_scores(scores) for key, scores in rivals.items() if key[0] == name]
         named[name] = max(totals, key=lambda total: total["hota"])
     return {f"{name}_{k}": v for name, total in named.items() for k, v in total.items()}
 
 
-def video_objects(
+def measure_video_objects(
     engine: Engine, seed: int, scenes: int, open_session: OpenSession = open_session
 ) -> dict[str, float]:
-    """J and F of shapes clicked or boxed on the first frame, and how many are found again."""
+    """Measures J and F of shapes clicked or boxed on the first frame, and returns found."""
     scores: dict[str, list[float]] = {}
     found_again: list[bool] = []
-    for rng, clip in held_out_clips(seed, scenes):
+    for rng, clip in draw_held_out_clips(seed, scenes):
         first = clip.frame_at(0)
         asked = [
             i
@@ -126,28 +126,28 @@ def video_objects(
         ]
         if not asked:
             continue
-        clicks = [PromptedObject(points_xy=(_point_in(first.mask(i), rng),)) for i in asked]
-        boxes = [PromptedObject(box_xyxy=_box_of(first.mask(i))) for i in asked]
+        clicks = [PromptedObject(points_xy=(_draw_point(first.mask(i), rng),)) for i in asked]
+        boxes = [PromptedObject(box_xyxy=_get_box(first.mask(i))) for i in asked]
         for form, objects in (("click", clicks), ("box", boxes)):
-            frames = list(_followed(open_session(engine, ObjectPrompt(tuple(objects))), clip))
+            frames = list(_follow_objects(open_session(engine, ObjectPrompt(tuple(objects))), clip))
             for row, index in enumerate(asked):
                 # The first frame is given, not followed (DAVIS).
                 for frame, masks in frames[1:]:
                     if frame.counts(index):
-                        truth = _mask_of(clip, frame.visible[index])
-                        j = region_similarity(masks.get(row), truth)
+                        truth = _get_mask(clip, frame.visible[index])
+                        j = compute_region_similarity(masks.get(row), truth)
                         scores.setdefault(f"video_{form}_j", []).append(j)
-                        f = boundary_accuracy(masks.get(row), truth)
+                        f = compute_boundary_accuracy(masks.get(row), truth)
                         scores.setdefault(f"video_{form}_f", []).append(f)
-                found_again += _returns(clip, frames, index, row)
+                found_again += _find_returns(clip, frames, index, row)
     result = {name: float(np.mean(values)) for name, values in scores.items()}
     if found_again:
         result["video_found_again"] = float(np.mean(found_again))
     return result
 
 
-def _followed(step: Step, clip: Clip) -> Iterator[tuple[Frame, dict[int, Mask]]]:
-    """Frames and, by the object's place in the prompt, the masks found on them."""
+def _follow_objects(step: Step, clip: Clip) -> Iterator[tuple[Frame, dict[int, Mask]]]:
+    """Tracks prompted objects; yields each frame and the masks by place in the prompt."""
     order: dict[int, int] = {}
     for time in range(CLIP_FRAMES):
         frame = clip.frame_at(time)
@@ -165,10 +165,10 @@ def _followed(step: Step, clip: Clip) -> Iterator[tuple[Frame, dict[int, Mask]]]
         )
 
 
-def _returns(
+def _find_returns(
     clip: Clip, frames: Sequence[tuple[Frame, dict[int, Mask]]], index: int, row: int
 ) -> list[bool]:
-    """For each return after 5 to 20 frames away: whether the shape is found again in time."""
+    """Tells for each return after 5 to 20 frames whether the shape is found again in time."""
     found: list[bool] = []
     away = 0
     waiting = False
@@ -183,7 +183,7 @@ def _returns(
             later = frames[time : time + FRAMES_TO_FIND]
             found.append(
                 any(
-                    region_similarity(masks.get(row), _mask_of(clip, seen.visible[index]))
+                    compute_region_similarity(masks.get(row), _get_mask(clip, seen.visible[index]))
                     >= MATCH_IOU
                     for seen, masks in later
                 )
@@ -191,41 +191,41 @@ def _returns(
     return found
 
 
-def truth_of_frame(clip: Clip, frame: Frame) -> FrameTruth:
-    """What is there: shapes that are hardly visible are ignored, for and against."""
+def get_frame_truth(clip: Clip, frame: Frame) -> FrameTruth:
+    """Returns the true shapes of a frame; hardly visible ones are ignored."""
     counted: dict[int, Mask] = {}
     ignored: list[Mask] = []
     for index, pixels in enumerate(frame.visible):
         if frame.counts(index):
-            counted[index] = _mask_of(clip, pixels)
+            counted[index] = _get_mask(clip, pixels)
         elif pixels is not None:
-            ignored.append(_mask_of(clip, pixels))
+            ignored.append(_get_mask(clip, pixels))
     return FrameTruth(counted, ignored)
 
 
-def masks_of(result: Result) -> FrameFound:
-    """Masks that are not empty, by track."""
+def collect_masks(result: Result) -> FrameFound:
+    """Collects the masks that are not empty, by track."""
     return {i.track_id: i.mask for i in result.instances if i.mask.area}
 
 
-def _mask_of(clip: Clip, pixels: Pixels | None) -> Mask:
+def _get_mask(clip: Clip, pixels: Pixels | None) -> Mask:
     if pixels is None:
         return Mask(clip.image_hw, (0, 0), np.zeros((0, 0), bool))
     top, left = (axis.start for axis in pixels.window)
     return Mask(clip.image_hw, (left, top), pixels.inside)
 
 
-def _box_of(mask: npt.NDArray[np.bool_]) -> tuple[float, float, float, float]:
+def _get_box(mask: npt.NDArray[np.bool_]) -> tuple[float, float, float, float]:
     left, top, right, bottom = Mask.from_full(mask).xyxy
     return float(left), float(top), float(right), float(bottom)
 
 
-def _point_in(mask: npt.NDArray[np.bool_], rng: np.random.Generator) -> tuple[float, float]:
+def _draw_point(mask: npt.NDArray[np.bool_], rng: np.random.Generator) -> tuple[float, float]:
     y, x = divmod(int(rng.choice(np.flatnonzero(mask))), mask.shape[1])
     return float(x), float(y)
 
 
 MEASURES: tuple[Measure, ...] = (
-    video_concepts,
-    video_objects,
+    measure_video_concepts,
+    measure_video_objects,
 )

@@ -1,4 +1,4 @@
-"""Follows shapes through clips as the tracker does, and the loss of what it finds.
+"""Tracks shapes through training clips, and computes the losses.
 
 SAM 2's recipe: a shape is given on the first frame, as a mask, by a click or by a box; the
 tracker follows it through the others with its own memory of what it found.
@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from ...engine.model.patched_modules import TensorsStayOnDevice
 from ...engine.model.sam3_imports import Sam3Image, Sam3TrackerBase
 from .clip_samples import ClipPool, pick_objects
-from .losses import object_loss_of_each
+from .losses import compute_object_losses
 
 OBJECTS_PER_CLIP = 2
 FIRST_PROMPTS = ("mask", "mask", "mask", "click", "box")
@@ -37,11 +37,11 @@ RESTORED_FRAMES = 8
 
 TrackerMemory = dict[str, dict[int, dict[str, Any]]]
 NO_END = 10**9
-"""Number of frames of a video that nobody knows the end of."""
+"""Number of frames of a video whose length is not known."""
 
 
-class FollowedClips:
-    """Shapes followed through the clips of a batch, some frames at a time.
+class ClipTracking:
+    """Tracks shapes through the clips of a batch, some frames at a time.
 
     Each part begins with the memory that the parts before left, without its gradients: so
     the tracker learns to go on from what it made of many frames, at the price of a few. A
@@ -49,7 +49,7 @@ class FollowedClips:
     """
 
     def __init__(self, model: Sam3Image, pool: ClipPool, clips: int) -> None:
-        """Draws the clips, and what is given on their first frames.
+        """Draws the clips, and the prompts on their first frames.
 
         Args:
             model: The model.
@@ -73,7 +73,7 @@ class FollowedClips:
             )
         )
         form = str(pool.rng.choice(FIRST_PROMPTS))
-        self._prompt = _first_prompt(pool.rng, self._tracker, self._coverage[0], form)
+        self._prompt = _make_first_prompt(pool.rng, self._tracker, self._coverage[0], form)
         self._memory: TrackerMemory = {"cond_frame_outputs": {}, "non_cond_frame_outputs": {}}
         self._lost = torch.zeros(len(self._rows), dtype=torch.bool, device=self._device)
         self._was_found = self._lost.clone()
@@ -81,17 +81,17 @@ class FollowedClips:
 
     @property
     def is_over(self) -> bool:
-        """Whether the last frame was followed."""
+        """Whether the last frame was tracked."""
         return self._next >= len(self._coverage)
 
-    def terms(self, frames: int) -> tuple[dict[str, Tensor], dict[str, float]]:
-        """Follows the shapes through the next frames.
+    def compute_losses(self, frames: int) -> tuple[dict[str, Tensor], dict[str, float]]:
+        """Tracks the shapes through the next frames and computes the losses.
 
         Args:
             frames: How many, at least 2.
 
         Returns:
-            Weighted terms to sum; and the mean IoU of the masks that the tracker picks on
+            Weighted losses to sum; and the mean IoU of the masks that the tracker picks on
             the first and on the last of these frames, the share of shapes that are lost
             then, and the shares of right answers for visible shapes and for those that are
             gone.
@@ -100,7 +100,7 @@ class FollowedClips:
         ious: list[float] = []
         right: list[float] = []
         gone_right: list[float] = []
-        with TensorsStayOnDevice(), _recorded(self._tracker.sam_mask_decoder) as recorded:
+        with TensorsStayOnDevice(), _record_masks(self._tracker.sam_mask_decoder) as recorded:
             if self._lost.any():
                 self._restore_memory()
             for t in range(self._next, min(self._next + frames, len(self._coverage))):
@@ -110,7 +110,7 @@ class FollowedClips:
                 logits, quality, score = (value.float() for value in recorded[-1])
                 visible, known = self._counts[t], ~self._lost
                 present = visible & known
-                each, iou = object_loss_of_each(logits, quality, self._coverage[t, :, None])
+                each, iou = compute_object_losses(logits, quality, self._coverage[t, :, None])
                 mask_loss.append((each * present).sum() / present.sum().clamp(min=1))
                 # What is hardly visible may be called either.
                 known &= visible | self._gone[t]
@@ -129,8 +129,8 @@ class FollowedClips:
                 self._lost |= visible & (picked < LOST_IOU) & self._was_found
                 self._lost &= ~found
         self._next += frames
-        self._memory = _detached(self._memory)
-        terms = {
+        self._memory = _detach_memory(self._memory)
+        losses = {
             "video": VIDEO_WEIGHT * torch.stack(mask_loss).mean(),
             "score": SCORE_WEIGHT * torch.stack(score_loss).mean(),
         }
@@ -141,7 +141,7 @@ class FollowedClips:
             "seen_as_there": _mean_of_numbers(right),
             "gone_as_gone": _mean_of_numbers(gone_right),
         }
-        return terms, report
+        return losses, report
 
     def _follow_to(self, t: int) -> None:
         """Runs the tracker on a frame and keeps its memory."""
@@ -191,8 +191,8 @@ def _mean_of_numbers(values: list[float]) -> float:
     return float(np.mean(numbers)) if numbers else float("nan")
 
 
-def _detached(memory: TrackerMemory) -> TrackerMemory:
-    """What later frames read of a memory, without gradients."""
+def _detach_memory(memory: TrackerMemory) -> TrackerMemory:
+    """Copies the part of a memory that later frames read, without gradients."""
     return {
         kind: {
             t: {
@@ -207,10 +207,10 @@ def _detached(memory: TrackerMemory) -> TrackerMemory:
     }
 
 
-def _first_prompt(
+def _make_first_prompt(
     rng: np.random.Generator, tracker: Sam3TrackerBase, coverage: Tensor, form: str
 ) -> dict[str, Any]:
-    """What ``track_step`` is given on the first frame.
+    """Makes the prompt of ``track_step`` on the first frame.
 
     Args:
         rng: Source of every random choice.
@@ -250,8 +250,8 @@ def _first_prompt(
 
 
 @contextmanager
-def _recorded(decoder: Any) -> Iterator[list[tuple[Tensor, Tensor, Tensor]]]:
-    """Keeps what the mask decoder gives before the tracker empties masks of absent objects.
+def _record_masks(decoder: Any) -> Iterator[list[tuple[Tensor, Tensor, Tensor]]]:
+    """Records the mask decoder's output, before the tracker empties masks of absent objects.
 
     Logits (B, 4, M, M), quality (B, 4) and object score (B, 1), by call.
     """

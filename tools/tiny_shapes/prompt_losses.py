@@ -1,4 +1,4 @@
-"""Forward passes of both routes on random prompts, and their losses."""
+"""Runs concept and object prompts on training samples, and computes their losses."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from torch import Tensor
 
 from ...engine.inference.detection import make_find_stage, run_detector
 from ...engine.model.sam3_imports import GeometricPrompt, Sam3Image
-from .losses import Targets, concept_loss, object_loss
-from .random_prompts import ConceptPrompts, ObjectPrompts, random_concepts, random_objects
+from .losses import Targets, compute_concept_loss, compute_mean_object_loss
+from .random_prompts import ConceptPrompts, ObjectPrompts, draw_concept_prompts, draw_object_prompts
 from .samples import Sample
 
 CONCEPTS_PER_IMAGE = 2
@@ -21,10 +21,10 @@ REFINED_SHARE = 0.5
 OBJECT_WEIGHT = 3.0
 
 
-def concept_outputs(
+def run_concept_route(
     model: Sam3Image, features: dict[str, Any], prompts: ConceptPrompts, with_masks: Tensor
 ) -> dict[str, Any]:
-    """Runs the concept route as ``Sam3Image.forward_grounding`` does, masks for some prompts.
+    """Runs concepts as ``Sam3Image.forward_grounding`` does, with masks for some prompts.
 
     Args:
         model: The model.
@@ -64,21 +64,21 @@ def concept_outputs(
     return outputs
 
 
-def concept_terms(
+def compute_concept_losses(
     model: Sam3Image,
     features: dict[str, Any],
     samples: list[Sample],
     rng: np.random.Generator,
     exemplar_share: float,
 ) -> dict[str, Tensor]:
-    """Loss of random concept prompts."""
+    """Computes the losses of random concept prompts."""
     device = features["vision_features"].device
-    prompts = random_concepts(rng, samples, CONCEPTS_PER_IMAGE, exemplar_share)
+    prompts = draw_concept_prompts(rng, samples, CONCEPTS_PER_IMAGE, exemplar_share)
     present = [p for p, wanted in enumerate(prompts.wanted) if wanted]
     # The mask head is half of the work: one prompt an image is enough to teach it.
     chosen = rng.permutation(np.array(present, np.int64))[: len(samples)]
     with_masks = torch.as_tensor(np.sort(chosen), dtype=torch.long, device=device)
-    outputs = concept_outputs(model, features, prompts, with_masks)
+    outputs = run_concept_route(model, features, prompts, with_masks)
     images = prompts.image_index.tolist()
     boxes = [samples[i].cxcywh[w] for i, w in zip(images, prompts.wanted, strict=True)]
     coverage = [samples[i].coverage[w] for i, w in zip(images, prompts.wanted, strict=True)]
@@ -87,20 +87,20 @@ def concept_terms(
         coverage=torch.from_numpy(np.concatenate(coverage)).to(device),
         counts=[len(w) for w in prompts.wanted],
     )
-    return concept_loss(outputs, targets)
+    return compute_concept_loss(outputs, targets)
 
 
-def object_terms(
+def compute_object_loss(
     model: Sam3Image, features: dict[str, Any], samples: list[Sample], rng: np.random.Generator
 ) -> tuple[Tensor, float]:
-    """Loss of random object prompts, and the mean IoU of the single mask."""
+    """Computes the loss of random object prompts, and the mean IoU of the single mask."""
     tracker = model.inst_interactive_predictor.model
     device = features["vision_features"].device
     fpn = features["sam2_backbone_out"]["backbone_fpn"]
     decoder = tracker.sam_mask_decoder
     high_res = [decoder.conv_s0(fpn[0]), decoder.conv_s1(fpn[1])]
     embedding = fpn[2] + tracker.no_mem_embed.view(1, -1, 1, 1)
-    prompts = random_objects(rng, samples, OBJECTS_PER_IMAGE)
+    prompts = draw_object_prompts(rng, samples, OBJECTS_PER_IMAGE)
     index = prompts.image_index.to(device)
     coverage = prompts.coverage.to(device)
 
@@ -119,16 +119,18 @@ def object_terms(
         return logits.float(), quality.float()
 
     logits, quality = decode(prompts.coords, prompts.labels, None)
-    loss, iou = object_loss(logits, quality, coverage)
+    loss, iou = compute_mean_object_loss(logits, quality, coverage)
     if rng.random() < REFINED_SHARE:
         previous = logits[:, :1].detach().clamp(-32, 32)
-        coords, labels = corrected(rng, prompts, previous, side=samples[0].image.shape[-1])
+        coords, labels = add_correcting_clicks(
+            rng, prompts, previous, side=samples[0].image.shape[-1]
+        )
         refined = decode(coords, labels, previous)
-        loss = loss + object_loss(*refined, coverage)[0]
+        loss = loss + compute_mean_object_loss(*refined, coverage)[0]
     return OBJECT_WEIGHT * loss, float(iou[:, 0].mean())
 
 
-def corrected(
+def add_correcting_clicks(
     rng: np.random.Generator, prompts: ObjectPrompts, previous: Tensor, side: int
 ) -> tuple[Tensor, Tensor]:
     """Adds to each prompt a click where the mask it gave is wrong.
