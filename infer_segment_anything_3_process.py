@@ -105,7 +105,7 @@ class InferSegmentAnything3(dataprocess.C2dImageTask):
         """Forgets the objects that are followed: the next frame is the first of a video."""
         with self._run_lock:
             self._session.tracking.start_over()
-            self._track_files.close()
+            self._track_files.finish()
 
     def save_tracks(self) -> str:
         """Writes the tracks of the video so far as one JSON in YouTube-VIS's terms.
@@ -125,6 +125,12 @@ class InferSegmentAnything3(dataprocess.C2dImageTask):
         """
         self._session.stop()
         dataprocess.C2dImageTask.stop(self)
+        # Between two frames of a video no run is under way that would do it at its end.
+        if self._run_lock.acquire(blocking=False):
+            try:
+                self._track_files.finish()
+            finally:
+                self._run_lock.release()
 
     def run(self) -> None:
         """Segments the input image.
@@ -152,7 +158,9 @@ class InferSegmentAnything3(dataprocess.C2dImageTask):
                 raise
             finally:
                 self._is_running = False
-            if self._session.is_stopped:
+        # Not under the lock: a stop that comes later gets the lock and writes them itself.
+        if self._session.is_stopped:
+            with self._run_lock:
                 self._track_files.finish()
 
     def get_image_with_mask(self) -> RgbImage | None:

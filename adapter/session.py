@@ -52,6 +52,7 @@ class RunOutput:
         source: Path of the image, or empty.
         position: Of the frame, where the input is a video.
         trails: Path of each track in view over the last frames, where objects are followed.
+        video: Number of the video among those that the task followed so far.
     """
 
     image: npt.NDArray[np.uint8]
@@ -61,6 +62,7 @@ class RunOutput:
     source: str = ""
     position: VideoPosition | None = None
     trails: Mapping[int, tuple[PointXy, ...]] = dataclasses.field(default_factory=dict)
+    video: int = 0
 
     @property
     def is_tracked(self) -> bool:
@@ -70,7 +72,7 @@ class RunOutput:
     @property
     def frame_index(self) -> int | None:
         """Index of the frame in its video, or among the tracked runs; None on an image."""
-        if self.position is not None and self.position.index is not None:
+        if self.position is not None and self.position.is_known:
             return self.position.index
         return self.result.frame_index
 
@@ -195,7 +197,9 @@ class Session:
             logger.info("stopped: the outputs of this frame are empty")
             return output
         trails = {i: tuple(trail) for i, trail in self.tracking.trails.items()}
-        return dataclasses.replace(output, result=result, trails=trails)
+        return dataclasses.replace(
+            output, result=result, trails=trails, video=self.tracking.started
+        )
 
     def _make_step_callback(self, progress: Progress) -> Callable[[str], None]:
         def on_step(step: str) -> None:

@@ -14,6 +14,7 @@ from ..engine.validation import BoxXyxy, PointXy
 from .inputs.graphics import Drawing
 from .inputs.video import VideoPosition
 from .parameters.settings import Settings
+from .progress import WarnOnce
 from .prompt_builder import PromptReading
 
 if TYPE_CHECKING:
@@ -39,15 +40,18 @@ class VideoTracking:
 
     Attributes:
         trails: Centers of each track in view on the frames before and this one, oldest first.
+        started: How many videos were begun so far, one at a time.
     """
 
     def __init__(self) -> None:
         self.trails: dict[int, deque[PointXy]] = {}
+        self.started = 0
         self._session: VideoSession | None = None
-        self._make_key: Any = None
+        self._key: Any = None
         self._position: VideoPosition | None = None
         self._drawn: set[Any] = set()
         self._result: Result | None = None
+        self._warnings = WarnOnce()
 
     @property
     def is_following(self) -> bool:
@@ -57,8 +61,9 @@ class VideoTracking:
     def start_over(self) -> None:
         """Forgets the video: the next frame is the first one."""
         self.trails = {}
-        self._session = self._make_key = self._position = self._result = None
+        self._session = self._key = self._position = self._result = None
         self._drawn = set()
+        self._warnings.reset()
 
     def step(
         self,
@@ -88,8 +93,8 @@ class VideoTracking:
             ValueError: If the prompt does not fit the frame, or cannot be followed.
         """
         key = _make_key(engine, settings, drawing, reading, image.shape[:2])
-        is_again = position is not None and position == self._position and key == self._make_key
-        if not is_again and (key != self._make_key or not self._is_next(position)):
+        is_again = key == self._key and self._is_again(position)
+        if not is_again and (key != self._key or not self._is_next(position)):
             if self._session is not None:
                 logger.info("tracking: another video, size or prompt; starting anew")
             self.start_over()
@@ -98,22 +103,26 @@ class VideoTracking:
             if reading.prompt is None:
                 return Result((image.shape[0], image.shape[1]), (), ())
             self._start(engine, settings, reading, drawing, key)
-            is_again = False
         session = self._session
         assert session is not None
-        if not is_again or self._result is None:
-            self._result = session.step(image, on_step)
-        self._result = self._apply_new_drawing(session, self._result, settings, drawing)
-        self._follow_trails(self._result)
+        shown = self._result if is_again else None
+        # Should the step fail, there is no result of this position to show again.
+        self._result = None
+        result = self._result = session.step(image, on_step) if shown is None else shown
+        self._result = self._apply_new_drawing(session, result, settings, drawing)
+        if self._result is not shown:
+            self._follow_trails(self._result)
         return self._result
+
+    def _is_again(self, position: VideoPosition | None) -> bool:
+        """Whether a video stands still."""
+        return position is not None and position.is_known and position == self._position
 
     def _is_next(self, position: VideoPosition | None) -> bool:
         before = self._position
         if position is None or before is None:
             return position is before
-        if position.path != before.path:
-            return False
-        return position.index is None or before.index is None or position.index == before.index + 1
+        return position.path == before.path and position.follows(before)
 
     def _start(
         self,
@@ -133,7 +142,8 @@ class VideoTracking:
             max_objects=max(MAX_OBJECTS, count),
             input_size_percent=settings.input_size_percent,
         )
-        self._make_key = key
+        self.started += 1
+        self._key = key
         self._drawn = {item for item, _ in _list_drawn_items(drawing)}
 
     def _apply_new_drawing(
@@ -157,7 +167,12 @@ class VideoTracking:
             else:
                 result = session.correct(track_id, prompted)
         if session.frame_index > 0:
-            started += _find_new_detections(drawing, result, session.max_objects)
+            found = _find_new_detections(drawing, result)
+            room = max(0, session.max_objects - len(session.track_ids) - len(started))
+            if len(found) > room:
+                self._warnings.warn([f"tracking: {session.max_objects} objects are followed, so "
+                                     "further boxes of the earlier task start none"])  # fmt: skip
+            started += found[:room]
         return session.add_objects(ObjectPrompt(tuple(started))) if started else result
 
     def _follow_trails(self, result: Result) -> None:
@@ -253,17 +268,15 @@ def _measure_distance(point_xy: PointXy, instance: Instance) -> tuple[float, int
     return dx * dx + dy * dy, instance.mask.area
 
 
-def _find_new_detections(drawing: Drawing, result: Result, limit: int) -> list[PromptedObject]:
-    """Finds detections of an earlier task where there is no track yet, up to the limit."""
-    room = limit - len(result.instances)
-    found = [
+def _find_new_detections(drawing: Drawing, result: Result) -> list[PromptedObject]:
+    """Finds detections of an earlier task where no track is in view yet."""
+    return [
         PromptedObject(box_xyxy=d.box_xyxy, class_name=d.class_name or "object")
         for d in drawing.detections
         if all(
             _compute_box_iou(d.box_xyxy, i.box_xyxy) <= SAME_OBJECT_IOU for i in result.instances
         )
     ]
-    return found[: max(0, room)]
 
 
 def _compute_box_iou(one: BoxXyxy, other: BoxXyxy) -> float:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+_MOST_FRAMES = 2**31
+"""More frames than any video has."""
+
 
 @dataclasses.dataclass(frozen=True)
 class VideoPosition:
@@ -12,18 +15,29 @@ class VideoPosition:
 
     Attributes:
         path: Path or address of the video; empty for a camera.
-        index: Index of the frame, from 0; None for a stream.
-        count: Number of frames; 0 for a stream.
+        index: Index of the frame, from 0; 0 for a stream.
+        count: Number of frames; 0 for a stream, and where a file does not tell.
     """
 
     path: str
-    index: int | None
+    index: int
     count: int
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the index can be relied on."""
+        return self.count > 0
 
     @property
     def is_last(self) -> bool:
         """Whether the video ends with this frame."""
-        return self.index is not None and self.index == self.count - 1
+        return self.index == self.count - 1
+
+    def follows(self, before: VideoPosition) -> bool:
+        """Whether this may be the frame after another one of the same video."""
+        if self.is_known:
+            return self.index == before.index + 1
+        return self.index >= before.index
 
 
 def read_video_position(source: Any) -> VideoPosition | None:
@@ -35,11 +49,15 @@ def read_video_position(source: Any) -> VideoPosition | None:
     Returns:
         The position; None where the input is no video.
     """
-    from ikomia import dataprocess
+    from ikomia import core, dataprocess
 
     if not isinstance(source, dataprocess.CVideoIO):
         return None
-    count = max(0, int(source.get_video_frame_count()))
+    path = str(source.get_video_path())
+    if source.data_type == core.IODataType.LIVE_STREAM:
+        return VideoPosition(path, 0, 0)
+    # Ikomia hands on OpenCV's negative "unknown" as an unsigned number.
+    count = int(source.get_video_frame_count())
     # Reading the frame moves the position on.
-    index = int(source.get_current_pos()) if count else None
-    return VideoPosition(str(source.get_video_path()), index, count)
+    index = int(source.get_current_pos())
+    return VideoPosition(path, index, count if count <= _MOST_FRAMES else 0)

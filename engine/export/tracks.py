@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
+import itertools
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from ..results import Result
 from .rle import mask_to_rle
@@ -99,36 +99,44 @@ class TrackWriter:
     """
 
     def __init__(self, folder: Path, video_name: str) -> None:
-        """Starts the files of a video; those of an earlier run of it are replaced.
+        """Starts the files of a video.
+
+        Files of the same name stay: a number is added to the names of the new ones.
 
         Args:
             folder: Where to write; made where it is missing.
             video_name: Path or name of the video; its stem begins the files' names.
         """
-        stem = Path(video_name).stem or "stream"
         self._video_name = video_name
+        folder.mkdir(parents=True, exist_ok=True)
+        stem = Path(video_name).stem or "stream"
+        stems = itertools.chain([stem], (f"{stem}_{number}" for number in itertools.count(2)))
+        stem = next(s for s in stems if not (folder / f"{s}_tracks.jsonl").exists())
         self.rows_path = folder / f"{stem}_tracks.jsonl"
         self.mot_path = folder / f"{stem}_mot.txt"
         self.json_path = folder / f"{stem}_tracks.json"
-        folder.mkdir(parents=True, exist_ok=True)
-        self._files = contextlib.ExitStack()
-        self._rows, self._mot = (self._open(path) for path in (self.rows_path, self.mot_path))
+        self._last_frame: int | None = None
+        self._last_starts = (0, 0)
+        for path in (self.rows_path, self.mot_path):
+            path.write_bytes(b"")
 
     def write(self, result: Result, frame_index: int | None = None) -> None:
-        """Appends one frame.
+        """Appends one frame, or writes the last one again.
 
         Args:
             result: Of a frame, with track ids.
             frame_index: Index of the frame in its video; the result's own by default.
         """
         row = to_track_row(result, frame_index)
-        self._rows.write(json.dumps(row) + "\n")
-        for instance in row["instances"]:
-            box = ",".join(f"{value:.2f}" for value in instance["bbox"])
-            track = f"{row['frame'] + 1},{instance['track_id']}"
-            self._mot.write(f"{track},{box},{instance['score']:.4f},-1,-1,-1\n")
-        self._rows.flush()
-        self._mot.flush()
+        paths = self.rows_path, self.mot_path
+        if row["frame"] != self._last_frame:
+            self._last_frame = row["frame"]
+            self._last_starts = self.rows_path.stat().st_size, self.mot_path.stat().st_size
+        texts = json.dumps(row) + "\n", _format_mot_lines(row)
+        for path, start, text in zip(paths, self._last_starts, texts, strict=True):
+            with path.open("ab") as file:
+                file.truncate(start)
+                file.write(text.encode())
 
     def finish(self) -> Path:
         """Writes YouTube-VIS's JSON of the rows so far; more may follow.
@@ -141,13 +149,6 @@ class TrackWriter:
         unfinished.write_text(json.dumps(data), encoding="utf-8")
         unfinished.replace(self.json_path)
         return self.json_path
-
-    def close(self) -> None:
-        """Closes the files."""
-        self._files.close()
-
-    def _open(self, path: Path) -> TextIO:
-        return self._files.enter_context(path.open("w", encoding="utf-8"))
 
 
 def read_track_rows(path: Path) -> Iterator[dict[str, Any]]:
@@ -180,3 +181,13 @@ def _make_track(track_id: int, category: int, length: int) -> dict[str, Any]:
 def _to_xywh(box_xyxy: tuple[float, float, float, float]) -> list[float]:
     left, top, right, bottom = (float(value) for value in box_xyxy)
     return [left, top, right - left, bottom - top]
+
+
+def _format_mot_lines(row: dict[str, Any]) -> str:
+    """Formats a frame's instances as lines of MOTChallenge."""
+    lines = []
+    for instance in row["instances"]:
+        box = ",".join(f"{value:.2f}" for value in instance["bbox"])
+        track = f"{row['frame'] + 1},{instance['track_id']}"
+        lines.append(f"{track},{box},{instance['score']:.4f},-1,-1,-1\n")
+    return "".join(lines)

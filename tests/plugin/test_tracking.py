@@ -2,68 +2,33 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
+import logging
+import shutil
 
 import cv2
 import numpy as np
 import pytest
-from pycocotools import mask as mask_api
 
-FRAMES = 5
-HW = (200, 280)
-
-
-def draw_frames(count=FRAMES, hw=HW):
-    """A red circle that moves to the right and a blue one that stays."""
-    frames = []
-    for t in range(count):
-        image = np.full((*hw, 3), (120, 125, 118), np.uint8)
-        cv2.circle(image, (60 + 3 * t, 70), 26, (220, 40, 40), -1)
-        cv2.circle(image, (200, 130), 26, (50, 70, 220), -1)
-        frames.append(image)
-    return frames
+from .videos import (
+    BLUE_XY,
+    FRAMES,
+    HW,
+    RADIUS_PX,
+    RED_XY,
+    draw_frames,
+    get_frame_index,
+    list_tracks,
+    read_answer,
+)
 
 
-@pytest.fixture
-def film(tmp_path):
-    path = tmp_path / "film.avi"
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 5, HW[::-1])
-    assert writer.isOpened()
-    for frame in draw_frames():
-        writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
-    writer.release()
-    return path
-
-
-def objects(task):
-    """Id, class and color of each instance of output 2."""
-    return [(o.id, o.label, tuple(o.color)) for o in task.get_output(2).get_objects()]
-
-
-@pytest.fixture
-def watched(monkeypatch):
-    """Runs a workflow and gives what each run of the task left in its outputs."""
-
-    def watch(wf, algo, **source):
-        seen = []
-        run = type(algo).run
-
-        def record(task):
-            run(task)
-            seen.append((objects(task), task.get_output(3).data, task.get_image_with_mask()))
-
-        monkeypatch.setattr(type(algo), "run", record)
-        wf.run_on(**source)
-        monkeypatch.setattr(type(algo), "run", run)
-        return seen
-
-    return watch
+def read_frame(task):
+    return list_tracks(task), task.get_output(3).data, task.get_image_with_mask()
 
 
 def test_a_video_gives_ids_colors_and_frame_indices(make_algo, film, watched):
     wf, algo = make_algo(input_text="circle")
-    seen = watched(wf, algo, path=str(film))
+    seen = watched(wf, algo, read_frame, path=str(film))
     assert [data["image"]["frame_index"] for _, data, _ in seen] == list(range(FRAMES))
     colors = {}
     for found, data, overlay in seen:
@@ -73,8 +38,31 @@ def test_a_video_gives_ids_colors_and_frame_indices(make_algo, film, watched):
             assert label == "circle"
             assert colors.setdefault(track_id, color) == color
     assert [i for i, _, _ in seen[0][0]] == [0, 1]
-    again = watched(wf, algo, path=str(film))
-    assert again[0][0] == seen[0][0], "the same video starts anew"
+
+
+@pytest.mark.parametrize("is_another_path", [False, True])
+def test_a_video_starts_anew(make_algo, film, watched, tmp_path, is_another_path):
+    wf, algo = make_algo(input_text="circle", input_point="")
+    seen = watched(wf, algo, read_answer, path=str(film))
+    if is_another_path:
+        film = shutil.copy(film, tmp_path / "another.avi")
+    assert watched(wf, algo, read_answer, path=str(film)) == seen
+
+
+def test_a_live_stream_is_followed_whatever_its_position(make_algo, film):
+    from ikomia.core import IODataType
+    from ikomia.dataprocess import CVideoIO
+
+    _, algo = make_algo(input_text="circle")
+    stream = CVideoIO(IODataType.LIVE_STREAM, "", str(film))
+    stream.start_video(60_000)
+    algo.set_input(stream, 0)
+    found = []
+    for _ in range(3):  # the position of this one stands still
+        algo.run()
+        found.append(get_frame_index(algo))
+    stream.stop_video()
+    assert found == [0, 1, 2]
 
 
 @pytest.mark.parametrize(
@@ -95,7 +83,7 @@ def test_a_session_starts_anew(make_algo):
 
     def frame_index(image):
         wf.run_on(array=image)
-        return algo.get_output(3).data["image"]["frame_index"]
+        return get_frame_index(algo)
 
     assert [frame_index(f) for f in frames] == [0, 1]
     assert frame_index(draw_frames(1, (240, 280))[0]) == 0, "another size"
@@ -115,17 +103,38 @@ def test_a_refused_frame_does_not_end_the_session(make_algo):
     with pytest.raises(RuntimeError, match="image"):
         wf.run_on(array=np.full(HW, np.nan, np.float32))
     wf.run_on(array=draw_frames(2)[1])
-    assert algo.get_output(3).data["image"]["frame_index"] == 1
+    assert get_frame_index(algo) == 1
 
 
 @pytest.mark.parametrize(
     ("parameters", "word"),
     [({"prompt_mode": "everything"}, "prompt_mode"), ({"tiles": "2"}, "tiles")],
 )
-def test_what_cannot_be_followed(make_algo, film, watched, parameters, word):
+def test_what_cannot_be_followed(make_algo, parameters, word):
     wf, _ = make_algo(input_text="circle", tracking="on", **parameters)
     with pytest.raises(RuntimeError, match=word):
         wf.run_on(array=draw_frames(1)[0])
+
+
+@pytest.mark.parametrize(
+    ("parameters", "word"),
+    [
+        ({"prompt_mode": "everything", "points_per_side": "2"}, "prompt_mode"),
+        ({"tiles": "2"}, "tiles"),
+    ],
+)
+def test_auto_segments_what_cannot_be_followed_frame_by_frame(
+    make_algo, film, watched, caplog, parameters, word
+):
+    wf, algo = make_algo(input_text="circle", **parameters)
+    seen = watched(wf, algo, lambda task: task.get_output(3).data, path=str(film))
+    assert len(seen) == FRAMES
+    for data in seen:
+        assert data["annotations"]
+        assert not any("track_id" in annotation for annotation in data["annotations"])
+    warnings = [r.getMessage() for r in caplog.records if "tracking is off" in r.getMessage()]
+    assert len(warnings) == 1
+    assert warnings[0].startswith(word)
 
 
 def test_an_image_file_is_no_frame(make_algo, tmp_path):
@@ -136,6 +145,15 @@ def test_an_image_file_is_no_frame(make_algo, tmp_path):
         wf.run_on(path=str(path))
 
 
+def test_a_folder_is_no_video(make_algo, tmp_path, caplog):
+    for t, frame in enumerate(draw_frames(2)):
+        cv2.imwrite(str(tmp_path / f"{t}.png"), frame)
+    wf, algo = make_algo(input_text="circle", tracking="on")
+    with caplog.at_level(logging.ERROR):
+        wf.run_on(folder=str(tmp_path))
+    assert list_tracks(algo) == []
+
+
 def test_drawings_belong_to_their_frame(make_algo):
     from ikomia.core import CGraphicsPoint, CGraphicsRectangle, CPointF
 
@@ -144,49 +162,45 @@ def test_drawings_belong_to_their_frame(make_algo):
     drawing = [CGraphicsPoint(CPointF(60, 70))]
     algo.get_input(1).set_items(drawing)
     wf.run_on(array=frames[0])
-    assert [i for i, _, _ in objects(algo)] == [0]
+    assert [i for i, _, _ in list_tracks(algo)] == [0]
     wf.run_on(array=frames[1])
-    assert algo.get_output(3).data["image"]["frame_index"] == 1
+    assert get_frame_index(algo) == 1
     algo.get_input(1).set_items([*drawing, CGraphicsRectangle(172, 102, 56, 56)])
     wf.run_on(array=frames[2])
-    assert algo.get_output(3).data["image"]["frame_index"] == 2
-    assert 1 in [i for i, _, _ in objects(algo)], "a new box starts a new object"
+    assert get_frame_index(algo) == 2
+    assert 1 in [i for i, _, _ in list_tracks(algo)], "a new box starts a new object"
 
 
-def test_files_of_a_whole_video(make_algo, film, tmp_path):
-    wf, algo = make_algo(input_text="circle")
-    wf.set_auto_save(True)
-    wf.run_on(path=str(film))
-    folder = Path(algo.output_folder)
-    rows = [json.loads(line) for line in (folder / "film_tracks.jsonl").open()]
-    assert [row["frame"] for row in rows] == list(range(FRAMES))
-    data = json.loads((folder / "film_tracks.json").read_text())
-    assert data["videos"][0]["length"] == FRAMES
-    first = data["annotations"][0]
-    assert len(first["segmentations"]) == FRAMES
-    assert mask_api.decode(first["segmentations"][0]).shape == HW
-    mot = (folder / "film_mot.txt").read_text().splitlines()
-    assert len(mot) == sum(len(row["instances"]) for row in rows)
-    assert mot[0].startswith("1,0,")
+@pytest.mark.parametrize("refine", [True, False])
+def test_points_drawn_on_a_paused_frame_correct_a_track_or_start_one(make_algo, paused, refine):
+    from ikomia.core import CGraphicsPoint, CPointF
+
+    x, y = BLUE_XY
+    _, algo = make_algo(
+        input_box=[x - RADIUS_PX, y - RADIUS_PX, x + RADIUS_PX, y + RADIUS_PX], refine=refine
+    )
+    paused(algo)
+    algo.run()
+    before = read_answer(algo)
+    paused(algo)
+    algo.run()
+    assert read_answer(algo) == before, "nothing is new"
+    paused(algo)
+    algo.get_input(1).set_items([CGraphicsPoint(CPointF(*map(float, RED_XY)))])
+    algo.run()
+    after = read_answer(algo)
+    assert get_frame_index(algo) == 0
+    assert [i for i, _, _ in list_tracks(algo)] == ([0] if refine else [0, 1])
+    assert (after["instances"][0] == before["instances"][0]) != refine
+    paused(algo)
+    algo.run()
+    assert read_answer(algo) == after, "a point corrects once"
 
 
-def test_a_video_that_breaks_off_leaves_valid_rows(make_algo, film, monkeypatch):
-    wf, algo = make_algo(input_text="circle")
-    wf.set_auto_save(True)
-    run = type(algo).run
-    count = [0]
-
-    def interrupted(task):
-        count[0] += 1
-        if count[0] == 3:
-            raise KeyboardInterrupt
-        run(task)
-
-    monkeypatch.setattr(type(algo), "run", interrupted)
-    with pytest.raises((KeyboardInterrupt, RuntimeError)):
-        wf.run_on(path=str(film))
-    folder = Path(algo.output_folder)
-    rows = [json.loads(line) for line in (folder / "film_tracks.jsonl").open()]
-    assert [row["frame"] for row in rows] == [0, 1]
-    assert Path(algo.save_tracks()) == folder / "film_tracks.json"
-    assert json.loads((folder / "film_tracks.json").read_text())["videos"][0]["length"] == 2
+def test_candidates_are_given_on_the_first_frame_only(make_algo):
+    wf, algo = make_algo(tracking="on", input_point=list(RED_XY), multimask_output=True)
+    counts = []
+    for frame in draw_frames(3):
+        wf.run_on(array=frame)
+        counts.append(algo.get_output_count())
+    assert counts == [6, 4, 4]

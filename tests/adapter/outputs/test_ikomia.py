@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -18,7 +19,7 @@ from infer_segment_anything_3.adapter.outputs.overlay import draw_overlay
 from infer_segment_anything_3.adapter.parameters.settings import Settings
 from infer_segment_anything_3.adapter.prompt_builder import PromptReading
 from infer_segment_anything_3.adapter.session import RunOutput
-from infer_segment_anything_3.engine.export.palette import get_class_colors
+from infer_segment_anything_3.engine.export.palette import get_class_colors, get_track_color
 from infer_segment_anything_3.engine.prompts import ConceptPrompt, ObjectPrompt
 from infer_segment_anything_3.engine.results import Instance, Mask, Result
 
@@ -239,3 +240,15 @@ def test_a_class_keeps_its_color():
     first = get_class_colors(["red car", "dog"])
     assert get_class_colors(["dog", "red car"]) == first[::-1]
     assert get_class_colors(["dog", "cat"], {"cat": (1, 2, 3)})[1] == (1, 2, 3)
+
+
+def test_the_id_and_the_path_of_a_track_are_drawn(image):
+    color = get_track_color(4)
+    followed = dataclasses.replace(instance(block(60, 40, 10, 10)), track_id=4)
+    drawn = draw_overlay(make_run(image, result(followed)))
+    assert tuple(drawn[38, 60]) == color, "the box of the id above the mask"
+    assert tuple(drawn[50, 30]) == (100, 100, 100)
+    trails = {4: ((10, 50), (65, 50)), 7: ((10, 10), (80, 10))}
+    moved = draw_overlay(dataclasses.replace(make_run(image, result(followed)), trails=trails))
+    assert np.abs(moved[50, 30].astype(int) - color).max() < 10
+    assert tuple(moved[10, 50]) == (100, 100, 100), "a track out of view has no path"
