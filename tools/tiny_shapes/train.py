@@ -29,7 +29,7 @@ from ...engine.model.sam3_imports import Sam3Image
 from .clip_losses import ClipTracking
 from .clip_samples import ClipPool
 from .prompt_losses import compute_concept_losses, compute_object_loss
-from .samples import LIKE_SHARE, SamplePool, make_images_tensor
+from .samples import CROWDED_SHARE, LIKE_SHARE, SamplePool, make_images_tensor
 from .training_model import (
     TRACKER,
     build_training_model,
@@ -71,6 +71,7 @@ class Stage:
         new_memory: Whether the tracker's memory starts from new random weights.
         known_rate: Factor on the learning rate of parameters outside the tracker's memory.
         like_share: Share of scenes with several shapes of one color and kind.
+        crowded_share: Share of the other scenes that are parts of crowded ones.
         exemplar_share: Share of the concepts with something to find that get exemplar boxes.
         warmup: Steps in which the learning rate rises linearly.
     """
@@ -90,6 +91,7 @@ class Stage:
     new_memory: bool = False
     known_rate: float = 1.0
     like_share: float = LIKE_SHARE
+    crowded_share: float = CROWDED_SHARE
     exemplar_share: float = 0.3
     warmup: int = 200
 
@@ -159,6 +161,21 @@ STAGES = (
         like_share=0.3,
         exemplar_share=0.5,
         warmup=40,
+    ),
+    # Shapes that the border of a tile cuts were taken for others more often than before.
+    Stage(
+        name="cut shapes",
+        side=TINY_SHAPES.image_size,
+        steps=400,
+        batch=6,
+        learning_rate=1.2e-4,
+        last_rate=0.01,
+        concepts=True,
+        objects=False,
+        trained=DETECTOR,
+        crowded_share=0.5,
+        exemplar_share=0.65,
+        warmup=20,
     ),
     # Clicks are asked for all along: video alone makes the mask decoder forget them.
     Stage(
@@ -320,6 +337,7 @@ class Training:
             capacity=2000,
             fresh=0.3,
             like_share=stage.like_share,
+            crowded_share=stage.crowded_share,
         )
         clip_pool = ClipPool(
             model,
