@@ -200,6 +200,14 @@ def test_a_tile_that_shows_all_of_it_shows_it_in_more_detail() -> None:
     assert np.array_equal(found.mask.full(), disc)
 
 
+@pytest.mark.parametrize("tiles", [2, "auto"])
+def test_specks_all_over_the_whole_view_are_no_object(tiles: int | str) -> None:
+    specks = np.zeros((400, 400), bool)
+    specks[40:360:80, 40:360:80] = True
+    found = segment_tiled(IMAGE, tiles, lambda *_: [], [make_instance(specks, 0.95)])
+    assert found == []
+
+
 def test_a_group_taken_for_one_object_is_split() -> None:
     def four(pixels: npt.NDArray[np.uint8], tile: Tile) -> list[Instance]:
         image = np.zeros((400, 400), bool)
