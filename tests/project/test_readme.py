@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +37,30 @@ def test_every_target_is_in_the_makefile(page: str) -> None:
     makefile = (readme.ROOT / "Makefile").read_text()
     for target in re.findall(r"`make ([a-z-]+)", (readme.ROOT / page).read_text()):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_info_lines_are_shown_as_the_readme_says(tmp_path: Path) -> None:
+    pytest.importorskip("ikomia")
+    (ask,) = re.findall(r"`(import logging; logging\.basicConfig\([^`]*\))`", TEXT)
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from infer_segment_anything_3.examples.ikomia_home import ikomia_home\n"
+        "with ikomia_home():\n"
+        f"    {ask}\n"
+        "    from ikomia.dataprocess.workflow import Workflow\n"
+        "    wf = Workflow()\n"
+        f"    algo = wf.add_task(name={readme.NAME!r}, auto_connect=True, public_hub=False)\n"
+        "    algo.set_parameters({'model_name': 'tiny_shapes', 'input_text': 'star'})\n"
+        "    for _ in range(2):\n"
+        f"        wf.run_on(path={str(readme.ROOT / SHAPES)!r})\n"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    done = subprocess.run(
+        [sys.executable, "-P", str(script)], capture_output=True, text=True, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    runs = re.findall(r"INFO:.*, image (\w+), .* (\d+) ms", done.stderr)
+    assert [state for state, _ in runs] == ["encoded", "cached"]
 
 
 class TestExamples:
