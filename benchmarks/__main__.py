@@ -4,7 +4,7 @@
     python -m infer_segment_anything_3.benchmarks --device cuda --out gpu.md
 
 ``sam3`` has seeded random weights unless ``--weights`` names a checkpoint; on two CPU cores all
-of it takes about a quarter of an hour. Groups that need Ikomia are left out where it is not
+of it takes about half an hour. Groups that need Ikomia are left out where it is not
 installed. Numbers of calls (encodings, loads) are checked by the tests.
 
 To add a row, yield a ``Row`` from ``measure(context)`` of a module in this folder; to add a
@@ -36,6 +36,7 @@ GROUPS = {
     "folders": True,
     "outputs": True,
     "serving": False,
+    "labeling": False,
 }
 """Modules of this folder in the order in which they run, and whether they need Ikomia."""
 

@@ -5,21 +5,24 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from ..tools.tiny_shapes.scenes import Scene, draw_scene, list_phrases
+from .table import Row
+from .timing import time_in_turns
 
 if TYPE_CHECKING:
     from ..engine import Engine, ObjectPrompt
     from ..engine.model.precision import Precision
     from ..tools.sam3_package import Sam3Package
 
+T = TypeVar("T")
 RgbImage = npt.NDArray[np.uint8]
 
 PHOTO_HW = (1200, 1800)
@@ -44,6 +47,29 @@ def make_click(image: RgbImage) -> ObjectPrompt:
     from ..engine import ObjectPrompt, PromptedObject
 
     return ObjectPrompt((PromptedObject(points_xy=(get_click_xy(image),)),))
+
+
+def compare(
+    what: str,
+    inputs: Iterable[T],
+    ours: Callable[[T], object],
+    theirs: Callable[[T], object],
+    **fields: Any,
+) -> Row:
+    """Times two ways to do the same thing, in turns, and makes a row of them.
+
+    Args:
+        what: What is measured.
+        inputs: What each way is called with, one value a round.
+        ours: The way that is measured.
+        theirs: The way that it is compared with, the package unless ``reference_name`` says.
+        fields: Further fields of the row.
+
+    Returns:
+        The row, in milliseconds.
+    """
+    measured, reference = time_in_turns(inputs, ours, theirs)
+    return Row(what, measured, "ms", reference, **fields)
 
 
 def write_random_weights(path: Path) -> Path:
@@ -106,20 +132,28 @@ class BenchmarkContext:
 
         return Sam3Package(self.engine)
 
-    def load_engine(self, precision: Precision) -> Engine:
-        """Loads the engine in a precision."""
+    def load_engine(self, precision: Precision, input_size: Any = "auto") -> Engine:
+        """Loads the engine in a precision, with a side of the model's input."""
         from ..engine import Engine
 
-        return Engine.load(self.model_name, self.weight_file, self.device, precision)
+        return Engine.load(self.model_name, self.weight_file, self.device, precision, input_size)
 
     def draw_new_image(self, hw: tuple[int, int] = PHOTO_HW) -> RgbImage:
         """Draws an image that this run has not used."""
         self._images += 1
         return draw_image(self._images, hw)
 
+    def draw_new_images(self) -> list[RgbImage]:
+        """Draws an image for each of :attr:`slow_repeats` rounds."""
+        return [self.draw_new_image() for _ in range(self.slow_repeats)]
+
     def get_new_text(self) -> str:
         """Returns a text that this run has not used."""
         return next(self._texts)
+
+    def get_new_texts(self) -> list[str]:
+        """Returns a text for each of :attr:`slow_repeats` rounds."""
+        return [self.get_new_text() for _ in range(self.slow_repeats)]
 
     @functools.cached_property
     def encoded(self) -> tuple[RgbImage, dict[str, Any]]:

@@ -1,26 +1,24 @@
 """Measures the labeling job against a plain loop, a stub engine, and the cluster model.
 
-    python -m infer_segment_anything_3.benchmarks.labeling --images 500 [--ray]
-
 Rounds alternate, so that what else runs on the machine disturbs both alike.
 """
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import hashlib
+import importlib.util
 import io
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from ..engine import ConceptPrompt, Engine, Instance, Mask, Result
+from ..engine import ConceptPrompt, Instance, Mask, Result
 from ..engine.export.rle import mask_to_rle
 from ..engine.images import decode_image
 from ..labeling.labeler import ShardLabeler
@@ -32,7 +30,10 @@ from ..labeling.ray_runner import SHARDS_PER_CALL, label_with_ray
 from ..labeling.sources import ImageSource
 from ..tools.cluster_model import Layout, Times, simulate
 from ..tools.tiny_shapes.scenes import draw_scene
+from .context import BenchmarkContext
+from .table import Row
 
+IMAGES = 500
 STUB_S = 0.060
 HW = (1200, 1800)
 SHARD_SIZE = 16
@@ -144,46 +145,38 @@ def measure_ray(folder: Path, names: Sequence[str], out: Path, actors: int) -> f
     return moments[-1] - moments[0]
 
 
-def main() -> None:
-    """Measures and prints a table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--images", type=int, default=500)
-    parser.add_argument("--ray", action="store_true")
-    options = parser.parse_args()
+def measure(context: BenchmarkContext) -> Iterator[Row]:
+    """Yields the rows: the job, its stages, and one and two actors where Ray is installed."""
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary) / "images"
+        out = Path(temporary)
+        folder = out / "images"
         folder.mkdir()
-        names = draw_images(folder, options.images)
-        engine = Engine.load("tiny_shapes", device="cpu")
+        names = draw_images(folder, IMAGES)
+        engine = context.engine
         run_plain_loop(engine, folder, names[:2])
         loop = job = 0.0
         for start in range(0, len(names), 50):
             some = names[start : start + 50]
             loop += run_plain_loop(engine, folder, some)
-            job += run_job(engine, folder, some, Path(temporary) / f"tiny{start}")
-        print("| what | seconds | ratio | bound |\n|---|---|---|---|")
-        print(f"| plain loop, tiny_shapes, {len(names)} images | {loop:.1f} | 1 | |")
-        print(f"| job, tiny_shapes | {job:.1f} | {job / loop:.3f} | 1.15 |")
-        stub = run_job(StubEngine(), folder, names, Path(temporary) / "stub")
-        print(f"| job, stub of 60 ms | {stub:.1f} | {stub / (STUB_S * len(names)):.3f} | 1.05 |")
-        stages = measure_stages(folder, names[:100], Path(temporary))
-        print("| " + ", ".join(f"{k} {v:.4f}" for k, v in stages.items()) + " | | | |")
-        if options.ray:
-            report_ray(folder, names, Path(temporary), stages)
+            job += run_job(engine, folder, some, out / f"tiny{start}")
+        yield Row(f"labeling job, {IMAGES} images", job, "s", loop, "plain loop",
+                  ratio_at_most=1.15)  # fmt: skip
+        yield Row("labeling job, a stub of 60 ms as engine",
+                  run_job(StubEngine(), folder, names, out / "stub"), "s",
+                  STUB_S * IMAGES, "the stub alone", ratio_at_most=1.05)  # fmt: skip
+        stages = measure_stages(folder, names[:100], out)
+        for stage, seconds in stages.items():
+            yield Row(f"labeling job, {stage.removesuffix('_s')}", seconds * 1e3)
+        for actors in (1, 2) if importlib.util.find_spec("ray") else ():
+            real = measure_ray(folder, names, out / f"ray{actors}", actors)
+            yield Row(f"labeling job, {actors} Ray actors, stub", real, "s",
+                      predict_seconds(actors, stages), "model")  # fmt: skip
 
 
-def report_ray(folder: Path, names: Sequence[str], out: Path, stages: dict[str, float]) -> None:
-    """Compares one and two real actors with the model."""
-    for actors in (1, 2):
-        real = measure_ray(folder, names, out / f"ray{actors}", actors)
-        per_call = SHARD_SIZE * SHARDS_PER_CALL
-        calls = len(names) / per_call / actors
-        times, layout = Times(gpu_s=STUB_S, **stages), Layout()
-        one_call = simulate(actors, 1, times, layout).seconds
-        whole = simulate(actors, round(calls), times, layout).seconds * calls / round(calls)
-        predicted = whole - one_call
-        print(f"| {actors} Ray actors, stub | {real:.1f} | model {predicted:.1f} | |")
-
-
-if __name__ == "__main__":
-    main()
+def predict_seconds(actors: int, stages: dict[str, float]) -> float:
+    """Predicts what :func:`measure_ray` measures, with the model of a cluster."""
+    calls = IMAGES / (SHARD_SIZE * SHARDS_PER_CALL) / actors
+    times, layout = Times(gpu_s=STUB_S, **stages), Layout()
+    one_call = simulate(actors, 1, times, layout).seconds
+    whole = simulate(actors, round(calls), times, layout).seconds * calls / round(calls)
+    return whole - one_call

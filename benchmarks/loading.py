@@ -1,13 +1,10 @@
 """Measures loading a checkpoint file against the package's own builder.
 
-Loading is measured in processes of their own: ``loading WHO FILE DEVICE PRECISION`` loads once
-and prints JSON.
+Each load is measured in a process of its own.
 """
 
 from __future__ import annotations
 
-import json
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -16,7 +13,7 @@ from typing import Any
 
 from .context import BenchmarkContext, draw_image, make_click
 from .table import Row
-from .timing import PeakMemory, run_python, synchronize, time_call
+from .timing import PeakMemory, call_in_process, synchronize, time_call
 
 
 def measure(context: BenchmarkContext) -> Iterator[Row]:
@@ -64,10 +61,7 @@ def _load_in_process(context: BenchmarkContext, who: str, path: Path) -> dict[st
     with path.open("rb") as file:  # into the system's cache
         while file.read(2**24):
             pass
-    arguments = [who, str(path), context.device, context.precision]
-    printed = run_python(["-m", __name__, *arguments])
-    result: dict[str, Any] = json.loads(printed.splitlines()[-1])
-    return result
+    return call_in_process(load_once, who, str(path), context.device, context.precision)
 
 
 def _build_by_package(path: Path, device: str) -> Any:
@@ -98,15 +92,12 @@ def _build_by_package(path: Path, device: str) -> Any:
         )
 
 
-def _load_and_print(who: str, path: str, device: str, precision: Any) -> None:
-    from ..engine.runtime.isolation import import_sam3
-
+def load_once(who: str, path: str, device: str, precision: Any) -> dict[str, Any]:
+    """Loads a checkpoint by the engine or the package; returns seconds and peak bytes."""
     # Imports are not part of what is measured.
-    import_sam3()
     import sam3.model_builder  # noqa: F401
 
     from ..engine import Engine
-    from ..engine import engine as _  # noqa: F401
 
     peak = PeakMemory()
     started = time.perf_counter()
@@ -121,8 +112,4 @@ def _load_and_print(who: str, path: str, device: str, precision: Any) -> None:
             image = draw_image(seed)
             measured[name] = time_call(lambda i=image: engine.segment(i, make_click(i)))  # type: ignore[misc]
         measured["precision"] = engine.precision
-    print(json.dumps(measured))
-
-
-if __name__ == "__main__":
-    _load_and_print(*sys.argv[1:])
+    return measured

@@ -1,18 +1,16 @@
 """Measures the peak memory of a run on a 24-megapixel image with 100 instances.
 
-Each is measured in a process of its own: ``memory WHO`` runs once and prints JSON.
+Each is measured in a process of its own.
 """
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from .context import BenchmarkContext, draw_image
 from .table import Row
-from .timing import PeakMemory, run_python, time_call
+from .timing import PeakMemory, call_in_process, time_call
 
 LARGE_HW = (4000, 6000)
 SMALL_HW = (800, 1200)
@@ -23,9 +21,7 @@ GIB = 1024**3
 def measure(context: BenchmarkContext) -> Iterator[Row]:
     """Yields the rows; on the CPU, with the bundled model."""
     del context
-    ours, noise, package = (
-        json.loads(run_python(["-m", __name__, who]).splitlines()[-1]) for who in RUNS
-    )
+    ours, noise, package = map(call_in_process, (run_engine, run_upscaling, run_package))
     scale = LARGE_HW[0] * LARGE_HW[1] / (SMALL_HW[0] * SMALL_HW[1])
     theirs = package["added"] * scale * INSTANCES / package["instances"]
     yield Row(
@@ -95,12 +91,3 @@ def _describe(peak: PeakMemory, masks: Sequence[Any], seconds: float) -> dict[st
         "instances": len(masks),
         "seconds": seconds,
     }
-
-
-RUNS = {"engine": run_engine, "upscaling": run_upscaling, "package": run_package}
-
-if __name__ == "__main__":
-    from ..engine.runtime.isolation import import_sam3
-
-    import_sam3()
-    print(json.dumps(RUNS[sys.argv[1]]()))

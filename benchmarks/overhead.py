@@ -11,7 +11,7 @@ from ..engine import Engine
 from ..examples.ikomia_home import PLUGIN
 from .context import PHOTO, BenchmarkContext, RgbImage, get_click_xy, make_click
 from .table import Row
-from .timing import Call, run_python, time_call, time_interleaved, watch_calls
+from .timing import Call, run_python, time_call, time_in_turns, watch_calls
 
 OBJECT_COUNTS = (1, 10, 100)
 
@@ -80,16 +80,16 @@ def measure(context: BenchmarkContext) -> Iterator[Row]:
     image, state = context.encoded
     runner = TaskRunner(context, input_point=[int(value) for value in get_click_xy(image)])
     runner.run(image)
-    rounds = range(context.repeats)
-    workflow, package, engine = time_interleaved(
-        [lambda: runner.run(image) for _ in rounds],
-        [lambda: context.click_by_package(image, state) for _ in rounds],
-        [lambda: context.engine.segment(image, make_click(image)) for _ in rounds],
+    workflow, package, engine = time_in_turns(
+        range(context.repeats),
+        lambda _: runner.run(image),
+        lambda _: context.click_by_package(image, state),
+        lambda _: context.engine.segment(image, make_click(image)),
     )
     yield Row(
-        f"click through the workflow, image encoded before, {PHOTO}", workflow * 1e3, "ms",
-        package * 1e3, "sam3 without Ikomia", excess_at_most=30,
-        note=f"the engine alone {engine * 1e3:.0f} ms",
+        f"click through the workflow, image encoded before, {PHOTO}", workflow, "ms",
+        package, "sam3 without Ikomia", excess_at_most=30,
+        note=f"the engine alone {engine:.0f} ms",
     )  # fmt: skip
     for count in OBJECT_COUNTS:
         runner = TaskRunner(context, input_point=_spread_points(count, image.shape[:2]))

@@ -16,9 +16,8 @@ from ..tools.tiny_shapes.heldout.matching import (
     get_box,
 )
 from ..tools.tiny_shapes.scenes import Scene
-from .context import BenchmarkContext, make_click
+from .context import BenchmarkContext, compare, make_click
 from .table import Row
-from .timing import time_interleaved
 
 SCENES = 60
 THRESHOLD = 0.5
@@ -28,18 +27,15 @@ SEARCH_THRESHOLD = 0.1
 
 def measure(context: BenchmarkContext) -> Iterator[Row]:
     """Yields the rows."""
-    engines = [context.load_engine(precision) for precision in ("bfloat16", "float32")]
-    images = [[context.draw_new_image() for _ in range(context.slow_repeats)] for _ in engines]
-    rounded, exact = time_interleaved(
-        *(
-            [lambda e=engine, i=i: e.segment(i, make_click(i)) for i in each]  # type: ignore[misc]
-            for engine, each in zip(engines, images, strict=True)
-        )
-    )
+    rounded, exact = (context.load_engine(precision) for precision in ("bfloat16", "float32"))
     auto = context.load_engine("auto").precision
-    is_limited = context.is_full_size and auto == "bfloat16"
-    yield Row("new image, click, bfloat16", rounded * 1e3, "ms", exact * 1e3, "float32",
-              ratio_at_most=0.65 if is_limited else None, note=f"auto is {auto}")  # fmt: skip
+    yield compare(
+        "new image, click, bfloat16", context.draw_new_images(),
+        lambda image: rounded.segment(image, make_click(image)),
+        lambda image: exact.segment(image, make_click(image)),
+        reference_name="float32", note=f"auto is {auto}",
+        ratio_at_most=0.65 if context.is_full_size and auto == "bfloat16" else None,
+    )  # fmt: skip
     found = compare_engines(
         Engine.load("tiny_shapes", device=context.device, precision="float32"),
         Engine.load("tiny_shapes", device=context.device, precision="bfloat16"),

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from .context import PHOTO, WANTED_INSTANCES, BenchmarkContext, RgbImage, make_click
+from .context import PHOTO, WANTED_INSTANCES, BenchmarkContext, RgbImage, compare, make_click
 from .table import Row
-from .timing import time_call, time_interleaved
+from .timing import time_call
 
 UNREACHABLE = 0.999
 """A score that no instance passes."""
@@ -29,29 +29,25 @@ def _measure_encoded(context: BenchmarkContext) -> Iterator[Row]:
     """Measures prompts on an image that both have encoded."""
     engine, package = context.engine, context.package
     image, state = context.encoded
-    rounds = range(context.repeats)
-    ours, theirs = time_interleaved(
-        [lambda: engine.segment(image, make_click(image)) for _ in rounds],
-        [lambda: context.click_by_package(image, state) for _ in rounds],
+    yield compare(
+        f"click, image encoded before, {PHOTO}", range(context.repeats),
+        lambda _: engine.segment(image, make_click(image)),
+        lambda _: context.click_by_package(image, state),
+        excess_at_most=30,
+    )  # fmt: skip
+    texts = context.get_new_texts()
+    yield compare(
+        "new text, image encoded before, nothing found", texts,
+        lambda text: context.segment_texts(image, [text], UNREACHABLE),
+        lambda text: package.segment_concept(state, text, UNREACHABLE),
+        ratio_at_most=0.8 if context.is_full_size else None,
+    )  # fmt: skip
+    yield compare(
+        f"text, image encoded before, {WANTED_INSTANCES} masks",
+        [(text, context.find_threshold(text)) for text in texts],
+        lambda asked: context.segment_texts(image, [asked[0]], asked[1]),
+        lambda asked: package.segment_concept(state, *asked),
     )
-    yield Row(f"click, image encoded before, {PHOTO}", ours * 1e3, "ms", theirs * 1e3,
-              excess_at_most=30)  # fmt: skip
-
-    texts = [context.get_new_text() for _ in range(context.slow_repeats)]
-    ours, theirs = time_interleaved(
-        [lambda t=t: context.segment_texts(image, [t], UNREACHABLE) for t in texts],  # type: ignore[misc]
-        [lambda t=t: package.segment_concept(state, t, UNREACHABLE) for t in texts],  # type: ignore[misc]
-    )
-    yield Row("new text, image encoded before, nothing found", ours * 1e3, "ms", theirs * 1e3,
-              ratio_at_most=0.8 if context.is_full_size else None)  # fmt: skip
-
-    asked = [(text, context.find_threshold(text)) for text in texts]
-    ours, theirs = time_interleaved(
-        [lambda a=a: context.segment_texts(image, [a[0]], a[1]) for a in asked],  # type: ignore[misc]
-        [lambda a=a: package.segment_concept(state, *a) for a in asked],  # type: ignore[misc]
-    )
-    yield Row(f"text, image encoded before, {WANTED_INSTANCES} masks", ours * 1e3, "ms",
-              theirs * 1e3)  # fmt: skip
 
 
 def _measure_thresholds(context: BenchmarkContext) -> Iterator[Row]:
@@ -80,45 +76,33 @@ def _measure_new_images(context: BenchmarkContext) -> Iterator[Row]:
     """Measures from an RGB array to masks on the host, with encoding."""
     engine, package = context.engine, context.package
     limit = 1.0 if context.device == "cuda" else 1.05
-    yield _compare_on_new_images(
-        context, "click", limit,
+
+    def compare_after_warm_up(
+        what: str, ours: Callable[[RgbImage], Any], theirs: Callable[[RgbImage], Any]
+    ) -> Row:
+        for warm_up in (ours, theirs):
+            warm_up(context.draw_new_image())
+        what = f"new image, {PHOTO}, {what}"
+        return compare(what, context.draw_new_images(), ours, theirs, ratio_at_most=limit)
+
+    yield compare_after_warm_up(
+        "click",
         lambda image: engine.segment(image, make_click(image)),
         lambda image: context.click_by_package(image, package.encode(image)),
-    )  # fmt: skip
+    )
     for count in (1, 4, 16) if context.device == "cuda" or not context.is_full_size else (1,):
         texts = [context.get_new_text() for _ in range(count)]
         threshold = max(context.find_threshold(text) for text in texts)
 
-        def by_package(
-            image: RgbImage, texts: list[str] = texts, threshold: float = threshold
-        ) -> None:
+        def by_engine(image: RgbImage, texts: Any = texts, threshold: float = threshold) -> None:
+            context.segment_texts(image, texts, threshold)
+
+        def by_package(image: RgbImage, texts: Any = texts, threshold: float = threshold) -> None:
             state = package.encode(image)
             for text in texts:
                 package.segment_concept(state, text, threshold)
 
-        yield _compare_on_new_images(
-            context, f"{count} text{'s' * (count > 1)}", limit,
-            lambda image, t=texts, v=threshold: context.segment_texts(image, t, v),  # type: ignore[misc]
-            by_package,
-        )  # fmt: skip
-
-
-def _compare_on_new_images(
-    context: BenchmarkContext,
-    what: str,
-    limit: float,
-    ours: Callable[[RgbImage], Any],
-    theirs: Callable[[RgbImage], Any],
-) -> Row:
-    images = [context.draw_new_image() for _ in range(context.slow_repeats + 1)]
-    for warm_up in (ours, theirs):
-        warm_up(images[-1])
-    our_seconds, their_seconds = time_interleaved(
-        [lambda i=i: ours(i) for i in images[:-1]],  # type: ignore[misc]
-        [lambda i=i: theirs(i) for i in images[:-1]],  # type: ignore[misc]
-    )
-    return Row(f"new image, {PHOTO}, {what}", our_seconds * 1e3, "ms", their_seconds * 1e3,
-               ratio_at_most=limit)  # fmt: skip
+        yield compare_after_warm_up(f"{count} text{'s' * (count > 1)}", by_engine, by_package)
 
 
 def _count_synchronizations(context: BenchmarkContext) -> Iterator[Row]:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import contextlib
 import datetime
 import functools
+import json
 import os
 import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 Call = Callable[[], object]
+T = TypeVar("T")
 
 _CLEAR_PEAK = Path("/proc/self/clear_refs")
 _STATUS = Path("/proc/self/status")
@@ -36,21 +39,19 @@ def synchronize() -> None:
         torch.cuda.synchronize()
 
 
-def time_interleaved(*calls: Sequence[Call]) -> list[float]:
+def time_in_turns(inputs: Iterable[T], *calls: Callable[[T], object]) -> list[float]:
     """Times several ways to do the same thing, in turns.
 
     Args:
-        calls: For each way its calls, one a round; every way has the same number.
+        inputs: What each way is called with, one value a round.
+        calls: The ways.
 
     Returns:
-        For each way the seconds of its fastest round, which the rest of the machine disturbed
-        least.
+        For each way the milliseconds of its fastest round, which the rest of the machine
+        disturbed least.
     """
-    times: list[list[float]] = [[] for _ in calls]
-    for calls_of_round in zip(*calls, strict=True):
-        for index, call in enumerate(calls_of_round):
-            times[index].append(time_call(call))
-    return [min(each) for each in times]
+    times = [[time_call(partial(call, value)) for call in calls] for value in inputs]
+    return [min(each) * 1e3 for each in zip(*times, strict=True)]
 
 
 class PeakMemory:
@@ -141,6 +142,26 @@ def run_python(arguments: list[str]) -> str:
     if finished.returncode:
         raise RuntimeError(finished.stderr)
     return finished.stdout
+
+
+def call_in_process(function: Callable[..., T], *arguments: str | int) -> T:
+    """Calls a function of a module in a Python process of its own.
+
+    Args:
+        function: Returns plain data. What it imports is imported before, with ``sam3``.
+        arguments: Its arguments.
+
+    Returns:
+        What it returns.
+    """
+    code = (
+        "import importlib, json; "
+        f"module = importlib.import_module({function.__module__!r}); "
+        "importlib.import_module('infer_segment_anything_3.engine').Engine; "
+        f"print(json.dumps(module.{function.__name__}(*{arguments!r})))"
+    )
+    result: T = json.loads(run_python(["-c", code]).splitlines()[-1])
+    return result
 
 
 def describe_machine() -> str:

@@ -11,13 +11,14 @@ import numpy as np
 import torch
 
 from ..engine import ConceptPrompt, ObjectPrompt, PromptedObject, VideoSession
+from ..engine.inference.automatic_masks import make_point_grid
 from ..engine.model.sam3_imports import Sam3Image, SAM3VLBackbone, UniversalSegmentationHead
 from ..engine.model.video_tracker import VideoTracker
 from ..engine.video.frame import Frame
 from ..tools.sam3_video_package import PackageVideo, build_package_tracker, prepare_package
-from .context import BenchmarkContext, RgbImage
+from .context import BenchmarkContext, RgbImage, compare
 from .table import Row
-from .timing import time_call, time_interleaved, watch_calls
+from .timing import time_call, time_in_turns, watch_calls
 
 HD, SMALL = (720, 1280), (360, 640)
 OBJECT_COUNTS = {"cpu": (1, 4, 16), "cuda": (1, 16, 64)}
@@ -58,7 +59,7 @@ def draw_frame(hw: tuple[int, int], count: int, step: int = 0) -> RgbImage:
 
 def _measure_tracking(context: BenchmarkContext) -> Iterator[Row]:
     """Measures clicked objects on a frame that both have encoded."""
-    seconds = {}
+    times_ms = {}
     engine, image = context.engine, draw_frame(HD, 4)
     frame_seconds = time_call(lambda: engine.encoder.encode_uncached(image))
     yield Row("one frame, encode", frame_seconds * 1e3, "ms")
@@ -70,18 +71,16 @@ def _measure_tracking(context: BenchmarkContext) -> Iterator[Row]:
             for _ in range(2 if context.is_full_size else WARM_UP_FRAMES):
                 session.step(image)
                 package.step()
-            rounds = range(1 if context.is_full_size else context.repeats)
-            ours, theirs = time_interleaved(
-                [lambda s=session: s.step(image) for _ in rounds],  # type: ignore[misc]
-                [package.step for _ in rounds],
+            row = compare(
+                f"one frame, encoded before, {count} objects followed, 1280×720",
+                range(1 if context.is_full_size else context.repeats),
+                lambda _, s=session: s.step(image),  # type: ignore[misc]
+                lambda _, p=package: p.step(),  # type: ignore[misc]
             )
-        seconds[count] = ours
-        yield Row(f"one frame, encoded before, {count} objects followed, 1280×720", ours * 1e3,
-                  "ms", theirs * 1e3)  # fmt: skip
-    counts = OBJECT_COUNTS["cpu"]
-    if set(counts) <= set(seconds):
-        yield Row("16 objects as a multiple of one", seconds[16] / seconds[1], "times",
-                  at_most=16 if context.is_full_size else 8)  # fmt: skip
+        times_ms[count] = row.value
+        yield row
+    yield Row("16 objects as a multiple of one", times_ms[16] / times_ms[1], "times",
+              at_most=16 if context.is_full_size else 8)  # fmt: skip
 
 
 def _measure_concept(context: BenchmarkContext) -> Row:
@@ -95,9 +94,9 @@ def _measure_concept(context: BenchmarkContext) -> Row:
         for frame in frames:
             session.step(frame)
 
-    ours, theirs = time_interleaved([by_session] * 2, [lambda: package.run("circle")] * 2)
-    scale = 1e3 / len(frames)
-    return Row("one frame, text, 4 objects, 640×360", ours * scale, "ms", theirs * scale,
+    ours, theirs = time_in_turns(range(2), lambda _: by_session(), lambda _: package.run("circle"))
+    return Row("one frame, text, 4 objects, 640×360", ours / len(frames), "ms",
+               theirs / len(frames),
                note="the package's whole video is known to it beforehand")  # fmt: skip
 
 
@@ -167,21 +166,8 @@ class _PackageObjects:
 
 def _make_clicks(count: int) -> ObjectPrompt:
     """Makes clicks on a grid over an HD frame."""
-    columns = max(1, int(np.ceil(np.sqrt(count))))
-    height, width = HD
-    return ObjectPrompt(
-        tuple(
-            PromptedObject(
-                points_xy=(
-                    (
-                        width * (k % columns + 0.5) / columns,
-                        height * (k // columns + 0.5) / columns,
-                    ),
-                )
-            )
-            for k in range(count)
-        )
-    )
+    grid = make_point_grid(int(np.ceil(np.sqrt(count))), HD)[:count]
+    return ObjectPrompt(tuple(PromptedObject(points_xy=(xy,)) for xy in grid.tolist()))
 
 
 @contextlib.contextmanager

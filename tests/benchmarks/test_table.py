@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from infer_segment_anything_3.benchmarks.table import Row, format_table, write_section
-from infer_segment_anything_3.benchmarks.timing import time_interleaved, watch_calls
+from infer_segment_anything_3.benchmarks.timing import time_in_turns, watch_calls
 
 
 @pytest.mark.parametrize(
@@ -66,5 +66,5 @@ def test_watched_classes_are_left_unchanged():
 
 def test_calls_are_timed_in_turns():
     order = []
-    time_interleaved([lambda: order.append("a")] * 2, [lambda: order.append("b")] * 2)
-    assert order == ["a", "b", "a", "b"]
+    time_in_turns([1, 2], lambda value: order.append(value), lambda value: order.append(-value))
+    assert order == [1, -1, 2, -2]
