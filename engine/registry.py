@@ -17,6 +17,7 @@ from .checkpoints.loader import load_model
 from .checkpoints.zoo import find_weight_files, resolve_input_size
 from .model.precision import Precision, resolve_precision
 from .runtime.memory import BatchLimits, release_memory, retry_on_oom
+from .runtime.openmp import fix_thread_teams
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -61,16 +62,17 @@ def load_engine(
         if engine is None:
             started = time.perf_counter()
             logger.info("loading %s from %s on %s", model_name, files, where)
-            engine = retry_on_oom(
-                lambda _: engine_class(
-                    load_model(model_name, files, where, side, resolved),
-                    side,
-                    resolved,
-                    weights_name=str(files),
-                ),
-                BatchLimits(),
-                release_memory,
-            )
+            with fix_thread_teams():
+                engine = retry_on_oom(
+                    lambda _: engine_class(
+                        load_model(model_name, files, where, side, resolved),
+                        side,
+                        resolved,
+                        weights_name=str(files),
+                    ),
+                    BatchLimits(),
+                    release_memory,
+                )
             _engines[key] = engine
             logger.info("loaded in %.1f s", time.perf_counter() - started)
     return engine

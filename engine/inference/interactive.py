@@ -19,6 +19,7 @@ from ..results import BoxXyxy, Instance, Mask
 from ..runtime.execution import ModelExecution
 from ..runtime.isolation import keep_attention_flags, suppress_warnings
 from ..runtime.memory import BatchLimits
+from ..runtime.openmp import fix_thread_teams
 from .concept_output import check_finite
 from .image_encoder import EncodedImage
 
@@ -205,16 +206,18 @@ def segment_objects(
             batch = members[start : start + limits.objects]
             objects = [prompt.objects[i] for i in batch]
             decoded = decoder.decode(encoded.state, objects, prompt.multimask)
-            for row, index in enumerate(batch):
-                instances[index] = _make_instance(
-                    decoded,
-                    row,
-                    objects[row],
-                    names.index(objects[row].class_name),
-                    encoded.image_hw,
-                    decoder.mask_threshold,
-                    prompt.return_logits,
-                )
+            # Outside the model's step, so that other threads get their turn meanwhile.
+            with fix_thread_teams():
+                for row, index in enumerate(batch):
+                    instances[index] = _make_instance(
+                        decoded,
+                        row,
+                        objects[row],
+                        names.index(objects[row].class_name),
+                        encoded.image_hw,
+                        decoder.mask_threshold,
+                        prompt.return_logits,
+                    )
     return [instances[i] for i in range(len(prompt.objects))]
 
 

@@ -71,5 +71,49 @@ def test_a_busy_machine_gets_a_team_of_one(runtime, monkeypatch, waits_s, team):
         runtime.omp_set_num_threads(before)
 
 
+def test_on_a_busy_machine_everything_runs_with_one_thread(runtime, monkeypatch, scene):
+    from infer_segment_anything_3.engine import (
+        ConceptPrompt,
+        Engine,
+        EverythingPrompt,
+        ObjectPrompt,
+        PromptedObject,
+        registry,
+    )
+    from infer_segment_anything_3.engine.inference import automatic_masks
+    from infer_segment_anything_3.engine.postprocess import masks
+
+    teams: dict[str, list[int]] = {}
+
+    def record(module, name):
+        function = getattr(module, name)
+
+        def recording(*args, **kwargs):
+            teams.setdefault(name, []).append(runtime.omp_get_max_threads())
+            return function(*args, **kwargs)
+
+        monkeypatch.setattr(module, name, recording)
+
+    record(registry, "load_model")
+    record(masks.F, "interpolate")
+    record(automatic_masks, "is_stable")
+    monkeypatch.setattr(openmp, "measure_team_wait_s", lambda: 1.0)
+    monkeypatch.setattr(openmp, "busy_until_s", 0.0)
+    before = runtime.omp_get_max_threads()
+    runtime.omp_set_num_threads(3)
+    try:
+        engine = Engine.load("tiny_shapes", device="cpu", precision="float32", input_size=112)
+        image = scene(1).image
+        click = ObjectPrompt((PromptedObject(points_xy=((9.0, 9.0),)),))
+        for prompt in (click, EverythingPrompt(8), ConceptPrompt(("circle",))):
+            engine.segment(image, prompt)
+        assert runtime.omp_get_max_threads() == 3
+    finally:
+        runtime.omp_set_num_threads(before)
+    assert {name: set(sizes) for name, sizes in teams.items()} == {
+        "load_model": {1}, "interpolate": {1}, "is_stable": {1},
+    }  # fmt: skip
+
+
 def test_the_wait_is_measured_in_seconds():
     assert 0 < openmp.measure_team_wait_s() < 10
