@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pickle
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,7 +27,7 @@ def draw(seed: int, *looks: str) -> Scene:
     canvas = Canvas(np.random.default_rng(seed), HW)
     for look in looks:
         color, kind = look.split()
-        pixels = canvas.free_place(kind, (EXTENT_RANGE[0] + 0.06, 0.3))
+        pixels = canvas.find_free_place(kind, (EXTENT_RANGE[0] + 0.06, 0.3))
         assert pixels is not None
         canvas.add(color, kind, pixels)
     return canvas.scene()
@@ -198,6 +199,10 @@ def test_a_reference_keeps_its_pixels() -> None:
     assert prompt.reference is not None
     with pytest.raises(ValueError, match="read-only"):
         prompt.reference.pixels[0, 0] = 1
+    # Ray's actors get it this way.
+    copy = pickle.loads(pickle.dumps(prompt))
+    assert copy == CIRCLES
+    assert np.array_equal(copy.reference.pixels, REFERENCE.image)
 
 
 def test_coco_output_names_the_reference_without_its_pixels(tiny_engine: Engine) -> None:
