@@ -97,7 +97,7 @@ def _measure_concept(context: BenchmarkContext) -> Row:
     ours, theirs = time_in_turns(range(2), lambda _: by_session(), lambda _: package.run("circle"))
     return Row("one frame, text, 4 objects, 640×360", ours / len(frames), "ms",
                theirs / len(frames),
-               note="the package's whole video is known to it beforehand")  # fmt: skip
+               note="the package reads the whole video before")  # fmt: skip
 
 
 def _measure_own_share(context: BenchmarkContext) -> Row:

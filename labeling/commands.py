@@ -67,11 +67,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _print_line(str(error))
         return EXIT_BAD_OPTION
     except KeyboardInterrupt:
-        _print_line("Interrupted. What was finished is kept: the same command goes on from there.")
+        _print_line("Interrupted. What is finished is kept: the same command continues from there.")
         return EXIT_INTERRUPTED
     except (OSError, MemoryError, TooManyBadImagesError) as error:
         _print_line(f"Stopped: {error}")
-        _print_line("What was finished is kept: the same command goes on from there.")
+        _print_line("What is finished is kept: the same command continues from there.")
         return EXIT_STOPPED
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, Protocol
 
 from ..engine import (
@@ -133,11 +133,6 @@ class BoxPrompts:
     def categories(self) -> tuple[Category, ...]:
         """The file's own categories."""
         return self._categories
-
-    @property
-    def image_names(self) -> Iterable[str]:
-        """Names of the images that have boxes."""
-        return self._boxes.keys()
 
     def make_questions(self, name: str) -> Sequence[Question]:
         """Makes the prompts of an image's boxes; none for an image without boxes."""

@@ -151,7 +151,7 @@ class ImageFetcher:
 
         Args:
             url: An http or https URL.
-            field: What the user calls what is sent, for errors.
+            field: The user's name of the data, for errors.
             payload: What to send. It is in no error and in no log.
 
         Returns:

@@ -121,7 +121,7 @@ class RequestGate:
 
         async def receive_within_bounds() -> Message:
             nonlocal count, is_complete
-            if is_complete:  # what is awaited now is the client going away
+            if is_complete:  # the next message is the client's disconnect
                 return await receive()
             try:
                 async with asyncio.timeout(deadline - time.monotonic()):

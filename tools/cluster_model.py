@@ -15,8 +15,6 @@ import math
 from collections.abc import Generator
 from typing import Any
 
-TARGET_UTILIZATION = 0.95
-
 
 @dataclasses.dataclass(frozen=True)
 class Times:

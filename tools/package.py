@@ -131,7 +131,7 @@ def list_shipped_files(tracked: list[str], readme: str) -> list[str]:
         The files to ship, sorted.
 
     Raises:
-        ValueError: If an entry of the root is on neither list, so that nobody has decided.
+        ValueError: If an entry of the root is on neither list.
     """
     roots = {PurePosixPath(name).parts[0] for name in tracked}
     if undecided := sorted(roots - SHIPPED - KEPT_BACK):

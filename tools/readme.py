@@ -26,12 +26,12 @@ SCORES = {
     },
     "exemplars": {
         "exemplar_f1": "an exemplar box: F1 at IoU 0.5",
-        "negative_exemplar_f1": "text with a box of what is not meant: F1 at IoU 0.5",
+        "negative_exemplar_f1": "text with a negative box: F1 at IoU 0.5",
     },
     "references": {
         "reference_f1": "an exemplar box in another picture: F1 at IoU 0.5",
         "reference_text_f1": "the same with its name (red circle): F1 at IoU 0.5",
-        "reference_negative_f1": "text with a box of what is not meant in another picture: F1",
+        "reference_negative_f1": "text with a negative box in another picture: F1",
         "side_by_side_f1": "an exemplar box, both pictures side by side in one: F1 at IoU 0.5",
         "own_box_f1": "for comparison, a box in the searched picture itself: F1 at IoU 0.5",
         "reference_lookalikes_f1": "an exemplar box in another picture, among look-alikes: F1",

@@ -26,14 +26,14 @@ FIRST_PROMPTS = ("mask", "mask", "mask", "click", "box")
 
 SCORE_WEIGHT = 2.0
 GONE_WEIGHT = 6.0
-"""A shape is rarely gone: of its object scores those frames count so many times."""
+"""Weight of the object score on frames where a shape is absent, which are rare."""
 
 VIDEO_WEIGHT = 3.0
 FOUND_IOU, LOST_IOU = 0.5, 0.3
-"""A shape is found above the one; once it was, it is lost below the other."""
+"""IoU above which a shape is found, and below which a shape found before is lost."""
 
 RESTORED_FRAMES = 8
-"""Frames whose memory is made from the truth when a shape was lost."""
+"""Frames whose memory is replaced by the truth when a shape was lost."""
 
 TrackerMemory = dict[str, dict[int, dict[str, Any]]]
 NO_END = 10**9
@@ -43,9 +43,9 @@ NO_END = 10**9
 class ClipTracking:
     """Tracks shapes through the clips of a batch, some frames at a time.
 
-    Each part begins with the memory that the parts before left, without its gradients: so
-    the tracker learns to go on from what it made of many frames, at the price of a few. A
-    shape that was lost teaches nothing, and is given again at the next part.
+    Each part begins with the memory of the parts before, without its gradients: so the tracker
+    learns from a memory of many frames, at the cost of a few. A shape that was lost counts in
+    no loss, and its memory is restored before the next part.
     """
 
     def __init__(self, model: Sam3Image, pool: ClipPool, clips: int) -> None:

@@ -22,7 +22,7 @@ STRIDES = (1, 1, 1, 2, 2, 3)
 """Frames from one frame of a sample to the next."""
 
 LEAST_KEPT = 8
-"""A batch is drawn from so many samples at least."""
+"""Fewest samples that a batch is drawn from."""
 
 LEAST_CELLS = 3.0
 """A shape that covers less of the mask grid is in sight, but too small to be asked for."""

@@ -65,7 +65,7 @@ def draw_clip(
     """Draws a random clip.
 
     Of shapes that look the same at most one at a time is hidden or outside, within the
-    first :data:`CLIP_FRAMES` frames: nobody could say which of two it is that comes back.
+    first :data:`CLIP_FRAMES` frames: it could not be told which of two comes back.
 
     Args:
         rng: Source of every random choice.

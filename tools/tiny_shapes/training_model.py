@@ -60,8 +60,8 @@ def initialize_weights(model: Sam3Image) -> None:
             attention.k_proj.weight.copy_(attention.q_proj.weight)
             attention.q_proj.bias.zero_()
             attention.k_proj.bias.zero_()
-        # The tracker must first believe that shapes are there, and write more than a
-        # millionth of what it sees into its memory.
+        # At first the tracker must predict that objects are there, and write more than a
+        # millionth of its features into its memory.
         tracker = model.inst_interactive_predictor.model
         tracker.sam_mask_decoder.pred_obj_score_head.layers[-1].bias.fill_(6.0)
         for layer in tracker.maskmem_backbone.fuser.layers:
