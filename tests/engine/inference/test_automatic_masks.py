@@ -26,7 +26,7 @@ from infer_segment_anything_3.tools.tiny_shapes.scenes import Scene
         (2, (100, 60), [(15, 25), (45, 25), (15, 75), (45, 75)]),
     ],
 )
-def test_points_are_the_centres_of_equal_cells(
+def test_points_are_the_centers_of_equal_cells(
     side: int, image_hw: tuple[int, int], points: list[tuple[int, int]]
 ) -> None:
     assert make_point_grid(side, image_hw).tolist() == [list(p) for p in points]
