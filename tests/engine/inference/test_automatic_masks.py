@@ -15,7 +15,7 @@ from infer_segment_anything_3.engine.inference.automatic_masks import (
     make_point_grid,
 )
 from infer_segment_anything_3.engine.postprocess.nms import compute_mask_ious
-from infer_segment_anything_3.tools.tiny_shapes.heldout.crowded_images import everything
+from infer_segment_anything_3.tools.tiny_shapes.heldout.crowded_images import measure_everything
 from infer_segment_anything_3.tools.tiny_shapes.scenes import Scene
 
 
@@ -109,7 +109,7 @@ def test_filling_holes_late_changes_nothing(
 
 
 def test_shapes_are_found_and_little_else(tiny_engine: Engine) -> None:
-    scores = everything(tiny_engine, seed=515, scenes=12)
+    scores = measure_everything(tiny_engine, seed=515, scenes=12)
     assert scores["everything_recall"] >= 0.9
     assert scores["everything_no_shape"] <= 0.1
 
