@@ -11,7 +11,13 @@ import torch
 from infer_segment_anything_3.engine import Engine
 from infer_segment_anything_3.engine.checkpoints.zoo import MODELS
 from infer_segment_anything_3.engine.model.config import TINY_SHAPES
-from infer_segment_anything_3.tools.tiny_shapes import clip_samples, export, train, training_model
+from infer_segment_anything_3.tools.tiny_shapes import (
+    clip_samples,
+    export,
+    stages,
+    train,
+    training_model,
+)
 from infer_segment_anything_3.tools.tiny_shapes.clip_losses import ClipTracking
 from infer_segment_anything_3.tools.tiny_shapes.clip_samples import ClipPool
 
@@ -52,7 +58,7 @@ def test_an_interrupted_run_goes_on_and_gives_weights_that_load(
 
 @pytest.mark.parametrize(
     ("name", "trained"),
-    [("many alike", train.DETECTOR), ("video, two frames", (train.TRACKER,))],
+    [("many alike", stages.DETECTOR), ("video, two frames", (training_model.TRACKER,))],
 )
 def test_a_stage_changes_its_part_of_trained_weights_and_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, trained: tuple[str, ...]
@@ -73,6 +79,25 @@ def test_a_stage_changes_its_part_of_trained_weights_and_no_other(
     }
     assert changed
     assert all(key.startswith(trained) for key in changed)
+
+
+def test_a_stage_can_end_with_the_mean_of_its_weights_and_earlier_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = stages.Stage("first", 112, 1, 1, 1e-3, 1.0, concepts=False)
+    second = dataclasses.replace(first, name="second")
+    mixed = dataclasses.replace(second, mixed_with=(("first", 0.25),))
+    ends = []
+    for name, last in (("own", second), ("mixed", mixed)):
+        monkeypatch.setattr(train, "STAGES", (first, last))
+        run = train.Training(tmp_path / name, seed=3, device=torch.device("cpu"))
+        run.run()
+        ends.append(run.average)
+    start = torch.load(tmp_path / "mixed" / "after first.pt", weights_only=True)
+    assert any(not torch.equal(value, ends[0][name]) for name, value in start.items())
+    for name, value in ends[1].items():
+        if value.is_floating_point():
+            torch.testing.assert_close(value, 0.25 * start[name] + 0.75 * ends[0][name])
 
 
 def test_a_loss_of_video_reaches_every_part_of_the_memory() -> None:

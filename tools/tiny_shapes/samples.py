@@ -115,7 +115,6 @@ class SamplePool:
         capacity: int,
         fresh: float,
         like_share: float = LIKE_SHARE,
-        crowded_share: float = CROWDED_SHARE,
     ) -> None:
         """Creates an empty pool.
 
@@ -126,12 +125,10 @@ class SamplePool:
             capacity: Samples kept.
             fresh: Share of a batch that is newly drawn.
             like_share: Share of scenes with several shapes of one color and kind.
-            crowded_share: Share of the other scenes that are parts of crowded ones.
         """
         self.rng = np.random.default_rng(seed)
         self._side, self._mask_side = side, mask_side
-        self._capacity, self._fresh = capacity, fresh
-        self._like_share, self._crowded_share = like_share, crowded_share
+        self._capacity, self._fresh, self._like_share = capacity, fresh, like_share
         self._kept: list[Sample] = []
 
     def batch(self, size: int) -> list[Sample]:
@@ -156,7 +153,7 @@ class SamplePool:
             most = LIKE_COUNT_RANGE[1] if self.rng.random() < 0.4 else 8
             count_range = LIKE_COUNT_RANGE[0], most
             return draw_crowd(self.rng, count_range, TRAIN_SIDE_RANGE_PX, LIKE_EXTENT_RANGE)
-        if self.rng.random() < self._crowded_share:
+        if self.rng.random() < CROWDED_SHARE:
             return _draw_crowded(self.rng)
         return draw_scene(self.rng, TRAIN_SIDE_RANGE_PX)
 

@@ -1,0 +1,208 @@
+"""Lists the stages of the training of ``tiny_shapes``."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from ...engine.model.config import TINY_SHAPES
+from .samples import LIKE_SHARE
+from .training_model import TRACKER
+
+DETECTOR = (
+    "backbone.language_backbone.",
+    "geometry_encoder.",
+    "transformer.",
+    "segmentation_head.",
+    "dot_prod_scoring.",
+)
+"""Prefixes of the detector's parameters, without those of the image encoder."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """Describes one stage of the training: input size, steps, losses, trained parameters.
+
+    Attributes:
+        name: Name of the stage.
+        side: Side of the model's input, in pixels.
+        steps: Number of optimizer steps.
+        batch: Images in each step.
+        learning_rate: Highest learning rate, reached after ``warmup`` steps.
+        last_rate: Last learning rate, as a share of the highest.
+        concepts: Whether concept prompts are trained.
+        objects: Whether object prompts are trained.
+        clips: Clips in each step, with :data:`~.clip_losses.OBJECTS_PER_CLIP` tracked shapes.
+        frames: Frames of each clip.
+        frames_a_step: Frames of a clip in each step; gradients go through these.
+        trained: Prefixes of the parameters that are trained; the others are frozen.
+        new_memory: Whether the tracker's memory starts from new random weights.
+        known_rate: Factor on the learning rate of parameters outside the tracker's memory.
+        like_share: Share of scenes with several shapes of one color and kind.
+        exemplar_share: Share of the concepts with something to find that get exemplar boxes.
+        warmup: Steps in which the learning rate rises linearly.
+        mixed_with: Earlier stages, each with its share of the final weights, which are the
+            mean of theirs and of this stage's.
+    """
+
+    name: str
+    side: int
+    steps: int
+    batch: int
+    learning_rate: float
+    last_rate: float
+    concepts: bool
+    objects: bool = True
+    clips: int = 0
+    frames: int = 0
+    frames_a_step: int = 8
+    trained: tuple[str, ...] = ("",)
+    new_memory: bool = False
+    known_rate: float = 1.0
+    like_share: float = LIKE_SHARE
+    exemplar_share: float = 0.3
+    warmup: int = 200
+    mixed_with: tuple[tuple[str, float], ...] = ()
+
+
+STAGES = (
+    # The interactive decoder stays on a plateau for a thousand steps before it learns;
+    # alone and small, those steps are cheap.
+    Stage("objects, small", 112, 1400, 16, 1e-3, 0.8, concepts=False),
+    Stage("everything, small", 112, 2000, 16, 8e-4, 0.6, concepts=True),
+    Stage("everything", 224, 1500, 8, 6e-4, 0.4, concepts=True),
+    Stage("everything, annealed", 224, 3500, 8, 6e-4, 0.01, concepts=True),
+    # A finer grid sharpens every mask at once; the rest has to get used to it.
+    Stage("sharper", TINY_SHAPES.image_size, 3000, 6, 3.5e-4, 0.01, concepts=True, warmup=100),
+    # The image encoder stays as it is from here on: what was learned with it stays right.
+    Stage(
+        name="many alike",
+        side=TINY_SHAPES.image_size,
+        steps=1300,
+        batch=6,
+        learning_rate=3e-4,
+        last_rate=0.01,
+        concepts=True,
+        objects=False,
+        trained=DETECTOR,
+        like_share=0.55,
+        warmup=100,
+    ),
+    Stage(
+        name="many alike, again",
+        side=TINY_SHAPES.image_size,
+        steps=900,
+        batch=6,
+        learning_rate=2.5e-4,
+        last_rate=0.01,
+        concepts=True,
+        objects=False,
+        trained=DETECTOR,
+        like_share=0.6,
+        warmup=40,
+    ),
+    # Crowds alone make the detector forget what exemplars mean.
+    Stage(
+        name="many alike, with exemplars",
+        side=TINY_SHAPES.image_size,
+        steps=1100,
+        batch=6,
+        learning_rate=2.5e-4,
+        last_rate=0.01,
+        concepts=True,
+        objects=False,
+        trained=DETECTOR,
+        like_share=0.42,
+        exemplar_share=0.6,
+        warmup=40,
+    ),
+    # With fewer crowds, so that other scenes get back what they lost.
+    Stage(
+        name="many alike, annealed",
+        side=TINY_SHAPES.image_size,
+        steps=700,
+        batch=6,
+        learning_rate=1.5e-4,
+        last_rate=0.01,
+        concepts=True,
+        objects=False,
+        trained=DETECTOR,
+        like_share=0.3,
+        exemplar_share=0.5,
+        warmup=40,
+        # The mean finds crowds as well as each, and exemplars and cut shapes better.
+        mixed_with=(("sharper", 0.05), ("many alike, with exemplars", 0.475)),
+    ),
+    # Clicks are asked for all along: video alone makes the mask decoder forget them.
+    Stage(
+        name="video, two frames",
+        side=TINY_SHAPES.image_size,
+        steps=350,
+        batch=4,
+        learning_rate=1.5e-3,
+        last_rate=0.6,
+        concepts=False,
+        clips=4,
+        frames=2,
+        trained=(TRACKER,),
+        new_memory=True,
+        known_rate=0.3,
+        warmup=30,
+    ),
+    Stage(
+        name="video, four frames",
+        side=TINY_SHAPES.image_size,
+        steps=250,
+        batch=4,
+        learning_rate=1.2e-3,
+        last_rate=0.5,
+        concepts=False,
+        clips=4,
+        frames=4,
+        trained=(TRACKER,),
+        known_rate=0.3,
+        warmup=20,
+    ),
+    Stage(
+        name="video, long",
+        side=TINY_SHAPES.image_size,
+        steps=480,
+        batch=4,
+        learning_rate=8e-4,
+        last_rate=0.01,
+        concepts=False,
+        clips=2,
+        frames=24,
+        trained=(TRACKER,),
+        known_rate=0.3,
+        warmup=20,
+    ),
+    # Attention to the memory takes half of a step's time; on fewer cells it takes a third.
+    Stage(
+        name="video, long and small",
+        side=224,
+        steps=2000,
+        batch=4,
+        learning_rate=6e-4,
+        last_rate=0.4,
+        concepts=False,
+        clips=2,
+        frames=24,
+        trained=(TRACKER,),
+        known_rate=0.3,
+        warmup=30,
+    ),
+    Stage(
+        name="video, long and annealed",
+        side=TINY_SHAPES.image_size,
+        steps=500,
+        batch=4,
+        learning_rate=4e-4,
+        last_rate=0.01,
+        concepts=False,
+        clips=2,
+        frames=24,
+        trained=(TRACKER,),
+        known_rate=0.3,
+        warmup=20,
+    ),
+)
