@@ -11,6 +11,7 @@ import importlib.util
 import ipaddress
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -34,6 +35,9 @@ user_environment = {name: os.environ[name] for name in USER_VARIABLES if name in
 refused_hosts: list[str] = []
 _home = Path(tempfile.mkdtemp(prefix="ikomia-home-"))
 _network = {"allowed": False}
+
+# A shell starts jobs in the background with SIGINT ignored, and children inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 if not HAS_IKOMIA and "CI" not in os.environ:
     collect_ignore = ["plugin", "widget"]

@@ -11,10 +11,10 @@ import dataclasses
 import math
 from collections.abc import Iterator
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ..model.config import MASK_CELLS_PER_PATCH, PATCH_PX
 from ..prompts import ConceptPrompt
 from ..results import Instance, Mask
 from .tile_merging import Tile, merge_views
@@ -34,9 +34,6 @@ CROWDED_SHARE = 0.5
 
 WELL_SEEN_PX = 42
 """An instance this large in the model's input, three patches, is seen well by the whole view."""
-
-MASK_CELL_PX = PATCH_PX / MASK_CELLS_PER_PATCH
-"""Side of a cell of the mask logits in the model's input."""
 
 MAX_CACHED_TILES = 4
 """Encodings of more tiles than this are not cached: they would push out other images."""
@@ -185,22 +182,28 @@ class TiledSegmentation:
         if not self._tiles:
             return self._whole_instances
         strip_px = OVERLAP * min(min(t.right - t.left, t.bottom - t.top) for t in self._tiles)
-        scale = max(self._image_hw) / self._input_side
-        well_seen_px, cell_px = WELL_SEEN_PX * scale, MASK_CELL_PX * scale
+        well_seen_px = WELL_SEEN_PX * max(self._image_hw) / self._input_side
         untiled, well_seen = [], []
         for instance in self._whole_instances:
             if instance.class_index not in self._tiled_classes:
                 untiled.append(instance)
             # Anything smaller is whole in a tile, which shows it in more detail.
-            elif _is_well_seen(instance.mask, min(strip_px, well_seen_px), cell_px):
+            elif _is_well_seen(instance.mask, min(strip_px, well_seen_px)):
                 well_seen.append(instance)
         return [*untiled, *merge_views(self._tile_instances, self._tiles, well_seen)]
 
 
-def _is_well_seen(mask: Mask, extent_px: float, cell_px: float) -> bool:
-    """Tells whether a mask of the whole view is large, and more than specks far apart."""
-    extent = max(mask.crop.shape)
-    return extent > extent_px and mask.area >= extent * cell_px
+def _is_well_seen(mask: Mask, extent_px: float) -> bool:
+    """Tells whether the largest connected part of a mask is larger than ``extent_px``.
+
+    The whole view of many small things gives masks with specks far apart, in a large box.
+    """
+    if max(mask.crop.shape) <= extent_px:
+        return False
+    _, _, parts, _ = cv2.connectedComponentsWithStats(mask.crop.astype(np.uint8))
+    inside = parts[1:]
+    largest = inside[inside[:, cv2.CC_STAT_AREA].argmax()]
+    return bool(max(largest[cv2.CC_STAT_WIDTH], largest[cv2.CC_STAT_HEIGHT]) > extent_px)
 
 
 def make_tile_grid(image_hw: tuple[int, int], rows: int, columns: int) -> list[Tile]:

@@ -40,6 +40,7 @@ def union(row, category):
 def test_yolo_is_read_by_supervision(rows, images, out):
     export(out, "--formats", "yolo", "--val", "0.3")
     found = {}
+    compared = 0
     for split in ("train", "val"):
         data_set = supervision.DetectionDataset.from_yolo(
             images_directory_path=str(out / "yolo" / "images" / split),
@@ -61,7 +62,10 @@ def test_yolo_is_read_by_supervision(rows, images, out):
             # It fills a polygon with the pixels that its outline touches.
             wider = cv2.dilate(full.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
             assert (full & ~mask).sum() <= 0.02 * full.sum()
-            assert (mask & ~wider).sum() <= 0.02 * full.sum()
+            if cv2.connectedComponents(wider.astype(np.uint8))[0] == 2:  # else bridges join parts
+                assert (mask & ~wider).sum() <= 0.02 * full.sum()
+                compared += 1
+    assert compared >= 3
 
 
 def test_the_split_depends_on_the_content_alone(rows, images, out, label):

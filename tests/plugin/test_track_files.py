@@ -6,9 +6,11 @@ import contextlib
 import json
 import signal
 import threading
+import uuid
 from pathlib import Path
 
 import pytest
+from ikomia.dataprocess.workflow import Workflow
 from pycocotools import mask as mask_api
 
 from .videos import FRAMES, HW, draw_frames, get_frame_index, list_tracks, write_film
@@ -19,7 +21,9 @@ def saving(make_algo):
     """Makes a workflow that writes its results, and its task."""
 
     def make(**parameters):
-        wf, algo = make_algo(**{"input_text": "circle", **parameters})
+        # Ikomia names the folder of a run by the workflow and the second.
+        wf = Workflow(uuid.uuid4().hex)
+        wf, algo = make_algo(wf, **{"input_text": "circle", **parameters})
         wf.set_auto_save(True)
         return wf, algo
 
@@ -111,7 +115,8 @@ def test_an_end_within_a_frame_writes_the_json_and_the_next_video_is_whole(
         with pytest.raises((RuntimeError, KeyboardInterrupt)):
             wf.run_on(path=str(film))
     rows, _, _ = read_files(algo)
-    assert [row["frame"] for row in rows] == [0, 1]
+    # A stop is seen at the next step, which may be the next frame's first.
+    assert [row["frame"] for row in rows] in ([0, 1], [0, 1, 2])
     assert list_tracks(algo) == []
     another = write_film(film.with_name("another.avi"), draw_frames(3))
     wf.run_on(path=str(another))

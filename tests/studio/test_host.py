@@ -223,13 +223,15 @@ def test_a_button_arms_the_tool_and_what_is_drawn_with_it_means_that(
 def test_a_line_tells_how_much_of_the_drawing_the_last_run_used(make_algo, open_studio, scene):
     workflow, algo = make_algo(prompt_mode="object")
     studio = open_studio(algo.get_param_object())
+    shown = scene(seed=1)
+    left, top, right, bottom = shown.shapes[0].xyxy.tolist()
     algo.get_input(1).set_items(
         [
-            drawn("RECTANGLE", "Default", 20, 20, 100, 100),
+            drawn("RECTANGLE", "Default", left, top, right - left, bottom - top),
             drawn("RECTANGLE", "negative", 10, 10, 50, 50),
         ]
     )
-    workflow.set_image_input(array=scene(seed=1).image)
+    workflow.set_image_input(array=shown.image)
     workflow.run()
     studio.widget.on_parameters_changed()
     assert studio.panel.tools.last_run.text().splitlines() == [

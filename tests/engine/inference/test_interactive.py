@@ -88,5 +88,5 @@ def test_the_next_click_is_in_the_middle_of_the_larger_error(
 
 
 def test_three_clicks_are_no_worse_with_refinement(tiny_engine: Engine) -> None:
-    scores = heldout_objects.measure_refinement(tiny_engine, HELD_OUT_SEED, scenes=50)
+    scores = heldout_objects.measure_refinement(tiny_engine, HELD_OUT_SEED, scenes=100)
     assert scores["three_clicks_refined_iou"] >= scores["three_clicks_plain_iou"]

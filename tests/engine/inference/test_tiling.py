@@ -204,7 +204,11 @@ def test_a_tile_that_shows_all_of_it_shows_it_in_more_detail() -> None:
 def test_specks_all_over_the_whole_view_are_no_object(tiles: int | str) -> None:
     specks = np.zeros((400, 400), bool)
     specks[40:360:80, 40:360:80] = True
-    found = segment_tiled(IMAGE, tiles, lambda *_: [], [make_instance(specks, 0.95)])
+    dot_and_speck = draw_disc((30, 30), 8)
+    dot_and_speck[300, 300] = True
+    found = segment_tiled(
+        IMAGE, tiles, lambda *_: [], [make_instance(m, 0.95) for m in (specks, dot_and_speck)]
+    )
     assert found == []
 
 
