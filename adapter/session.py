@@ -53,6 +53,8 @@ class RunOutput:
         position: Of the frame, where the input is a video.
         trails: Path of each track in view over the last frames, where objects are followed.
         video: Number of the video among those that the task followed so far.
+        frame_index: Index of the frame in its video, or among the runs that are followed; None
+            if neither.
     """
 
     image: npt.NDArray[np.uint8]
@@ -63,18 +65,12 @@ class RunOutput:
     position: VideoPosition | None = None
     trails: Mapping[int, tuple[PointXy, ...]] = dataclasses.field(default_factory=dict)
     video: int = 0
+    frame_index: int | None = None
 
     @property
     def is_tracked(self) -> bool:
         """Whether objects are tracked from frame to frame."""
         return self.result.frame_index is not None
-
-    @property
-    def frame_index(self) -> int | None:
-        """Index of the frame in its video, or among the tracked runs; None on an image."""
-        if self.position is not None and self.position.is_known:
-            return self.position.index
-        return self.result.frame_index
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -158,7 +154,10 @@ class Session:
         self._warnings.warn(reading.warnings)
         for line in reading.infos:
             logger.info("%s", line)
-        output = RunOutput(image, settings, reading, Result(hw, (), ()), source, position)
+        index = position.index if position is not None and position.is_known else None
+        output = RunOutput(
+            image, settings, reading, Result(hw, (), ()), source, position, frame_index=index
+        )
         is_tracked, warning = should_track(settings, reading.mode, position, source)
         self._warnings.warn([warning] if warning else [])
         if not is_tracked:
@@ -198,7 +197,11 @@ class Session:
             return output
         trails = {i: tuple(trail) for i, trail in self.tracking.trails.items()}
         return dataclasses.replace(
-            output, result=result, trails=trails, video=self.tracking.started
+            output,
+            result=result,
+            trails=trails,
+            video=self.tracking.started,
+            frame_index=self.tracking.frame_index,
         )
 
     def _make_step_callback(self, progress: Progress) -> Callable[[str], None]:
@@ -267,8 +270,9 @@ def list_result_warnings(result: Result, with_masks: bool = True) -> list[str]:
     Returns:
         One line for each warning.
     """
+    advice = "; set tiles" if result.frame_index is None else ""
     warnings = [
-        f"{name}: fills all that the model can find at once, so there may be more; set tiles"
+        f"{name}: fills all that the model can find at once, so there may be more{advice}"
         for name in result.truncated
     ]
     empty = sum(with_masks and not instance.mask.area for instance in result.instances)

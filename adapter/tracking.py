@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..engine.prompts import ConceptPrompt, ObjectPrompt, PromptedObject
 from ..engine.results import Instance, Result
 from ..engine.validation import BoxXyxy, PointXy
+from .frame_order import FrameOrder, Relation
 from .inputs.graphics import Drawing
 from .inputs.video import VideoPosition
 from .parameters.settings import Settings
@@ -48,7 +49,7 @@ class VideoTracking:
         self.started = 0
         self._session: VideoSession | None = None
         self._key: Any = None
-        self._position: VideoPosition | None = None
+        self._order = FrameOrder()
         self._drawn: set[Any] = set()
         self._result: Result | None = None
         self._warnings = WarnOnce()
@@ -58,10 +59,22 @@ class VideoTracking:
         """Whether a video is being followed."""
         return self._session is not None
 
+    @property
+    def frame_index(self) -> int:
+        """Index of the newest frame in its video."""
+        return self._order.frame_index
+
     def start_over(self) -> None:
         """Forgets the video: the next frame is the first one."""
+        self._order = FrameOrder()
+        self._forget()
+
+    def _forget(self) -> None:
+        """Forgets what was followed."""
+        if self._session is not None:
+            logger.info("tracking: another video, size or prompt; starting anew")
         self.trails = {}
-        self._session = self._key = self._position = self._result = None
+        self._session = self._key = self._result = None
         self._drawn = set()
         self._warnings.reset()
 
@@ -93,36 +106,25 @@ class VideoTracking:
             ValueError: If the prompt does not fit the frame, or cannot be followed.
         """
         key = _make_key(engine, settings, drawing, reading, image.shape[:2])
-        is_again = key == self._key and self._is_again(position)
-        if not is_again and (key != self._key or not self._is_next(position)):
-            if self._session is not None:
-                logger.info("tracking: another video, size or prompt; starting anew")
+        if key != self._key:
             self.start_over()
-        self._position = position
+        relation = self._order.add(image, position)
+        if relation is Relation.OTHER:
+            self._forget()
         if self._session is None:
             if reading.prompt is None:
                 return Result((image.shape[0], image.shape[1]), (), ())
             self._start(engine, settings, reading, drawing, key)
         session = self._session
         assert session is not None
-        shown = self._result if is_again else None
-        # Should the step fail, there is no result of this position to show again.
+        shown = self._result if relation is Relation.SAME else None
+        # Should the step fail, there is no result of this frame to show again.
         self._result = None
         result = self._result = session.step(image, on_step) if shown is None else shown
         self._result = self._apply_new_drawing(session, result, settings, drawing)
         if self._result is not shown:
             self._follow_trails(self._result)
         return self._result
-
-    def _is_again(self, position: VideoPosition | None) -> bool:
-        """Whether a video stands still."""
-        return position is not None and position.is_known and position == self._position
-
-    def _is_next(self, position: VideoPosition | None) -> bool:
-        before = self._position
-        if position is None or before is None:
-            return position is before
-        return position.path == before.path and position.follows(before)
 
     def _start(
         self,

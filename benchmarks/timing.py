@@ -93,12 +93,15 @@ class Stopwatch:
         @functools.wraps(function, assigned=("__name__", "__doc__"))
         def wrapper(*args: Any, **kwargs: Any) -> Any:
             self._depth += 1
+            if self._depth == 1:
+                synchronize()
             started = time.perf_counter()
             try:
                 return function(*args, **kwargs)
             finally:
                 self._depth -= 1
                 if not self._depth:
+                    synchronize()
                     self.seconds += time.perf_counter() - started
 
         return wrapper

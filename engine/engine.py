@@ -68,6 +68,7 @@ class Engine:
         self.model = model
         self.image_size = image_size
         self.device: torch.device = model.device
+        self.weights_name = weights_name
         self.precision: Literal["float32", "bfloat16"] = resolve_precision(precision, self.device)
         self.limits = BatchLimits.for_device(self.device)
         self.execution = ModelExecution(self.device, self.precision)

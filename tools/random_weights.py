@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
+from ..engine import ConceptPrompt, Engine
 from ..engine.model.build import build_model
 from ..engine.model.config import Architecture
 from ..engine.model.sam3_imports import Sam3Image
@@ -31,6 +34,23 @@ def build_random_model(architecture: Architecture, seed: int = 0) -> Sam3Image:
         nn.init.normal_(text.text_projection, std=text.width**-0.5)
         _damp_decoder_layers(model)
     return model.requires_grad_(False)
+
+
+def choose_threshold(engine: Engine, image: npt.NDArray[np.uint8], text: str, wanted: int) -> float:
+    """Chooses a threshold that about ``wanted`` detections of a text pass on an image.
+
+    Args:
+        engine: Any engine.
+        image: (H, W, 3) uint8, RGB.
+        text: The text.
+        wanted: How many.
+
+    Returns:
+        The middle between the scores of the last detection that passes and the next one.
+    """
+    prompt = ConceptPrompt(texts=(text,), confidence_threshold=0, masks=False)
+    scores = sorted((i.score for i in engine.segment(image, prompt).instances), reverse=True)
+    return sum(scores[wanted - 1 : wanted + 1]) / 2
 
 
 @torch.no_grad()

@@ -7,6 +7,7 @@ nothing, the detector's features keep their dtype, filling holes of no mask at a
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -23,6 +24,7 @@ from torch.overrides import TorchFunctionMode
 
 from ..engine import Engine
 from ..engine.runtime.openmp import fix_thread_teams
+from ..engine.video.memory_pruning import copy_containers
 
 ENDLESS = 10**9
 
@@ -43,20 +45,47 @@ class OnCpu(TorchFunctionMode):
 
 
 @contextlib.contextmanager
-def prepare_package() -> Iterator[None]:
-    """Sets what the package's calls need on a CPU, with as many threads as the engine's."""
+def prepare_package(engine: Engine) -> Iterator[None]:
+    """Sets what the package's calls need: the engine's precision and threads, and CPU tensors."""
     fill = sam3_video_base.fill_holes_in_mask_scores
 
     def fill_some(mask: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
         return fill(mask, *args, **kwargs) if len(mask) else mask
 
+    bfloat16 = engine.precision == "bfloat16"
     sam3_video_base.fill_holes_in_mask_scores = fill_some
     try:
-        with OnCpu(), torch.inference_mode(), fix_thread_teams(), warnings.catch_warnings():
+        with (
+            OnCpu() if engine.device.type == "cpu" else contextlib.nullcontext(),
+            torch.inference_mode(),
+            torch.autocast(engine.device.type, torch.bfloat16, enabled=bfloat16),
+            fix_thread_teams(),
+            warnings.catch_warnings(),
+        ):
             warnings.simplefilter("ignore")
             yield
     finally:
         sam3_video_base.fill_holes_in_mask_scores = fill
+
+
+@contextlib.contextmanager
+def remember_encodings(engine: Engine) -> Iterator[None]:
+    """Encodes equal images once, for both sides: with the full-size model that takes longest."""
+    backbone = engine.model.backbone
+    encode, known = backbone.forward_image, {}
+
+    def recall(images: torch.Tensor) -> Any:
+        pixels = images.float().cpu().numpy().tobytes()
+        key = hashlib.sha1(pixels, usedforsecurity=False).digest()
+        if key not in known:
+            known[key] = encode(images)
+        return copy_containers(known[key])
+
+    backbone.forward_image = recall
+    try:
+        yield
+    finally:
+        del backbone.forward_image
 
 
 def build_package_tracker(engine: Engine) -> Sam3TrackerPredictor:
@@ -98,9 +127,9 @@ def build_package_tracker(engine: Engine) -> Sam3TrackerPredictor:
     # Stored where it is computed, and without an end that a stream does not know.
     init_state = tracker.init_state
     tracker.init_state = lambda **given: init_state(
-        **{**given, "num_frames": ENDLESS, "offload_state_to_cpu": True}
+        **given | {"num_frames": ENDLESS, "offload_state_to_cpu": engine.device.type == "cpu"}
     )
-    return tracker.eval()
+    return tracker.to(engine.device).eval()
 
 
 class PackageVideo:
@@ -158,10 +187,13 @@ class PackageVideo:
             decrease_trk_keep_alive_for_empty_masklets=False,
             image_size=engine.image_size,
             compile_model=False,
-        ).eval()
+        )
+        self.model.to(engine.device).eval()
+        self.engine = engine
         self.frames = frames
         images = [engine.processor.transform(torch.from_numpy(f).permute(2, 0, 1)) for f in frames]
-        with prepare_package():
+        # Frames are read as float16, which a CPU's autocast does not know.
+        with prepare_package(engine), torch.autocast(engine.device.type, enabled=False):
             pictures = [PIL.Image.fromarray(frame) for frame in frames]
             self.state = self.model.init_state(pictures, offload_video_to_cpu=True)
             self.state["input_batch"].img_batch = torch.stack(images)
@@ -187,7 +219,7 @@ class PackageVideo:
 
     def run(self, text: str) -> list[dict[str, Any]]:
         """Follows a text through the video, offline."""
-        with prepare_package():
+        with prepare_package(self.engine):
             self.model.reset_state(self.state)
             self.state["text_prompt"] = text
             self.state["input_batch"].find_text_batch[0] = text
@@ -196,7 +228,7 @@ class PackageVideo:
 
     def prompt_box(self, box_xywh: Sequence[float]) -> dict[str, Any]:
         """Finds instances like one positive box, normalized, on the first frame."""
-        with prepare_package():
+        with prepare_package(self.engine):
             out: dict[str, Any] = self.model.add_prompt(
                 self.state, 0, text_str="visual", boxes_xywh=[box_xywh], box_labels=[1]
             )[1]

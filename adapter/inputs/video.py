@@ -25,19 +25,8 @@ class VideoPosition:
 
     @property
     def is_known(self) -> bool:
-        """Whether the index can be relied on."""
+        """Whether the index and the count are told."""
         return self.count > 0
-
-    @property
-    def is_last(self) -> bool:
-        """Whether the video ends with this frame."""
-        return self.index == self.count - 1
-
-    def follows(self, before: VideoPosition) -> bool:
-        """Whether this may be the frame after another one of the same video."""
-        if self.is_known:
-            return self.index == before.index + 1
-        return self.index >= before.index
 
 
 def read_video_position(source: Any) -> VideoPosition | None:
@@ -53,7 +42,8 @@ def read_video_position(source: Any) -> VideoPosition | None:
 
     if not isinstance(source, dataprocess.CVideoIO):
         return None
-    path = str(source.get_video_path())
+    # Behind another task only the second is set.
+    path = str(source.get_video_path() or source.source_file_path)
     if source.data_type == core.IODataType.LIVE_STREAM:
         return VideoPosition(path, 0, 0)
     # Ikomia hands on OpenCV's negative "unknown" as an unsigned number.

@@ -39,7 +39,7 @@ class TrackFiles:
             self._video = run.video
         self._writer.write(result, frame_index)
         self._written, self._is_complete = result, False
-        if run.position is not None and run.position.is_last:
+        if run.position is not None and frame_index == run.position.count - 1:
             self.finish()
 
     def finish(self) -> Path | None:

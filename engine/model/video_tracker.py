@@ -205,6 +205,26 @@ class VideoTracker(Sam3TrackerPredictor):
                 break
         return chosen if frame_idx - 1 in chosen else [*chosen, frame_idx - 1]
 
+    def _apply_non_overlapping_constraints(self, pred_masks: Tensor) -> Tensor:
+        """Gives each pixel to the object with the highest logit, of equal ones to the first.
+
+        As the package does, whose ``argmax`` over the objects takes 20 to 100 times as long on
+        a CPU: 0.3 s of a frame at full size.
+        """
+        if pred_masks.is_cuda:
+            return super()._apply_non_overlapping_constraints(pred_masks)
+        kept = pred_masks == pred_masks.amax(dim=0, keepdim=True)
+        taken = kept[0]
+        for own in kept[1:]:
+            own &= ~taken
+            taken = taken | own
+        return torch.where(kept, pred_masks, pred_masks.clamp(max=-10.0))
+
+    def _suppress_object_pw_area_shrinkage(self, pred_masks: Tensor) -> Tensor:
+        # The package's own calls the slow one by ``super()``.
+        separate = self._apply_non_overlapping_constraints(pred_masks)
+        return self._suppress_shrinked_masks(pred_masks, separate)
+
     def _consolidate_temp_output_across_obj(
         self, *args: Any, consolidate_at_video_res: bool = False, **kwargs: Any
     ) -> dict[str, Any]:

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 from torchvision.ops import box_convert
 
-from ..inference.concept_output import ConceptOutput
+from ..inference.concept_output import ConceptOutput, check_finite
 from ..inference.concepts import detect_concepts, get_texts, get_thresholds
 from ..inference.detection import PromptTokens
-from ..model.sam3_imports import Sam3Image, generic_nms_cpu, mask_iou
+from ..inference.tiling import CROWDED_SHARE
+from ..model.sam3_imports import generic_nms_cpu, mask_iou
 from ..prompts import ConceptPrompt
 from ..runtime.memory import BatchLimits
 from .concept_tracks import Detections
@@ -51,7 +53,7 @@ class ConceptDetector:
         tokens: Sequence[PromptTokens | None],
         prompt: ConceptPrompt,
         limits: BatchLimits,
-    ) -> tuple[list[Detections], list[PromptTokens | None]]:
+    ) -> tuple[list[Detections], list[PromptTokens | None], tuple[str, ...]]:
         """Detects every concept on a frame.
 
         Args:
@@ -61,31 +63,39 @@ class ConceptDetector:
             limits: How many concepts share a forward pass.
 
         Returns:
-            The detections of each concept, and the tokens to give for the next frame.
+            The detections of each concept, the tokens to give for the next frame, and the names
+            of the classes that took more than :data:`CROWDED_SHARE` of the queries.
+
+        Raises:
+            NonFiniteOutputError: If scores or masks are NaN or infinite.
         """
         if prompt.reference is not None and None in tokens:
             tokens = self._engine.references.encode(prompt, self._size_percent, limits)
-        model = self._engine.model
         found: list[Detections] = []
         kept: list[PromptTokens | None] = []
+        crowded: list[str] = []
         for start in range(0, len(self._texts), limits.concepts):
             chunk = slice(start, start + limits.concepts)
             known = [t for t in tokens[chunk] if t is not None]
             outputs = detect_concepts(
                 self._engine.processor, state, self._texts[chunk], prompt, known
             )
-            for output, threshold in zip(outputs, self.thresholds[chunk], strict=True):
-                found.append(_make_detections(model, output, threshold))
+            names = prompt.class_names[chunk]
+            for output, threshold, name in zip(outputs, self.thresholds[chunk], names, strict=True):
+                check_finite([output.scores], "scores", self._engine.weights_name)
+                above = (output.scores > threshold).nonzero().squeeze(1)
+                if len(above) > CROWDED_SHARE * len(output.scores):
+                    crowded.append(name)
+                found.append(_make_detections(self._engine, output, above))
                 inputs = output.mask_head_inputs
                 own = PromptTokens(inputs["prompt"], inputs["prompt_mask"])
                 kept.append(own if prompt.exemplars_xyxy else None)
-        return found, kept
+        return found, kept, tuple(crowded)
 
 
-def _make_detections(model: Sam3Image, output: ConceptOutput, threshold: float) -> Detections:
-    """Makes the detections above a threshold, after mask NMS, in the order of the queries."""
-    kept = (output.scores > threshold).nonzero().squeeze(1)
-    inputs = output.mask_head_inputs
+def _make_detections(engine: Engine, output: ConceptOutput, kept: Tensor) -> Detections:
+    """Makes the detections of some queries, after mask NMS, in the order of the queries."""
+    model, inputs = engine.model, output.mask_head_inputs
     if not len(kept):
         side = 4 * model.inst_interactive_predictor.model.sam_image_embedding_size
         none = torch.zeros(0, side, side, device=model.device)
@@ -93,6 +103,7 @@ def _make_detections(model: Sam3Image, output: ConceptOutput, threshold: float) 
     queries = inputs["obj_queries"][:, :, kept.to(model.device)]
     head = model.segmentation_head(**{**inputs, "obj_queries": queries})
     masks = head["pred_masks"][0].float()
+    check_finite([masks], "mask logits", engine.weights_name)
     is_set = masks > 0
     best = generic_nms_cpu(mask_iou(is_set, is_set), output.scores[kept], NMS_IOU)
     rows = best.sort().values

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ..postprocess.masks import upscale_logit_masks
 from ..postprocess.nms import apply_filters
@@ -42,6 +43,14 @@ class FrameTracks:
     truncated: tuple[str, ...] = ()
     prompted: dict[int, PromptedObject] = dataclasses.field(default_factory=dict)
     alternatives: dict[int, tuple[Instance, ...]] = dataclasses.field(default_factory=dict)
+
+    def list_outputs(self) -> list[Tensor]:
+        """Lists what the tracker gave: the mask logits of all tracks and their object scores."""
+        found = [track for tracks in (*self.concepts, self.objects) for track in tracks]
+        if not found:
+            return []
+        scores = torch.tensor([track.object_score for track in found])
+        return [torch.stack([track.logits for track in found]), scores]
 
 
 def make_result(

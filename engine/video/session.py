@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
+from ..inference.concept_output import check_finite
 from ..inference.image_encoder import RgbImage, check_rgb
 from ..prompts import ConceptPrompt, ObjectPrompt, PromptedObject
 from ..results import Result
@@ -15,7 +16,8 @@ from ..runtime.steps import StepCallback, ignore
 from .checks import check_count, check_prompt, clip_to_frame, find_tracker
 from .frame import Frame
 from .outputs import FrameTracks, make_result
-from .tracking import SessionMemory, SessionTracks
+from .session_memory import SessionMemory
+from .tracking import SessionTracks
 
 if TYPE_CHECKING:
     from ..engine import Engine
@@ -287,6 +289,7 @@ class VideoSession:
             )
 
     def _make_result(self, tracks: FrameTracks, hidden: set[int], limits: BatchLimits) -> Result:
+        check_finite(tracks.list_outputs(), "masks and scores", self._engine.weights_name)
         prompt = self._prompt if isinstance(self._prompt, ConceptPrompt) else None
         return make_result(tracks, prompt, hidden, limits.mask_bytes)
 

@@ -16,58 +16,17 @@ from ..results import Instance
 from ..runtime.isolation import keep_attention_flags
 from ..runtime.memory import BatchLimits
 from ..runtime.steps import StepCallback
-from .concept_tracks import ConceptMemory, ConceptTracks
+from .concept_tracks import ConceptMemory, ConceptTracks, Detections
 from .detections import ConceptDetector
 from .frame import Frame, Track
-from .object_tracks import ObjectMemory, ObjectTracks
+from .object_tracks import ObjectTracks
 from .outputs import FrameTracks
+from .session_memory import SessionMemory
 
 if TYPE_CHECKING:
     from ..engine import Engine
 
 logger = logging.getLogger("infer_segment_anything_3")
-
-
-@dataclasses.dataclass
-class SessionMemory:
-    """Holds the memory of a session from frame to frame.
-
-    Attributes:
-        concepts: Of each concept.
-        objects: Of the objects that were pointed at.
-        current: The tracks on the current frame; None before the first one.
-        last_id: The highest id that was given.
-        last_seen: Index of the last frame on which each track was visible.
-        hidden: Tracks that were removed by the user and are followed unseen.
-    """
-
-    concepts: list[ConceptMemory]
-    objects: ObjectMemory = dataclasses.field(default_factory=ObjectMemory)
-    current: FrameTracks | None = None
-    last_id: int = -1
-    last_seen: dict[int, int] = dataclasses.field(default_factory=dict)
-    hidden: set[int] = dataclasses.field(default_factory=set)
-
-    @property
-    def track_ids(self) -> list[int]:
-        """Ids of all tracks, hidden ones among them, in order of birth."""
-        concepts = [i for concept in self.concepts for i in concept.track_ids]
-        return sorted([*concepts, *self.objects.class_names])
-
-    def get_current(self) -> FrameTracks:
-        """Returns the tracks on the current frame, once there is one."""
-        assert self.current is not None, "a frame was tracked"
-        return self.current
-
-    def copy(self) -> SessionMemory:
-        """Copies the memory, so that changing the copy leaves this one as it is."""
-        return dataclasses.replace(
-            self,
-            concepts=[concept.copy() for concept in self.concepts],
-            objects=self.objects.copy(),
-            last_seen=dict(self.last_seen),
-            hidden=set(self.hidden),
-        )
 
 
 class SessionTracks:
@@ -134,10 +93,10 @@ class SessionTracks:
             on_step: Called after each step with its name.
             limits: How much is computed at a time.
         """
+        # Outside of the tracker's mode, which costs some time for each operation.
+        detections, truncated = self._detect(memory, state, prompt, limits)
         with self.use_frame(frame):
-            concepts, removed, truncated = self._advance_concepts(
-                memory, frame, state, prompt, on_step, limits
-            )
+            concepts, removed = self._advance_concepts(memory, frame, detections, on_step)
             objects = self._objects.step(memory.objects.states, frame)
         memory.current = FrameTracks(
             frame.index,
@@ -155,43 +114,44 @@ class SessionTracks:
             on_step("objects")
         self._forget(memory, frame, removed)
 
+    def _detect(
+        self,
+        memory: SessionMemory,
+        state: dict[str, Any],
+        prompt: ConceptPrompt | ObjectPrompt,
+        limits: BatchLimits,
+    ) -> tuple[list[Detections], tuple[str, ...]]:
+        """Detects the concepts; also returns the names of those that filled the model."""
+        if self._detector is None or not isinstance(prompt, ConceptPrompt):
+            return [], ()
+        tokens = [concept.prompt_tokens for concept in memory.concepts]
+        detections, tokens, crowded = self._detector.detect(state, tokens, prompt, limits)
+        for concept, own in zip(memory.concepts, tokens, strict=True):
+            concept.prompt_tokens = own
+        return detections, crowded
+
     def _advance_concepts(
         self,
         memory: SessionMemory,
         frame: Frame,
-        state: dict[str, Any],
-        prompt: ConceptPrompt | ObjectPrompt,
+        detections: list[Detections],
         on_step: StepCallback,
-        limits: BatchLimits,
-    ) -> tuple[list[tuple[Track, ...]], tuple[int, ...], tuple[str, ...]]:
-        if self._detector is None or not isinstance(prompt, ConceptPrompt):
-            return [], (), ()
-        tokens = [concept.prompt_tokens for concept in memory.concepts]
-        detections, tokens = self._detector.detect(state, tokens, prompt, limits)
-        queries = self._engine.model.transformer.decoder.num_queries
+    ) -> tuple[list[tuple[Track, ...]], tuple[int, ...]]:
         found: list[tuple[Track, ...]] = []
         removed: list[int] = []
-        truncated = []
         refused = 0
-        for index, concept in enumerate(memory.concepts):
-            concept.prompt_tokens = tokens[index]
-            step = self._concepts[index].step(
-                concept,
-                frame,
-                self._cache,
-                detections[index],
-                memory.last_id,
-                self._max_objects - len(memory.track_ids),
-            )
+        names = self._detector.prompt.class_names if self._detector else ()
+        parts = zip(self._concepts, memory.concepts, detections, names, strict=True)
+        for tracks, concept, detected, name in parts:
+            room = self._max_objects - len(memory.track_ids)
+            step = tracks.step(concept, frame, self._cache, detected, memory.last_id, room)
             memory.last_id = max([memory.last_id, *concept.track_ids, *step.removed_ids])
             found.append(tuple(step.tracks))
-            on_step(f"concept: {prompt.class_names[index]}")
+            on_step(f"concept: {name}")
             removed += step.removed_ids
             refused += step.refused
-            if len(detections[index]["scores"]) == queries:
-                truncated.append(prompt.class_names[index])
         self._warn_of_limit(refused)
-        return found, tuple(removed), tuple(truncated)
+        return found, tuple(removed)
 
     def add_objects(
         self, memory: SessionMemory, frame: Frame, prompt: ObjectPrompt, limits: BatchLimits

@@ -79,33 +79,33 @@ def film(shown, tmp_path):
     return str(path), frames
 
 
-def test_every_frame_of_a_video_is_segmented(make_algo, shown, film, monkeypatch):
+@pytest.mark.parametrize("tracking", ["auto", "off"])
+def test_every_frame_of_a_video_is_segmented(make_algo, shown, film, watched, tracking):
     path, frames = film
-    wf, algo = make_algo(input_box=box(shown.shapes[0]), tracking="off")
-    seen = []
-    run = type(algo).run
+    wf, algo = make_algo(input_box=box(shown.shapes[0]), tracking=tracking)
 
-    def watched(task):
-        run(task)
-        seen.append((task.get_output(0).get_image().copy(), masks(task)[0].copy()))
+    def read(task):
+        return task.get_output(0).get_image().copy(), [mask.copy() for mask in masks(task)]
 
-    monkeypatch.setattr(type(algo), "run", watched)
-    wf.run_on(path=path)
+    seen = watched(wf, algo, read, path=path)
     assert len(seen) == len(frames)
-    for (image, mask), frame in zip(seen, frames, strict=True):
+    for (image, (mask,)), frame in zip(seen, frames, strict=True):
         assert mask.shape == shown.image.shape[:2]
+        assert mask.any()
         assert np.abs(image.astype(int) - frame).mean() < 12
 
 
-def test_a_saved_video_names_its_data(make_algo, shown, film):
+@pytest.mark.parametrize("tracking", ["auto", "off"])
+def test_a_saved_video_names_its_data(make_algo, shown, film, tracking):
     path, frames = film
-    wf, _ = make_algo(input_box=box(shown.shapes[0]), tracking="off")
+    wf, _ = make_algo(input_box=box(shown.shapes[0]), tracking=tracking)
     wf.set_auto_save(True)
     wf.run_on(path=path)
     [written] = Path(wf.get_last_run_folder()).rglob("CocoData*.json")
-    assert [len(data["annotations"]) for data in json.loads(written.read_text())] == [1] * len(
-        frames
-    )
+    found = [data["annotations"] for data in json.loads(written.read_text())]
+    assert [len(annotations) for annotations in found] == [1] * len(frames)
+    ids = {annotation.get("track_id") for (annotation,) in found}
+    assert ids == ({0} if tracking == "auto" else {None})
 
 
 def test_the_error_of_a_saved_videos_first_frame_is_logged(make_algo, film, caplog):

@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
+from infer_segment_anything_3.tests.multiplex_file import write_multiplex_file
+
 from .videos import (
     BLUE_XY,
     FRAMES,
@@ -204,3 +206,18 @@ def test_candidates_are_given_on_the_first_frame_only(make_algo):
         wf.run_on(array=frame)
         counts.append(algo.get_output_count())
     assert counts == [6, 4, 4]
+
+
+def test_weights_of_sam_3_1_are_refused_or_segment_frame_by_frame(
+    make_algo, film, watched, caplog, tmp_path
+):
+    weights = write_multiplex_file(tmp_path)
+    wf, algo = make_algo(input_text="circle", model_weight_file=weights)
+    seen = watched(wf, algo, lambda task: task.get_output(3).data["annotations"], path=str(film))
+    assert len(seen) == FRAMES
+    assert all(found and "track_id" not in found[0] for found in seen)
+    warnings = [r for r in caplog.records if r.getMessage().startswith("tracking: these weights")]
+    assert len(warnings) == 1
+    algo.set_parameters({"tracking": "on"})
+    with pytest.raises(RuntimeError, match=r"tracking: .*no tracker.*SAM 3\.1"):
+        wf.run_on(path=str(film))

@@ -9,6 +9,7 @@ import pytest
 from ikomia import dataprocess
 from ikomia.dataprocess.workflow import Workflow
 
+from .detector import Detector
 from .scenes import box, inside, masks, matched, objects
 
 NAME = "infer_segment_anything_3"
@@ -19,26 +20,6 @@ INSTANCE_CONSUMER = "ik_instance_segmentation_filter"
 @pytest.fixture
 def shown(scene):
     return scene(seed=5, side_range_px=(240, 320))
-
-
-class Detector(dataprocess.CObjectDetectionTask):
-    """Finds the boxes it was given."""
-
-    found: tuple = ()
-
-    def __init__(self):
-        dataprocess.CObjectDetectionTask.__init__(self, "detector")
-
-    def run(self):
-        self.begin_task_run()
-        names = list(dict.fromkeys(name for name, _, _ in self.found))
-        colors = {name: color for name, color, _ in reversed(self.found)}
-        if names:
-            self.set_names(names)
-            self.set_colors([list(colors[name]) for name in names])
-        for index, (name, _, (x1, y1, x2, y2)) in enumerate(self.found):
-            self.add_object(index, names.index(name), 0.9, *map(float, (x1, y1, x2 - x1, y2 - y1)))
-        self.end_task_run()
 
 
 def edges(workflow, task):

@@ -51,6 +51,8 @@ asked = [
     {"input_text": "circle, star", "input_box": "[1, 2, 40, 50]"},
     {"input_text": "circle", "tiles": "2"},
     {"prompt_mode": "everything", "points_per_side": "2"},
+    {"input_text": "circle", "tracking": "on"},
+    {"input_point": "[5, 6]", "tracking": "on"},
 ]
 default = task.get_parameters()
 for index, values in enumerate(asked):
@@ -106,6 +108,6 @@ def test_nothing_process_wide_is_left_changed(ikomia_home, tmp_path, precision):
     )
     assert finished.returncode == 0, finished.stderr
     stages = json.loads(finished.stdout.rpartition("STAGES")[2])
-    # One import, five runs, six failed runs, a failed load, the end.
-    assert len(stages) == 14
+    # One import, seven runs, eight failed runs, a failed load, the end.
+    assert len(stages) == 18
     assert {stage: change for stage, change in stages.items() if change} == {}

@@ -8,8 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
-from torch import Tensor
 
 from infer_segment_anything_3.engine import ConceptPrompt, Engine, ObjectPrompt, PromptedObject
 from infer_segment_anything_3.engine.checkpoints import errors as weight_errors
@@ -18,6 +16,7 @@ from infer_segment_anything_3.engine.checkpoints.loader import load_model, suppo
 from infer_segment_anything_3.engine.checkpoints.reader import read_tensors
 from infer_segment_anything_3.engine.checkpoints.zoo import find_weights
 from infer_segment_anything_3.engine.model.config import SAM3
+from infer_segment_anything_3.tests.multiplex_file import as_multiplex, write_multiplex_file
 from infer_segment_anything_3.tools.tiny_shapes.scenes import draw_scene
 
 PATH = Path("file.pt")
@@ -58,37 +57,10 @@ def test_other_models_are_refused(name: str, model: str) -> None:
     assert "sam3.pt of facebook/sam3" in str(caught.value)
 
 
-def as_multiplex(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """A checkpoint in Meta's layout under the names of ``sam3.1_multiplex.pt``.
-
-    As public loaders of that file read it: three necks of three levels, a click head of its
-    own, and a video tracker of another architecture (here: some of its names).
-    """
-    renamed = {}
-    for name, tensor in state.items():
-        if "convs.3." in name:
-            continue
-        if "sam2_convs" in name:
-            renamed[name.replace("sam2_convs", "interactive_convs")] = tensor
-            renamed[name.replace("sam2_convs", "propagation_convs")] = tensor + 1
-        elif name.startswith("detector."):
-            renamed[name] = tensor
-        elif name.startswith(("tracker.sam_prompt_encoder.", "tracker.sam_mask_decoder.")):
-            part = name.removeprefix("tracker.")
-            renamed[f"tracker.model.interactive_{part}"] = tensor
-            renamed[f"tracker.model.{part}"] = torch.zeros(16, 3)
-        elif name == "tracker.no_mem_embed":
-            renamed["tracker.model.interactivity_no_mem_embed"] = tensor
-        else:
-            renamed[name.replace("tracker.", "tracker.model.")] = torch.zeros(16, 3)
-    return renamed
-
-
 def test_multiplex_answers_as_the_same_weights_in_metas_layout(
     tmp_path: Path, tiny_engine: Engine
 ) -> None:
-    path = tmp_path / "sam3.1_multiplex.safetensors"
-    save_file(as_multiplex(read_tensors(find_weights("tiny_shapes"))), path)
+    path = write_multiplex_file(tmp_path)
     engine = Engine.load("tiny_shapes", path, "cpu", "float32")
     scene = draw_scene(np.random.default_rng(3), (240, 300))
     text = ConceptPrompt(texts=("circle", "square", "triangle", "star"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 
@@ -33,6 +34,17 @@ MAX_OBJECTS = 6
 
 PROMPT = ConceptPrompt(texts=("red circle",))
 
+_NOISE = np.random.default_rng(0).integers(0, 256, FRAMES[0].shape, np.uint8)
+_BLACK = np.zeros_like(FRAMES[0])
+CLIPS = {
+    "30 frames": FRAMES,
+    "lost, repeated, black and noisy frames": [
+        *(FRAMES[t] for t in (0, 1, 9, 9)), _BLACK, FRAMES[10], _NOISE, _NOISE, FRAMES[11],
+    ],
+}  # fmt: skip
+
+Offline = tuple[list[npt.NDArray[np.uint8]], PackageVideo, list[dict[str, Any]]]
+
 
 class LogitRecorder:
     """Low-resolution logits that a session brought to the frame's size, one list a frame."""
@@ -54,28 +66,30 @@ class LogitRecorder:
         return [mask for chunk in taken for mask in chunk]
 
 
-@pytest.fixture(scope="module")
-def offline(tiny_engine: Engine) -> tuple[PackageVideo, list[dict[str, Any]]]:
-    video = PackageVideo(tiny_engine, FRAMES, max_objects=MAX_OBJECTS)
-    return video, video.run("red circle")
+@pytest.fixture(scope="module", params=CLIPS)
+def offline(tiny_engine: Engine, request: pytest.FixtureRequest) -> Offline:
+    """A clip, and what the package makes of it."""
+    frames = CLIPS[request.param]
+    video = PackageVideo(tiny_engine, frames, max_objects=MAX_OBJECTS)
+    return frames, video, video.run("red circle")
 
 
 def test_a_stream_is_the_whole_video_offline(
-    tiny_engine: Engine,
-    offline: tuple[PackageVideo, list[dict[str, Any]]],
-    monkeypatch: pytest.MonkeyPatch,
+    tiny_engine: Engine, offline: Offline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    video, theirs = offline
+    frames, video, theirs = offline
     recorder = LogitRecorder(monkeypatch)
     session = VideoSession(tiny_engine, PROMPT, max_objects=MAX_OBJECTS)
     births: dict[int, float] = {}
-    false_starts = set()
+    false_starts: set[int] = set()
+    missing_offline: set[int] = set()
     contested: set[int] = set()
-    for t, frame in enumerate(FRAMES):
+    for t, frame in enumerate(frames):
         ours = session.step(frame)
         false_starts |= set(ours.removed_track_ids)
         logits = dict(zip([i.track_id for i in ours.instances], recorder.take(), strict=True))
         later_removed = set(logits) - set(_visible_ids(theirs[t]))
+        missing_offline |= later_removed
         assert set(_visible_ids(theirs[t])) <= set(logits)
         for instance in ours.instances:
             births.setdefault(instance.track_id, instance.score)
@@ -91,6 +105,7 @@ def test_a_stream_is_the_whole_video_offline(
             if not later_removed:
                 _assert_same_mask(instance.mask.full(), theirs[t], instance.track_id, reference)
     assert len(births) >= 3
+    assert missing_offline <= false_starts, "the package takes them out of earlier frames too"
     for out in theirs:
         for i, score in zip(out["out_obj_ids"], out["out_probs"], strict=True):
             assert births[int(i)] == pytest.approx(float(score), abs=SCORE_TOLERANCE)
@@ -110,13 +125,11 @@ def _count_sign_changes(ours: torch.Tensor, theirs: torch.Tensor) -> int:
     return int(((ours > 0) != (theirs > 0)).sum())
 
 
-def test_delayed_results_are_the_packages_own(
-    tiny_engine: Engine, offline: tuple[PackageVideo, list[dict[str, Any]]]
-) -> None:
-    _, theirs = offline
+def test_delayed_results_are_the_packages_own(tiny_engine: Engine, offline: Offline) -> None:
+    frames, _, theirs = offline
     session = VideoSession(tiny_engine, PROMPT, max_objects=MAX_OBJECTS)
-    ours = list(session.track(FRAMES, delay_frames=15))
-    assert [result.frame_index for result in ours] == list(range(len(FRAMES)))
+    ours = list(session.track(frames, delay_frames=15))
+    assert [result.frame_index for result in ours] == list(range(len(frames)))
     for result, out in zip(ours, theirs, strict=True):
         assert [i.track_id for i in result.instances] == _visible_ids(out)
         for instance in result.instances:
@@ -220,7 +233,7 @@ def _package_objects(engine: Engine) -> list[tuple[torch.Tensor, torch.Tensor]]:
     def relative(points: Any) -> list[list[float]]:
         return [[x / width, y / height] for x, y in points]
 
-    with prepare_package():
+    with prepare_package(engine):
         state = tracker.init_state(
             cached_features=cache, video_height=height, video_width=width, num_frames=None
         )

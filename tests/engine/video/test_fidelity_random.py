@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -13,9 +10,8 @@ import torch
 from infer_segment_anything_3.engine import ConceptPrompt, Engine, VideoSession
 from infer_segment_anything_3.engine.model.config import SAM3, TINY_SHAPES, Architecture
 from infer_segment_anything_3.engine.video import outputs
-from infer_segment_anything_3.engine.video.memory_pruning import copy_containers
-from infer_segment_anything_3.tools.random_weights import build_random_model
-from infer_segment_anything_3.tools.sam3_video_package import PackageVideo
+from infer_segment_anything_3.tools.random_weights import build_random_model, choose_threshold
+from infer_segment_anything_3.tools.sam3_video_package import PackageVideo, remember_encodings
 
 from .clips import THREE_BALLS, draw_clip
 
@@ -23,25 +19,6 @@ FRAMES = draw_clip(THREE_BALLS, 4)
 TEXT = "red circle"
 WANTED_DETECTIONS = 3
 LOGIT_TOLERANCE = 1e-3
-
-
-@contextmanager
-def images_encoded_once(engine: Engine) -> Iterator[None]:
-    """Gives both sides the same features of each frame: the encoder takes most of the time."""
-    backbone = engine.model.backbone
-    encode, known = backbone.forward_image, {}
-
-    def recall(images: torch.Tensor) -> Any:
-        key = hashlib.sha1(images.numpy().tobytes(), usedforsecurity=False).digest()
-        if key not in known:
-            known[key] = encode(images)
-        return copy_containers(known[key])
-
-    backbone.forward_image = recall
-    try:
-        yield
-    finally:
-        del backbone.forward_image
 
 
 @pytest.mark.parametrize(
@@ -60,8 +37,8 @@ def test_with_random_weights(architecture: Architecture, monkeypatch: pytest.Mon
         shown.extend(logits.clone())
         return upscale(logits, *args, **kwargs)
 
-    with images_encoded_once(engine):
-        threshold = _choose_threshold(engine)
+    with remember_encodings(engine):
+        threshold = choose_threshold(engine, FRAMES[0], TEXT, WANTED_DETECTIONS)
         video = PackageVideo(engine, FRAMES, threshold, birth=threshold, max_objects=5)
         theirs = video.run(TEXT)
         monkeypatch.setattr(outputs, "upscale_logit_masks", record)
@@ -75,10 +52,3 @@ def test_with_random_weights(architecture: Architecture, monkeypatch: pytest.Mon
             for i, logits in zip(ids, shown, strict=True):
                 assert torch.allclose(logits, video.logits[t][i], rtol=0, atol=LOGIT_TOLERANCE)
     assert 2 <= len(session.track_ids) <= 5
-
-
-def _choose_threshold(engine: Engine) -> float:
-    """Chooses a threshold that a few queries pass on the first frame."""
-    prompt = ConceptPrompt(texts=(TEXT,), confidence_threshold=0)
-    scores = sorted((i.score for i in engine.segment(FRAMES[0], prompt).instances), reverse=True)
-    return sum(scores[WANTED_DETECTIONS - 1 : WANTED_DETECTIONS + 1]) / 2

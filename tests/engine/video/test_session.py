@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from infer_segment_anything_3.engine import (
     VideoSession,
 )
 from infer_segment_anything_3.tests import host_state
+from infer_segment_anything_3.tests.multiplex_file import write_multiplex_file
 
 from .clips import BLUE, GREEN, RED, Ball, draw_clip, draw_frame, place_balls
 
@@ -183,15 +185,11 @@ def test_prompts_that_cannot_be_followed(
         VideoSession(tiny_engine, prompt)
 
 
-def test_weights_without_a_tracker_are_refused(tiny_engine: Engine) -> None:
-    tracker = tiny_engine.model.inst_interactive_predictor.model
-    memory = tracker.maskmem_backbone
-    tracker.maskmem_backbone = None  # as a SAM 3.1 file leaves it
-    try:
-        with pytest.raises(ValueError, match=r"no tracker.*SAM 3\.1"):
-            VideoSession(tiny_engine, CIRCLES)
-    finally:
-        tracker.maskmem_backbone = memory
+def test_a_sam_3_1_file_is_refused(tmp_path: Path) -> None:
+    engine = Engine.load("tiny_shapes", write_multiplex_file(tmp_path), "cpu", "float32")
+    with pytest.raises(ValueError, match=r"tracking: .*no tracker.*SAM 3\.1.*sam3\.pt"):
+        VideoSession(engine, CIRCLES)
+    assert engine.segment(FRAMES[0], CIRCLES).instances, "images are as ever"
 
 
 @pytest.mark.parametrize(
