@@ -14,6 +14,8 @@ from PIL import Image
 
 from infer_segment_anything_3.examples.demo import Panel, draw_panels
 
+from .videos import FRAMES
+
 
 def run_demo(ikomia_home, *arguments, module="examples.demo"):
     plugins = ikomia_home / "Ikomia" / "Plugins" / "Python"
@@ -90,6 +92,22 @@ def test_the_video_demo_leaves_a_film_tracks_and_a_contact_sheet(ikomia_home, tm
     assert all(len(track["segmentations"]) == 3 for track in data["annotations"])
     with Image.open(tmp_path / "shapes_tracks.png") as sheet:
         assert sheet.width > 1000
+
+
+def test_the_video_demo_follows_a_text_through_a_file(ikomia_home, film, tmp_path):
+    done = run_demo(
+        ikomia_home,
+        *("--video", str(film), "--text", "red circle", "--out", str(tmp_path / "out")),
+        module="examples.demo_video",
+    )
+    assert done.returncode == 0, done.stderr
+    data = json.loads((tmp_path / "out" / "film_tracks.json").read_text())
+    assert data["categories"] == [{"id": 1, "name": "red circle"}]
+    (track,) = data["annotations"]
+    assert None not in track["segmentations"]
+    assert len(track["segmentations"]) == FRAMES
+    table = [line.split() for line in done.stdout.splitlines()]
+    assert ["0", "red", "circle", str(FRAMES)] in [row[:4] for row in table]
 
 
 def test_a_file_that_is_no_video_is_refused_in_one_line(ikomia_home, tmp_path):

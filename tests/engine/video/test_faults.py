@@ -1,4 +1,4 @@
-"""What may go wrong with a video: no room on the GPU, more objects than there is room for."""
+"""What may go wrong with a frame: no memory on the GPU, damaged weights, too many objects."""
 
 from __future__ import annotations
 
@@ -22,9 +22,8 @@ from infer_segment_anything_3.engine import (
 )
 from infer_segment_anything_3.engine.checkpoints.errors import NonFiniteOutputError
 from infer_segment_anything_3.engine.runtime.memory import BatchLimits, GpuMemoryError
-from infer_segment_anything_3.engine.video.detections import ConceptDetector
 
-from .clips import BLUE, Ball, draw_clip, draw_frame
+from .clips import BLUE, Ball, draw_clip
 
 BALLS = [Ball((60, 70), (4, 2), 30), Ball((260, 150), (-4, -1), 26, BLUE)]
 FRAMES = draw_clip(BALLS, 3)
@@ -161,56 +160,3 @@ def test_a_concept_that_fills_the_model_is_told(
 ) -> None:
     prompt = ConceptPrompt(texts=("circle",), confidence_threshold=threshold)
     assert VideoSession(engine, prompt, max_objects=2).step(FRAMES[0]).truncated == truncated
-
-
-SIDE = 8
-"""Cells along a side of the grid on which a crowd stands."""
-
-
-class CrowdDetector:
-    """Finds squares that it is told of, in place of the model: it finds 25 of a concept at most."""
-
-    def __init__(self, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.cells: list[int] = []
-        self._grid = 4 * tracker_of(engine.model).sam_image_embedding_size
-        monkeypatch.setattr(ConceptDetector, "detect", lambda *_: ([self._detect()], [None], ()))
-
-    def _detect(self) -> dict[str, torch.Tensor]:
-        masks = torch.full((len(self.cells), self._grid, self._grid), -10.0)
-        cell = self._grid // SIDE
-        for mask, place in zip(masks, self.cells, strict=True):
-            top, left = (cell * k + 1 for k in divmod(place, SIDE))
-            mask[top : top + cell - 2, left : left + cell - 2] = 10
-        # The later ones are found with less certainty.
-        scores = torch.linspace(0.99, 0.8, len(self.cells))
-        return {"scores": scores, "bbox": torch.zeros(len(self.cells), 4), "mask": masks}
-
-
-@pytest.mark.parametrize(("room", "refused"), [(64, 0), (40, 20)])
-def test_sixty_objects_enter(
-    sure_engine: Engine,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-    room: int,
-    refused: int,
-) -> None:
-    detector = CrowdDetector(sure_engine, monkeypatch)
-    session = VideoSession(sure_engine, ConceptPrompt(texts=("square",)), max_objects=room)
-    empty, full = draw_frame([], 0, (320, 320)), draw_frame(BALLS, 0, (320, 320))
-    assert session.step(empty).instances == ()
-    detector.cells = list(range(60))
-    found = session.step(full).instances
-    entered = 60 - refused
-    assert [i.track_id for i in found] == list(range(entered))
-    for place, instance in enumerate(found):
-        row, column = divmod(place, SIDE)
-        assert instance.mask.full()[40 * row + 20, 40 * column + 20]
-    assert sum(i.mask.area for i in found) == pytest.approx(entered * 32 * 32, rel=0.2)
-    warnings = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
-    assert warnings == [
-        f"max_objects: {refused} more objects were found and are not followed, because {room} "
-        "are followed already; this is said once a video"
-    ] * bool(refused)
-    assert session.step(full).frame_index == 2
-    assert set(range(entered)) <= set(session.track_ids)
-    assert len(session.track_ids) <= room
