@@ -63,7 +63,7 @@ def _set_the_scene() -> None:
     os.environ["HF_HOME"] = str(_home / "huggingface")
     # Sums differ in their last bits with the number of threads, which the engine lowers on a
     # busy machine: one thread makes equal runs equal, and the small model is as fast.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS") or "1"
     ikomia_home.set_environment(_home, with_qt=HAS_IKOMIA)
     sys.addaudithook(_refuse_network)
 
