@@ -24,11 +24,10 @@ from infer_segment_anything_3.tools.sam3_video_package import (
     prepare_package,
 )
 
+from .agreement import LOGIT_TOLERANCE, SCORE_TOLERANCE, assert_same_mask
 from .clips import THREE_BALLS, draw_clip
 
 FRAMES = draw_clip(THREE_BALLS, 30)
-LOGIT_TOLERANCE = 1e-3
-SCORE_TOLERANCE = 1e-4
 MAX_OBJECTS = 6
 """Bounds the time: whatever the weights, there are no more tracks on either side."""
 
@@ -103,7 +102,7 @@ def test_a_stream_is_the_whole_video_offline(
             )
             _assert_one_of(instance.score, video.detections[: t + 1])
             if not later_removed:
-                _assert_same_mask(instance.mask.full(), theirs[t], instance.track_id, reference)
+                assert_same_mask(instance.mask.full(), theirs[t], instance.track_id, reference)
     assert len(births) >= 3
     assert missing_offline <= false_starts, "the package takes them out of earlier frames too"
     for out in theirs:
@@ -145,19 +144,6 @@ def _visible_ids(out: dict[str, Any]) -> list[int]:
 def _assert_one_of(score: float, detections: list[list[float]]) -> None:
     known = np.array([s for frame in detections for s in frame])
     assert np.abs(known - score).min() <= SCORE_TOLERANCE
-
-
-def _assert_same_mask(
-    mask: np.ndarray, out: dict[str, Any], track_id: int, reference: torch.Tensor
-) -> None:
-    """Masks differ at most where the package's upscaled logit is at the threshold."""
-    row = list(out["out_obj_ids"]).index(track_id)
-    differing = mask != out["out_binary_masks"][row]
-    if differing.any():
-        upscaled = torch.nn.functional.interpolate(
-            reference[None, None], mask.shape, mode="bilinear", align_corners=False
-        )[0, 0]
-        assert float(upscaled.abs()[torch.from_numpy(differing)].max()) <= LOGIT_TOLERANCE
 
 
 CLICKED = ObjectPrompt(
