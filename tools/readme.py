@@ -72,6 +72,9 @@ SCORES = {
         "ocsort_idf1": "the same detections associated by OC-SORT: IDF1",
         "ocsort_id_switches": "the same detections associated by OC-SORT: identity switches",
     },
+    "video_exemplars": {
+        "video_exemplar_recall": "video, an exemplar box: recall of like shapes that enter later",
+    },
     "video_objects": {
         "video_click_j": "video, a click on the first frame: J",
         "video_click_f": "video, a click on the first frame: F",

@@ -19,11 +19,12 @@ def _short_clips(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(videos, "CLIP_FRAMES", 10)
 
 
-def sessions(moves: bool = True) -> videos.OpenSession:
+def sessions(moves: bool = True, clip: Clip | None = None) -> videos.OpenSession:
     """Opens sessions that know the truth, of every frame or of the first alone."""
+    if clip is None:
+        ((_, clip),) = videos.draw_held_out_clips(SEED, ONE_CLIP)
 
     def open_session(engine: Engine, prompt: videos.Prompt) -> videos.Step:
-        ((_, clip),) = videos.draw_held_out_clips(SEED, ONE_CLIP)
         wanted = wanted_shapes(clip, prompt)
         time = -1
 
@@ -46,6 +47,8 @@ def sessions(moves: bool = True) -> videos.OpenSession:
 def wanted_shapes(clip: Clip, prompt: videos.Prompt) -> list[tuple[int, int]]:
     """Shape and class of each track."""
     shapes = range(len(clip.shapes))
+    if isinstance(prompt, ConceptPrompt) and prompt.exemplars_xyxy:
+        return [(i, 0) for i in shapes]
     if isinstance(prompt, ConceptPrompt):
         looks = [" ".join(shape.look) for shape in clip.shapes]
         return [(i, prompt.texts.index(looks[i])) for i in shapes]
@@ -83,3 +86,20 @@ def test_right_concepts_are_perfect_and_stand_beside_other_trackers(tiny_engine:
     assert scores["video_id_switches"] == 0
     for name in ("bytetrack", "ocsort"):
         assert 0 < scores[f"{name}_hota"] < 1
+
+
+def test_a_shape_that_enters_later_must_be_found(
+    tiny_engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(videos, "CLIP_FRAMES", 30)
+    ((clip, shown, entering),) = videos.draw_clips_with_entries(SEED, ONE_CLIP)
+    first = clip.frame_at(0)
+    assert first.counts(shown)
+    assert all(clip.shapes[i].look == clip.shapes[shown].look for i in entering)
+    assert entering and not any(first.visible_px(i) for i in entering)
+    right, frozen = (
+        videos.measure_video_exemplars(tiny_engine, SEED, ONE_CLIP, sessions(moves, clip))
+        for moves in (True, False)
+    )
+    assert right == {"video_exemplar_recall": 1.0}
+    assert frozen == {"video_exemplar_recall": 0.0}

@@ -1,4 +1,4 @@
-"""Measures video on held-out clips: concepts beside other trackers, prompted objects."""
+"""Measures video on held-out clips: concepts beside other trackers, exemplars, objects."""
 
 from __future__ import annotations
 
@@ -31,9 +31,15 @@ from .tracks import (
 SCENES_PER_CLIP = 3
 """Scenes for which one clip is scored: 100 clips for 300 scenes."""
 
+SCENES_PER_ENTERING_CLIP = 10
+"""Scenes for which one clip is scored in which a lookalike enters; these take long to draw."""
+
 CLIP_SEED_OFFSET = 1
 FIRST_VISIBLE_SHARE = 0.4
 """Share of a shape that must be visible on the first frame for it to be prompted."""
+
+SHOWN_SHARE = 0.9
+"""Share of a shape that must be visible for its box to be an exemplar."""
 
 HALF_VISIBLE_SHARE = 0.5
 FRAMES_TO_FIND = 8
@@ -109,6 +115,53 @@ def measure_video_concepts(
         totals = [sum_scores(scores) for key, scores in rivals.items() if key[0] == name]
         named[name] = max(totals, key=lambda total: total["hota"])
     return {f"{name}_{k}": v for name, total in named.items() for k, v in total.items()}
+
+
+def measure_video_exemplars(
+    engine: Engine, seed: int, scenes: int, open_session: OpenSession = open_session
+) -> dict[str, float]:
+    """Measures the recall of shapes that enter after the frame whose exemplar box shows one.
+
+    A shape is found on a frame if a mask has an IoU of 0.5 with it; frames on which it is at
+    least half visible count.
+    """
+    found: list[bool] = []
+    for clip, shown, entering in draw_clips_with_entries(seed, scenes):
+        prompt = ConceptPrompt(exemplars_xyxy=(_get_box(clip.frame_at(0).mask(shown)),))
+        step = open_session(engine, prompt)
+        for time in range(CLIP_FRAMES):
+            frame = clip.frame_at(time)
+            masks = list(collect_masks(step(frame.image)).values())
+            for index in entering:
+                if frame.counts(index) and frame.visible_share[index] >= HALF_VISIBLE_SHARE:
+                    truth = _get_mask(clip, frame.visible[index])
+                    ious = [compute_region_similarity(mask, truth) for mask in masks]
+                    found.append(max(ious, default=0.0) >= MATCH_IOU)
+    return {"video_exemplar_recall": float(np.mean(found))} if found else {}
+
+
+def draw_clips_with_entries(seed: int, scenes: int) -> Iterator[tuple[Clip, int, list[int]]]:
+    """Draws clips in which a shape enters that looks like one of the first frame.
+
+    Yields:
+        The clip, the index of the shape on the first frame, and those of the shapes that
+        look the same and are not yet visible there.
+    """
+    for index in range(max(1, scenes // SCENES_PER_ENTERING_CLIP)):
+        rng = np.random.default_rng((seed + CLIP_SEED_OFFSET, index, 1))
+        while True:
+            clip = draw_clip(rng, like_share=1.0)
+            first = clip.frame_at(0)
+            looks = [shape.look for shape in clip.shapes]
+            unseen = [i for i, pixels in enumerate(first.visible) if pixels is None]
+            shown = [
+                i
+                for i, share in enumerate(first.visible_share)
+                if share >= SHOWN_SHARE and looks[i] in [looks[k] for k in unseen]
+            ]
+            if shown:
+                yield clip, shown[0], [i for i in unseen if looks[i] == looks[shown[0]]]
+                break
 
 
 def measure_video_objects(
@@ -227,5 +280,6 @@ def _draw_point(mask: npt.NDArray[np.bool_], rng: np.random.Generator) -> tuple[
 
 MEASURES: tuple[Measure, ...] = (
     measure_video_concepts,
+    measure_video_exemplars,
     measure_video_objects,
 )
