@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import torch
 
+from .batches import segment_in_batches
 from .checkpoints.loader import supports_concepts, supports_objects
 from .inference.automatic_masks import count_batches, segment_everything
-from .inference.concepts import ConceptSegmenter, PromptProcessor, sort_by_class
-from .inference.detection import PromptTokens
-from .inference.image_encoder import EncodedImage, ImageEncoder, RgbImage, check_rgb
+from .inference.concepts import ConceptSegmenter
+from .inference.image_encoder import ImageEncoder, RgbImage, check_rgb
 from .inference.interactive import ObjectDecoder, segment_objects
+from .inference.prompt_processor import PromptProcessor
 from .inference.references import ReferencePrompts
-from .inference.tiling import TiledSegmentation, View
 from .model.precision import Precision, resolve_precision
 from .model.sam3_imports import Sam3Image
 from .postprocess.nms import apply_filters
@@ -27,8 +27,6 @@ from .results import Result
 from .runtime.execution import ModelExecution
 from .runtime.memory import BatchLimits, release_memory, retry_on_oom
 from .runtime.steps import PlanCallback, StepCallback, ignore
-
-logger = logging.getLogger("infer_segment_anything_3")
 
 T = TypeVar("T")
 
@@ -75,7 +73,13 @@ class Engine:
         self.processor = PromptProcessor(model, image_size, self.device)
         self.encoder = ImageEncoder(self.processor, self.execution)
         self.references = ReferencePrompts(self.processor, self.encoder, self.execution)
-        self._concepts = ConceptSegmenter(self.processor, self.execution, weights_name)
+        self._concepts = (
+            ConceptSegmenter(
+                self.processor, self.encoder, self.references, self.execution, weights_name
+            )
+            if supports_concepts(model)
+            else None
+        )
         self._decoder = (
             ObjectDecoder(model, self.execution, weights_name) if supports_objects(model) else None
         )
@@ -186,9 +190,7 @@ class Engine:
             prompt = dataclasses.replace(prompt, masks=False)
         prompt = fit_to_image(prompt, (image.shape[0], image.shape[1]))
         return self.retry_on_oom(
-            lambda limits: self._segment(
-                image, prompt, input_size_percent, on_step, on_plan, limits
-            )
+            functools.partial(self._segment, image, prompt, input_size_percent, on_step, on_plan)
         )
 
     def segment_batch(
@@ -220,38 +222,7 @@ class Engine:
             ValueError: If the prompt does not fit an image.
             GpuMemoryError: If the GPU has too little memory even for small batches.
         """
-        for image in images:
-            check_rgb(image)
-        # No more than the cache holds until each of them is segmented.
-        size = max(1, min(self.limits.images, self.encoder.cache.max_items))
-        if getattr(prompt, "tiles", 1) != 1:
-            size = 1
-        if images and isinstance(prompt, ConceptPrompt) and prompt.reference is not None:
-            # Before the images, which fill the cache.
-            self.retry_on_oom(
-                lambda limits: self.references.encode(prompt, input_size_percent, limits)
-            )
-        results = []
-        for start in range(0, len(images), size):
-            chunk = images[start : start + size]
-            were_cached = self._cache_batch(chunk, input_size_percent) if size > 1 else ()
-            found = [
-                self.segment(image, prompt, input_size_percent, on_step, masks) for image in chunk
-            ]
-            # All of them are in the cache now.
-            for index, was_cached in enumerate(were_cached):
-                found[index] = dataclasses.replace(found[index], image_was_cached=was_cached)
-            results += found
-        return results
-
-    def _cache_batch(self, images: Sequence[RgbImage], size_percent: float) -> list[bool]:
-        """Encodes images into the cache; returns which of them had been encoded before."""
-        encoded_images = self.retry_on_oom(
-            lambda limits: self.encoder.encode_batch(images, size_percent, limits.images)
-        )
-        for image, (encoded, _) in zip(images, encoded_images, strict=True):
-            self.encoder.add_to_cache(image, size_percent, encoded)
-        return [was_cached for _, was_cached in encoded_images]
+        return segment_in_batches(self, images, prompt, input_size_percent, on_step, masks)
 
     def prepare_texts(self, texts: Iterable[str], rest_text_encoder: bool = False) -> None:
         """Encodes phrases before they are asked for, as for a fixed list of classes.
@@ -266,7 +237,7 @@ class Engine:
             ValueError: If a phrase is empty or too long, or the weights hold no detector.
         """
         prompt = ConceptPrompt(tuple(texts))
-        self._check_concepts()
+        self._get_concept_segmenter()
         for text in prompt.texts:
             with self.execution.step():
                 self.processor.set_text_prompt(text, {"backbone_out": {}})
@@ -276,17 +247,7 @@ class Engine:
             release_memory()
 
     def retry_on_oom(self, attempt: Callable[[BatchLimits], T]) -> T:
-        """Runs a computation, and again in smaller batches if the GPU is out of memory.
-
-        Args:
-            attempt: Computes it within the limits it is given.
-
-        Returns:
-            What the attempt returns.
-
-        Raises:
-            GpuMemoryError: If the GPU is out of memory in small batches, too.
-        """
+        """Runs a computation as :func:`.runtime.memory.retry_on_oom` does, within ``limits``."""
         return retry_on_oom(attempt, self.limits, self.encoder.cache.clear)
 
     def _segment(
@@ -299,7 +260,8 @@ class Engine:
         limits: BatchLimits,
     ) -> Result:
         if isinstance(prompt, ConceptPrompt):
-            result = self._segment_concepts(image, prompt, size_percent, on_step, on_plan, limits)
+            segmenter = self._get_concept_segmenter()
+            result = segmenter.segment(image, prompt, size_percent, on_step, on_plan, limits)
             return apply_filters(result, prompt)
         decoder = self.get_object_decoder()
         on_plan(2 if isinstance(prompt, ObjectPrompt) else 1 + count_batches(prompt, limits))
@@ -325,70 +287,10 @@ class Engine:
             )
         return self._decoder
 
-    def _segment_concepts(
-        self,
-        image: RgbImage,
-        prompt: ConceptPrompt,
-        size_percent: float,
-        on_step: StepCallback,
-        on_plan: PlanCallback,
-        limits: BatchLimits,
-    ) -> Result:
-        self._check_concepts()
-        image_hw = image.shape[0], image.shape[1]
-        tokens: Sequence[PromptTokens] = ()
-        if prompt.reference is not None:
-            on_plan(2 + len(prompt.class_names))
-            tokens = self.references.encode(prompt, size_percent, limits)
-            on_step("reference")
-        cached_views = []
-        if prompt.tiles == 1:
-            on_plan(1 + len(prompt.class_names))
-            encoded, cached = self._encode_view(image, size_percent, True, on_step)
-            instances, truncated = self._concepts.segment(encoded, prompt, on_step, limits, tokens)
-            cached_views.append(cached)
-        else:
-            tiling = TiledSegmentation(image_hw, prompt, self._concepts.queries, self.image_size)
-            for view in tiling:
-                on_plan(view.views_left * (1 + len(view.prompt.class_names)))
-                on_view_step = _prefix_steps(view, on_step)
-                encoded, cached = self._encode_view(
-                    view.crop(image), size_percent, view.is_cached, on_view_step
-                )
-                found, crowded = self._concepts.segment(
-                    encoded, view.prompt, on_view_step, limits, tokens
-                )
-                tiling.add(view, found, crowded)
-                cached_views.append(cached)
-            instances, truncated = tiling.merge(), list(tiling.truncated)
-        with self.execution.step():
-            # Masks were added to the encoded images since they were cached.
-            self.encoder.cache.trim()
-        return Result(
-            image_hw,
-            prompt.class_names,
-            sort_by_class(instances),
-            all(cached_views),
-            tuple(truncated),
-        )
-
-    def _check_concepts(self) -> None:
-        if not supports_concepts(self.model):
+    def _get_concept_segmenter(self) -> ConceptSegmenter:
+        if self._concepts is None:
             raise ValueError(
                 "prompt_mode: these weights hold no detector, so they know objects (points, "
                 "boxes) but not concepts (text, exemplars)"
             )
-
-    def _encode_view(
-        self, pixels: RgbImage, size_percent: float, keep: bool, on_step: StepCallback
-    ) -> tuple[EncodedImage, bool]:
-        encoded, cached = self.encoder.encode(pixels, size_percent, keep)
-        on_step("encode")
-        return encoded, cached
-
-
-def _prefix_steps(view: View, on_step: StepCallback) -> StepCallback:
-    """Makes a step callback that puts the name of the tile before that of the step."""
-    if not view.name:
-        return on_step
-    return lambda step: on_step(f"{view.name}: {step}")
+        return self._concepts

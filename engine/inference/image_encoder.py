@@ -15,11 +15,12 @@ from PIL import Image
 from torch import Tensor
 
 from ..runtime.execution import ModelExecution
+from ..runtime.memory import BatchLimits
 from .cache import LruCache, count_tensor_bytes
 from .concept_output import ConceptOutput
 
 if TYPE_CHECKING:
-    from .concepts import PromptProcessor
+    from .prompt_processor import PromptProcessor
 
 RgbImage = npt.NDArray[np.uint8]
 
@@ -139,18 +140,18 @@ class ImageEncoder:
         return self._finish(state, image)
 
     def encode_batch(
-        self, images: Sequence[RgbImage], size_percent: float, batch_size: int
-    ) -> list[tuple[EncodedImage, bool]]:
-        """Encodes several images, a batch in one forward pass, or takes them from the cache.
+        self, images: Sequence[RgbImage], size_percent: float, limits: BatchLimits
+    ) -> list[bool]:
+        """Encodes those of several images that are not in the cache, and caches them.
 
         Args:
-            images: N images, (H, W, 3) uint8, RGB, of any sizes.
+            images: N images, (H, W, 3) uint8, RGB, of any sizes; N is at most the number that
+                the cache keeps.
             size_percent: Shrinks each first; the masks still have its full size.
-            batch_size: Most images in one forward pass.
+            limits: How many images share a forward pass.
 
         Returns:
-            N encoded images, and of each whether it was encoded before, in the cache or as an
-            earlier one of the N. None of them is added to the cache.
+            Of each image whether it was encoded before, in the cache or as an earlier one.
         """
         keys = [_hash_content(image, size_percent) for image in images]
         with self._execution.step():
@@ -160,8 +161,8 @@ class ImageEncoder:
             for index, key in enumerate(keys)
             if known[key] is None and key not in keys[:index]
         ]
-        for start in range(0, len(new), batch_size):
-            batch = new[start : start + batch_size]
+        for start in range(0, len(new), limits.images):
+            batch = new[start : start + limits.images]
             pictures = [Image.fromarray(_shrink(images[k], size_percent)) for k in batch]
             with self._execution.step():
                 features = self._processor.set_image_batch(pictures)["backbone_out"]
@@ -169,16 +170,11 @@ class ImageEncoder:
             for row, index in enumerate(batch):
                 state = {"backbone_out": _copy_row(features, row)}
                 known[keys[index]] = self._finish(state, images[index])
-        return [
-            (encoded, index not in new)
-            for index, encoded in enumerate(map(known.get, keys))
-            if encoded is not None
-        ]
-
-    def add_to_cache(self, image: RgbImage, size_percent: float, encoded: EncodedImage) -> None:
-        """Adds an encoded image to the cache, as if :meth:`encode` had made it."""
         with self._execution.step():
-            self.cache.put(self._make_key(image, size_percent), encoded)
+            for key, encoded in known.items():
+                if encoded is not None:
+                    self.cache.put(key, encoded)
+        return [index not in new for index in range(len(keys))]
 
     def _finish(self, state: dict[str, Any], image: RgbImage) -> EncodedImage:
         state["original_height"], state["original_width"] = image.shape[:2]

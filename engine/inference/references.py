@@ -8,7 +8,9 @@ from ..prompts import ConceptPrompt
 from ..runtime.execution import ModelExecution
 from ..runtime.memory import BatchLimits
 from .cache import LruCache, count_tensor_bytes
-from .concepts import (
+from .detection import PromptTokens, encode_prompts
+from .image_encoder import ImageEncoder
+from .prompt_processor import (
     MAX_TEXT_BYTES,
     MAX_TEXTS,
     PromptProcessor,
@@ -16,8 +18,6 @@ from .concepts import (
     get_texts,
     make_exemplar_key,
 )
-from .detection import PromptTokens, encode_prompts
-from .image_encoder import ImageEncoder
 
 
 class ReferencePrompts:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections import Counter
 from collections.abc import Iterator
 
 import cv2
@@ -68,7 +69,7 @@ class View:
 
 
 class TiledSegmentation:
-    """Runs a concept prompt on the whole image and on tiles.
+    """Runs a concept prompt on the whole image and, where it asks for them, on tiles.
 
     Iterating gives the views to segment; :meth:`add` takes the instances of each before the
     next is asked for, :meth:`merge` returns those of the image::
@@ -78,10 +79,10 @@ class TiledSegmentation:
             tiling.add(view, *segment(view.crop(image), view.prompt))
         instances = tiling.merge()
 
-    With ``tiles=N`` there are the whole image and N x N tiles. With ``auto`` the whole image
-    comes first; then, unless the model saw all its pixels and had queries to spare, as many
-    tiles as :func:`choose_grid` says; twice as many a side as long as one is crowded.
-    Exemplars, which mark a place of the whole image, allow no tiles.
+    With ``tiles=1`` there is the whole image alone, with ``tiles=N`` also N x N tiles. With
+    ``auto`` the whole image comes first; then, unless the model saw all its pixels and had
+    queries to spare, as many tiles as :func:`choose_grid` says; twice as many a side as long
+    as one is crowded. Exemplars, which mark a place of the whole image, allow no tiles.
     """
 
     def __init__(
@@ -95,7 +96,7 @@ class TiledSegmentation:
 
         Args:
             image_hw: Height and width of the image, in pixels.
-            prompt: A prompt whose ``tiles`` is not 1.
+            prompt: The prompt.
             queries: Most instances that one concept can have on a view.
             input_side: Side of the model's input, in pixels.
         """
@@ -119,6 +120,9 @@ class TiledSegmentation:
     def __iter__(self) -> Iterator[View]:
         every = tuple(range(len(self._prompt.class_names)))
         side = self._prompt.tiles
+        if side == 1:
+            yield View(self._whole, self._prompt, every)
+            return
         if side != "auto":
             count = len(make_tile_grid(self._image_hw, side, side))
             yield View(self._whole, self._prompt, every, views_left=1 + count)
@@ -166,9 +170,8 @@ class TiledSegmentation:
         """
         self._truncated.update(crowded)
         found = [dataclasses.replace(i, class_index=view.classes[i.class_index]) for i in instances]
-        for k in view.classes:
-            if sum(i.class_index == k and i.score > CROWD_SCORE for i in found) > self._crowd:
-                self._crowded.add(k)
+        counts = Counter(i.class_index for i in found if i.score > CROWD_SCORE)
+        self._crowded.update(k for k, count in counts.items() if count > self._crowd)
         if not view.name:
             self._whole_instances += found
             return

@@ -10,8 +10,9 @@ from torch import Tensor
 from torchvision.ops import box_convert
 
 from ..inference.concept_output import ConceptOutput, check_finite
-from ..inference.concepts import detect_concepts, get_texts, get_thresholds
+from ..inference.concepts import detect_concepts
 from ..inference.detection import PromptTokens
+from ..inference.prompt_processor import get_texts, get_thresholds
 from ..inference.tiling import CROWDED_SHARE
 from ..model.sam3_imports import generic_nms_cpu, mask_iou
 from ..prompts import ConceptPrompt
