@@ -13,11 +13,10 @@ from ..engine.prompts import ObjectPrompt, PromptedObject
 from ..engine.results import Result
 from ..engine.validation import BoxXyxy, PointXy
 from .inputs.graphics import Detection, Drawing
+from .labeled_inputs import LabeledPoint
 from .parameters.settings import Settings
 
 DEFAULT_CLASS_NAME = "object"
-
-LabeledPoint = tuple[PointXy, int]
 
 
 def build_objects(

@@ -12,9 +12,15 @@ from ..engine.export.palette import RgbColor
 from ..engine.prompts import ConceptPrompt, EverythingPrompt, ObjectPrompt, Prompt, PromptedObject
 from ..engine.reference_image import ReferenceImage
 from ..engine.results import Result
-from ..engine.validation import BoxXyxy
-from .inputs.graphics import Detection, Drawing
-from .object_builder import LabeledPoint, add_previous_masks, build_objects
+from .inputs.graphics import Drawing
+from .labeled_inputs import (
+    LabeledBox,
+    clip_detections,
+    read_boxes,
+    read_drawn_boxes,
+    read_points,
+)
+from .object_builder import add_previous_masks, build_objects
 from .parameters.settings import Settings
 
 Mode = Literal["object", "concept", "everything"]
@@ -145,13 +151,13 @@ def _read_concepts(
     if point_count:
         warnings.append(f"input_point: a concept takes no points, {point_count} left out")
     if reference is None:
-        own = _read_boxes(settings, image_hw, warnings)
+        own = read_boxes(settings, image_hw, warnings)
     else:
         drawing = _leave_out_boxes(drawing, warnings)
-        own = _read_boxes(settings, reference.hw, warnings, "reference image")
+        own = read_boxes(settings, reference.hw, warnings, "reference image")
         if not own:
             raise ValueError("input_box: expected a box in reference_image, got none")
-    drawn = _read_drawn_boxes(drawing, image_hw, warnings)
+    drawn = read_drawn_boxes(drawing, image_hw, warnings)
     if settings.prompt_mode == "auto" and drawing.detections:
         # Two of these tasks in series: each runs its own text.
         found = []
@@ -160,7 +166,7 @@ def _read_concepts(
             "this task has a text of its own; set prompt_mode to object to segment them"
         )
     else:
-        found = _clip_detections(drawing.detections, image_hw, warnings)
+        found = clip_detections(drawing.detections, image_hw, warnings)
     exemplars = own + drawn + [(detection.box_xyxy, 1) for detection in found]
     texts = settings.input_text
     warnings += [f"input_text: {line}" for line in find_decimal_commas(texts)]
@@ -194,15 +200,15 @@ def _read_objects(
     previous: tuple[ObjectPrompt, Result] | None,
 ) -> PromptReading:
     warnings: list[str] = []
-    groups = _read_points(settings, image_hw, warnings)
+    groups = read_points(settings, image_hw, warnings)
     validation.check_inside("drawn points", drawing.points_xy, image_hw)
-    own = _read_boxes(settings, image_hw, warnings)
-    drawn = _read_drawn_boxes(drawing, image_hw, warnings)
+    own = read_boxes(settings, image_hw, warnings)
+    drawn = read_drawn_boxes(drawing, image_hw, warnings)
     boxes = [box for box, label in own + drawn if label]
     negative_count = len(own) + len(drawn) - len(boxes)
     if negative_count:
         warnings.append(f"input_box_label: objects take no negative box, {negative_count} left out")
-    found = _clip_detections(drawing.detections, image_hw, warnings)
+    found = clip_detections(drawing.detections, image_hw, warnings)
     objects, stray_count = build_objects(settings, groups, boxes, drawing, found)
     if stray_count:
         warnings.append(f"input_point: {stray_count} inside none of the boxes, left out")
@@ -219,31 +225,6 @@ def _read_objects(
     )
 
 
-def _read_points(
-    settings: Settings, image_hw: tuple[int, int], warnings: list[str]
-) -> list[list[LabeledPoint]]:
-    groups, labels = settings.input_point, settings.input_point_label
-    if labels and not groups:
-        warnings.append("input_point_label: labels without points, left out")
-        return []
-    counts, label_counts = [len(group) for group in groups], [len(group) for group in labels]
-    if labels and counts != label_counts:
-        raise validation.value_error(
-            "input_point_label",
-            f"labels nested as the points are, {_format_counts(counts)}",
-            settings.input_point_label,
-        )
-    for group in groups:
-        validation.check_inside("input_point", group, image_hw)
-    filled = labels or [(1,) * count for count in counts]
-    return [list(zip(*pair, strict=True)) for pair in zip(groups, filled, strict=True)]
-
-
-def _format_counts(counts: list[int]) -> str:
-    each = ", ".join(map(str, counts[:5])) + (", ..." if len(counts) > 5 else "")
-    return f"{each} of them" if len(counts) == 1 else f"{each} of them for {len(counts)} objects"
-
-
 def _leave_out_boxes(drawing: Drawing, warnings: list[str]) -> Drawing:
     """Leaves the boxes of this image out, because all exemplars lie in one picture."""
     count = len(drawing.boxes_xyxy) + len(drawing.detections)
@@ -252,53 +233,8 @@ def _leave_out_boxes(drawing: Drawing, warnings: list[str]) -> Drawing:
     return dataclasses.replace(drawing, boxes_xyxy=(), box_labels=(), detections=())
 
 
-def _read_boxes(
-    settings: Settings,
-    image_hw: tuple[int, int],
-    warnings: list[str],
-    image: str = "image",
-) -> list[tuple[BoxXyxy, int]]:
-    boxes, labels = settings.input_box, settings.input_box_label
-    if labels and not boxes:
-        warnings.append("input_box_label: labels without boxes, left out")
-        return []
-    validation.check_same_count("input_box_label", len(labels), len(boxes), "boxes")
-    clipped = validation.clip_boxes_xyxy("input_box", boxes, image_hw, image)
-    return list(zip(clipped, labels or (1,) * len(boxes), strict=True))
-
-
-def _read_drawn_boxes(
-    drawing: Drawing, image_hw: tuple[int, int], warnings: list[str]
-) -> list[tuple[BoxXyxy, int]]:
-    """Reads the drawn boxes that have an area; a click with the box tool leaves one without."""
-    pairs = zip(drawing.boxes_xyxy, drawing.box_labels, strict=True)
-    drawn = [(box, label) for box, label in pairs if box[0] < box[2] and box[1] < box[3]]
-    if len(drawn) < len(drawing.boxes_xyxy):
-        count = len(drawing.boxes_xyxy) - len(drawn)
-        warnings.append(f"drawn boxes: {count} without an area, left out")
-    clipped = validation.clip_boxes_xyxy("drawn boxes", (box for box, _ in drawn), image_hw)
-    return list(zip(clipped, (label for _, label in drawn), strict=True))
-
-
-def _clip_detections(
-    detections: tuple[Detection, ...], image_hw: tuple[int, int], warnings: list[str]
-) -> list[Detection]:
-    """Clips detections to the image, and leaves out those outside: a user cannot correct them."""
-    kept = []
-    for detection in detections:
-        try:
-            box = validation.clip_boxes_xyxy("detections", [detection.box_xyxy], image_hw)[0]
-        except ValueError:
-            continue
-        kept.append(dataclasses.replace(detection, box_xyxy=box))
-    if len(kept) < len(detections):
-        count = len(detections) - len(kept)
-        warnings.append(f"boxes of the earlier task: {count} outside the image, left out")
-    return kept
-
-
 def _count_drawn_used(
-    drawing: Drawing, drawn: list[tuple[BoxXyxy, int]], objects: tuple[PromptedObject, ...]
+    drawing: Drawing, drawn: list[LabeledBox], objects: tuple[PromptedObject, ...]
 ) -> int:
     used = {pair for o in objects for pair in zip(o.points_xy, o.point_labels, strict=True)}
     points = zip(drawing.points_xy, drawing.point_labels, strict=True)

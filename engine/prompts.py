@@ -2,6 +2,8 @@
 
 Every prompt validates itself when it is made; :func:`fit_to_image` validates it against the
 size of an image. An error is a one-line ``ValueError`` that begins with the attribute's name.
+The plugin's parameters are checked with the same functions of :mod:`validation` when they are set,
+so that errors name the parameter; a prompt checks again, because any caller may make one.
 """
 
 from __future__ import annotations

@@ -75,12 +75,10 @@ def to_finite_number(name: str, value: object, expected: str = "a finite number"
     Raises:
         ValueError: If it is no number, a bool, infinite or NaN.
     """
-    if isinstance(value, (str, bytes, bool)):
-        raise value_error(name, expected, value)
     try:
-        number = float(value)  # type: ignore[arg-type]
+        number = math.nan if isinstance(value, (str, bytes, bool)) else float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
-        raise value_error(name, expected, value) from None
+        number = math.nan
     if not math.isfinite(number):
         raise value_error(name, expected, value)
     return number

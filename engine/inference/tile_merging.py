@@ -18,8 +18,7 @@ STRIP_IOU = 0.5
 """Two masks with a higher IoU in the strip that their tiles share belong to one object."""
 
 SAME_VIEW_IOU = 0.75
-"""A tile's mask with a higher IoU with a mask of the whole image shows the same, in more
-detail."""
+"""A tile's mask with a higher IoU with a mask of the whole image shows the same object."""
 
 COVERED_SHARE = 0.5
 """A mask of which another covers more than this share shows a part of the same object."""
@@ -129,14 +128,10 @@ def _find_covered(
 ) -> tuple[TileInstance | None, list[TileInstance]]:
     """Finds the best tile instance of the same object, and the tile instances of others."""
     same, other = None, []
-    box = Tile(*whole.mask.xyxy)
     for part in parts:
         mask = part.instance.mask
-        shared = (
-            _count_shared(mask, whole.mask, box)
-            if part.instance.class_index == whole.class_index
-            else 0
-        )
+        is_same_class = part.instance.class_index == whole.class_index
+        shared = _count_shared(mask, whole.mask) if is_same_class else 0
         iou = shared / (mask.area + whole.mask.area - shared)
         if iou > SAME_VIEW_IOU and not part.touches_tile_border:
             if same is None or part.instance.score > same.instance.score:
@@ -181,15 +176,17 @@ def drop_partial_views(parts: Sequence[TileInstance], tiles: Sequence[Tile]) -> 
     Returns:
         The others, and those dropped at whose place nothing else was found.
     """
-    partial = [p.touches_tile_border and _is_whole_in_one(p.instance.mask, tiles) for p in parts]
-    best = [part for part, is_partial in zip(parts, partial, strict=True) if not is_partial]
+    partial: list[TileInstance] = []
+    best: list[TileInstance] = []
+    for part in parts:
+        is_partial = part.touches_tile_border and _is_whole_in_one(part.instance.mask, tiles)
+        (partial if is_partial else best).append(part)
     boxes = _get_boxes(best)
-    missed = [
+    return best + [
         part
-        for part, is_partial in zip(parts, partial, strict=True)
-        if is_partial and not any(_is_covered(part, best[k]) for k in _find_near(boxes, part))
+        for part in partial
+        if not any(_is_covered(part, best[k]) for k in _find_near(boxes, part))
     ]
-    return best + missed
 
 
 def is_merged_group(instance: Instance, parts: Sequence[TileInstance]) -> bool:
@@ -203,9 +200,8 @@ def is_merged_group(instance: Instance, parts: Sequence[TileInstance]) -> bool:
         Whether most of its pixels belong to objects that are each less than half of it.
     """
     mask = instance.mask
-    within = Tile(*mask.xyxy)
     covered = [
-        _count_shared(mask, part.instance.mask, within)
+        _count_shared(mask, part.instance.mask)
         for part in parts
         if part.instance.class_index == instance.class_index and not part.touches_tile_border
     ]
@@ -240,9 +236,10 @@ def _count_inside(mask: Mask, tile: Tile) -> int:
     return int(np.count_nonzero(_crop_mask(mask, tile)))
 
 
-def _count_shared(one: Mask, other: Mask, within: Tile) -> int:
-    window = within.intersect(Tile(*one.xyxy)).intersect(Tile(*other.xyxy))
-    if not within.intersects(window):
+def _count_shared(one: Mask, other: Mask, within: Tile | None = None) -> int:
+    box = Tile(*one.xyxy)
+    window = box.intersect(Tile(*other.xyxy)).intersect(within or box)
+    if not window.intersects(box):
         return 0
     return int(np.count_nonzero(_crop_mask(one, window) & _crop_mask(other, window)))
 
@@ -267,8 +264,7 @@ def _is_whole_in_one(mask: Mask, tiles: Sequence[Tile]) -> bool:
 
 def _is_covered(part: TileInstance, other: TileInstance) -> bool:
     mask = part.instance.mask
-    shared = _count_shared(mask, other.instance.mask, Tile(*mask.xyxy))
-    return shared > COVERED_SHARE * mask.area
+    return _count_shared(mask, other.instance.mask) > COVERED_SHARE * mask.area
 
 
 def _get_boxes(parts: Sequence[TileInstance]) -> npt.NDArray[np.int64]:

@@ -33,12 +33,12 @@ def check_prompt(prompt: ConceptPrompt | ObjectPrompt, max_objects: int) -> None
     """Checks that a prompt can be tracked.
 
     Raises:
-        TypeError: If it is none.
-        ValueError: If it asks for tiles or too many objects.
+        TypeError: If it is no such prompt.
+        ValueError: If it asks for boxes alone, for tiles or for too many objects.
     """
-    if isinstance(prompt, ConceptPrompt) and not prompt.masks:
-        raise ValueError("masks: expected True, because tracks are matched by their masks")
     if isinstance(prompt, ConceptPrompt):
+        if not prompt.masks:
+            raise ValueError("masks: expected True, because tracks are matched by their masks")
         if prompt.tiles != 1:
             raise ValueError(f"tiles: expected 1 (off) while tracking, got {prompt.tiles}")
     elif isinstance(prompt, ObjectPrompt):
@@ -57,6 +57,19 @@ def check_count(count: int, max_objects: int) -> None:
     """
     if count > max_objects:
         raise ValueError(f"objects: expected at most {max_objects} (max_objects), got {count}")
+
+
+def check_frame_size(hw: tuple[int, int], expected_hw: tuple[int, int]) -> None:
+    """Checks that a frame has the size of the frames before it, both (height, width) in pixels.
+
+    Raises:
+        ValueError: If it has another size.
+    """
+    if hw != expected_hw:
+        raise ValueError(
+            f"image: expected {expected_hw[1]}x{expected_hw[0]} pixels as the frames before, got "
+            f"{hw[1]}x{hw[0]}; call reset() before another video"
+        )
 
 
 def clip_to_frame(prompt: P, image_hw: tuple[int, int]) -> P:

@@ -13,7 +13,7 @@ from ..prompts import ConceptPrompt, ObjectPrompt, PromptedObject
 from ..results import Result
 from ..runtime.memory import BatchLimits
 from ..runtime.steps import StepCallback, ignore
-from .checks import check_count, check_prompt, clip_to_frame, find_tracker
+from .checks import check_count, check_frame_size, check_prompt, clip_to_frame, find_tracker
 from .frame import Frame
 from .outputs import FrameTracks, make_result
 from .session_memory import SessionMemory
@@ -63,7 +63,7 @@ class VideoSession:
             input_size_percent: Shrinks each frame before it is encoded (1 to 100).
 
         Raises:
-            TypeError: If the prompt is none.
+            TypeError: If the prompt is no such prompt.
             ValueError: If the weights hold no tracker, or the prompt cannot be followed.
         """
         self._engine = engine
@@ -95,7 +95,7 @@ class VideoSession:
             prompt: What to follow from now on; the same as before by default.
 
         Raises:
-            TypeError: If the prompt is none.
+            TypeError: If the prompt is no such prompt.
             ValueError: If it cannot be followed.
         """
         with self._engine.execution.step():
@@ -133,12 +133,12 @@ class VideoSession:
         Yields:
             The results, in the order of the frames.
         """
+        if delay_frames <= 1:
+            yield from map(self.step, images)
+            return
         waiting: deque[FrameTracks] = deque()
         removed: set[int] = set()
         for image in images:
-            if delay_frames <= 1:
-                yield self.step(image)
-                continue
             check_rgb(image)
             with self._engine.execution.step():
                 tracks = self._change_memory(
@@ -240,12 +240,8 @@ class VideoSession:
         prompt: ConceptPrompt | ObjectPrompt = self._prompt
         if self._frame is None:
             prompt = clip_to_frame(prompt, hw)
-        elif hw != self._frame.hw:
-            height, width = self._frame.hw
-            raise ValueError(
-                f"image: expected {width}x{height} pixels as the frames before, got "
-                f"{hw[1]}x{hw[0]}; call reset() before another video"
-            )
+        else:
+            check_frame_size(hw, self._frame.hw)
         encoded = self._engine.encoder.encode_uncached(image, self._size_percent)
         on_step("encode")
         features = encoded.state["backbone_out"]["sam2_backbone_out"]
@@ -282,10 +278,9 @@ class VideoSession:
         return self._make_result(memory.get_current(), memory.hidden, limits)
 
     def _show_delayed(self, tracks: FrameTracks, removed: set[int]) -> Result:
-        hidden = removed | self._memory.hidden
         with self._engine.execution.step():
             return self._engine.retry_on_oom(
-                lambda limits: self._make_result(tracks, hidden, limits)
+                lambda limits: self._make_result(tracks, removed | self._memory.hidden, limits)
             )
 
     def _make_result(self, tracks: FrameTracks, hidden: set[int], limits: BatchLimits) -> Result:
