@@ -1,4 +1,4 @@
-"""How the frames of a video follow one another: Ikomia gives them one by one."""
+"""Finds out how a frame follows the one before: Ikomia gives the frames of a video one by one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .inputs.video import VideoPosition
 
 
 class Relation(enum.Enum):
-    """What a frame is to the frame before it."""
+    """Relation of a frame to the frame before: the same again, the next one, or neither."""
 
     SAME = enum.auto()
     NEXT = enum.auto()
@@ -37,14 +37,14 @@ class FrameOrder:
         self._plays_in_place = False
 
     def add(self, image: npt.NDArray[np.uint8], position: VideoPosition | None) -> Relation:
-        """Takes in a frame.
+        """Compares a frame with the one before, and remembers it.
 
         Args:
             image: (H, W, 3) uint8, RGB.
             position: Of the frame; None where frames come as arrays.
 
         Returns:
-            What it is to the frame before.
+            Its relation to the frame before.
         """
         relation = self._compare(image, position)
         is_told = position is not None and position.is_known

@@ -1,4 +1,4 @@
-"""A picture that examples are marked in, to be looked for in others."""
+"""Declares the reference image: a picture in which the exemplars for other images are marked."""
 
 from __future__ import annotations
 

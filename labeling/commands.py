@@ -126,7 +126,7 @@ def _write_results(out: OutputFolder, formats: Sequence[str], val_share: float) 
     totals = write_errors(out, remember)
     written = _write_formats(out, formats, val_share)
     _print_totals(out, totals, failed)
-    _print_line("Written: " + ", ".join(out.path(name) for name in written))
+    _print_line("Written: " + ", ".join(out.get_path(name) for name in written))
     return EXIT_BAD_IMAGES if totals.errors else EXIT_DONE
 
 
@@ -136,7 +136,7 @@ def _export(parsed: argparse.Namespace) -> int:
     if formats and read_job_file(out)["settings"].get("masks") is False:
         raise validation.value_error("formats", "none: the folder holds no masks", formats[0])
     written = _write_formats(out, formats, parsed.val)
-    _print_line("Written: " + ", ".join(out.path(name) for name in written))
+    _print_line("Written: " + ", ".join(out.get_path(name) for name in written))
     return EXIT_DONE
 
 
@@ -171,7 +171,7 @@ def _print_totals(out: OutputFolder, totals: Totals, failed: Sequence[LabeledIma
     if totals.errors > len(failed):
         _print_line(f"  and {totals.errors - len(failed)} more.")
     if totals.errors:
-        _print_line(f"All errors: {out.path(ERRORS_FILE)}")
+        _print_line(f"All errors: {out.get_path(ERRORS_FILE)}")
 
 
 def _shorten(names: Sequence[str]) -> str:

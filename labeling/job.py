@@ -80,7 +80,7 @@ def find_images(options: JobOptions, out: OutputFolder) -> FoundImages:
     Raises:
         ValueError: If there are none.
     """
-    leave_out = str(out.local_path().resolve()) if out.is_local else out.path()
+    leave_out = str(out.get_local_path().resolve()) if out.is_local else out.get_path()
     found = FoundImages(*ImageSource(options.images).list_files(leave_out))
     if not found.files:
         raise ValueError(
@@ -121,7 +121,7 @@ def prepare_job(options: JobOptions, out: OutputFolder, found: FoundImages) -> P
     bounded = options.max_bad != MaxBad()
     return Plan(
         manifest=manifest,
-        todo=tuple(shard for shard in manifest.shards() if shard.index not in done),
+        todo=tuple(shard for shard in manifest.iterate_shards() if shard.index not in done),
         changes=changes,
         fingerprint=hash_settings(settings),
         past_errors=sum(read_report(out, index).errors for index in done) if bounded else 0,

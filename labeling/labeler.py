@@ -21,7 +21,7 @@ from ..engine.images import decode_image
 from .manifest import Shard
 from .options import Segmenter
 from .output_folder import OutputFolder
-from .prompt_sources import PromptSource, Question
+from .prompt_sources import CategorizedPrompt, PromptSource
 from .shard_files import LabeledImage, LabeledInstance, ShardReport, write_shard
 from .sources import ImageSource
 
@@ -29,6 +29,7 @@ MAX_PENDING_SHARDS = 2
 """Shards that may wait for the disk before labeling waits for it, too."""
 
 ImageCallback = Callable[[LabeledImage], None]
+PromptResult = tuple[CategorizedPrompt, Result]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +66,7 @@ class ShardLabeler:
         Args:
             engine: What segments.
             source: Where the images are.
-            prompts: What is asked of each.
+            prompts: The prompts of each image.
             out: Where the shards go.
             fingerprint: Of the settings, kept with each row.
             input_size_percent: Shrinks images before the model's own resize, 1..100.
@@ -153,34 +154,34 @@ class ShardLabeler:
             return DecodedFile(name, size, sha256, error=_describe_error(error))
         return DecodedFile(name, size, sha256, pixels)
 
-    def _segment(self, file: DecodedFile) -> tuple[DecodedFile, list[tuple[Question, Result]]]:
+    def _segment(self, file: DecodedFile) -> tuple[DecodedFile, list[PromptResult]]:
         if file.pixels is None:
             return file, []
         try:
-            answers = [
+            results = [
                 (
-                    question,
+                    categorized,
                     self._engine.segment(
-                        file.pixels, question.prompt, input_size_percent=self._input_size_percent
+                        file.pixels, categorized.prompt, input_size_percent=self._input_size_percent
                     ),
                 )
-                for question in self._prompts.make_questions(file.name)
+                for categorized in self._prompts.make_prompts(file.name)
             ]
         except Exception as error:
             return dataclasses.replace(file, pixels=None, error=_describe_error(error)), []
-        return file, answers
+        return file, results
 
-    def _encode(self, file: DecodedFile, answers: list[tuple[Question, Result]]) -> LabeledImage:
+    def _encode(self, file: DecodedFile, results: list[PromptResult]) -> LabeledImage:
         row = LabeledImage(file.name, file.size_bytes, file.sha256, error=file.error)
         if file.pixels is not None:
             instances: list[LabeledInstance] = []
-            for question, result in answers:
-                instances += _encode_instances(question, result)
+            for categorized, result in results:
+                instances += _encode_instances(categorized, result)
             row = dataclasses.replace(
                 row,
                 hw=(file.pixels.shape[0], file.pixels.shape[1]),
                 instances=tuple(instances),
-                truncated=tuple(name for _, result in answers for name in result.truncated),
+                truncated=tuple(name for _, result in results for name in result.truncated),
             )
         self._on_image(row)
         return row
@@ -190,11 +191,11 @@ class ShardLabeler:
         return write_shard(self._out, shard.index, images, self._fingerprint, self._origin)
 
 
-def _encode_instances(question: Question, result: Result) -> Iterator[LabeledInstance]:
-    with_masks = not isinstance(question.prompt, ConceptPrompt) or question.prompt.masks
+def _encode_instances(categorized: CategorizedPrompt, result: Result) -> Iterator[LabeledInstance]:
+    with_masks = not isinstance(categorized.prompt, ConceptPrompt) or categorized.prompt.masks
     for instance in result.instances:
         yield LabeledInstance(
-            category_id=question.category_ids[result.class_names[instance.class_index]],
+            category_id=categorized.category_ids[result.class_names[instance.class_index]],
             score=float(instance.score),
             box_xyxy=instance.box_xyxy,
             area_px=instance.mask.area,

@@ -77,19 +77,14 @@ class Manifest:
         """Returns the number of images in all shards."""
         return sum(part.num_rows for part in self._parts)
 
-    def shards(self) -> Iterator[Shard]:
-        """Yields every shard, in order."""
+    def iterate_shards(self) -> Iterator[Shard]:
+        """Yields every shard, in order: the image with COCO id k is the k-th of all."""
         for part in self._parts:
             numbers = part["shard"].to_numpy()
             starts = [0, *((numbers[1:] != numbers[:-1]).nonzero()[0] + 1).tolist()]
             for start, stop in zip(starts, [*starts[1:], len(numbers)], strict=True):
                 names = part["name"][start:stop].to_pylist()
                 yield Shard(int(numbers[start]), tuple(os.fsdecode(name) for name in names))
-
-    def names(self) -> Iterator[str]:
-        """Yields the name of every image, in order: the image with COCO id k is the k-th."""
-        for shard in self.shards():
-            yield from shard.names
 
     def compare(self, files: Sequence[SourceFile]) -> Changes:
         """Compares the files of a source with the manifest.

@@ -99,7 +99,7 @@ class JobOptions:
     Attributes:
         images: Address of the images.
         out: Address of the output folder.
-        prompts: What is asked of each image.
+        prompts: The prompts of each image.
         model: Which model labels.
         input_size_percent: Shrinks images before the model's own resize, 1..100.
         shard_size: Most images of a shard.

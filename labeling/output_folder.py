@@ -36,7 +36,7 @@ class OutputFolder:
         self._fs, self._root = resolve_address("out", address)
         self.is_local = is_local(self._fs)
 
-    def path(self, name: str = "") -> str:
+    def get_path(self, name: str = "") -> str:
         """Returns the full path of a file of the folder, for its file system."""
         return f"{self._root.rstrip('/')}/{name}" if name else self._root
 
@@ -45,19 +45,19 @@ class OutputFolder:
         """The address without a dependence on the current folder."""
         return self._root if self.is_local else self.address
 
-    def local_path(self, name: str = "") -> Path:
+    def get_local_path(self, name: str = "") -> Path:
         """Returns the full path of a file of a local folder."""
         assert self.is_local, "only a local folder has local paths"
-        return Path(self.path(name))
+        return Path(self.get_path(name))
 
     def exists(self, name: str) -> bool:
         """Tells whether the folder holds the file."""
-        return bool(self._fs.exists(self.path(name)))
+        return bool(self._fs.exists(self.get_path(name)))
 
     def list_names(self, subfolder: str, suffix: str) -> list[str]:
         """Lists the complete files in a subfolder by name, sorted, without the subfolder."""
         try:
-            found = self._fs.ls(self.path(subfolder), detail=False)
+            found = self._fs.ls(self.get_path(subfolder), detail=False)
         except FileNotFoundError:
             return []
         names = (str(path).replace("\\", "/").rsplit("/", 1)[-1] for path in found)
@@ -65,15 +65,15 @@ class OutputFolder:
 
     def read_bytes(self, name: str) -> bytes:
         """Reads the content of a file."""
-        return bytes(self._fs.cat_file(self.path(name)))
+        return bytes(self._fs.cat_file(self.get_path(name)))
 
     def open_to_read(self, name: str) -> Any:
         """Opens a file for reading, as a binary file object that can seek."""
-        return self._fs.open(self.path(name), "rb")
+        return self._fs.open(self.get_path(name), "rb")
 
     def remove(self, name: str) -> None:
         """Removes a file."""
-        self._fs.rm_file(self.path(name))
+        self._fs.rm_file(self.get_path(name))
 
     def write_bytes(self, name: str, content: bytes) -> None:
         """Writes a file; it appears in full or not at all."""
@@ -88,15 +88,15 @@ class OutputFolder:
         machine is uploaded, which object stores do in one step.
         """
         if self.is_local:
-            with _rename_when_complete(self.local_path(name)) as file:
+            with _rename_when_complete(self.get_local_path(name)) as file:
                 yield file
             return
         with tempfile.TemporaryDirectory() as folder:
             temporary = Path(folder) / "file"
             with temporary.open("wb") as file:
                 yield file
-            self._fs.makedirs(self.path(name).rsplit("/", 1)[0], exist_ok=True)
-            self._fs.put_file(str(temporary), self.path(name))
+            self._fs.makedirs(self.get_path(name).rsplit("/", 1)[0], exist_ok=True)
+            self._fs.put_file(str(temporary), self.get_path(name))
 
     def check_writable(self) -> None:
         """Makes the folder and writes into it once.
@@ -124,7 +124,7 @@ class OutputFolder:
             return
         import fcntl
 
-        with self.local_path(".lock").open("wb") as file:
+        with self.get_local_path(".lock").open("wb") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

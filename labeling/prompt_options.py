@@ -1,4 +1,4 @@
-"""The prompts that the options of the command line stand for, checked."""
+"""Reads the prompts of a job from the options of the command line, and checks them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .prompt_sources import BoxPrompts, PromptSource, SamePrompt
 
 
 def choose_prompts(options: argparse.Namespace) -> PromptSource:
-    """Reads what is asked of each image.
+    """Reads the prompts of a job from the options of the command line.
 
     Args:
         options: ``text``: concepts as ``person, red car:0.4``. ``everything``: whether to segment
@@ -28,7 +28,7 @@ def choose_prompts(options: argparse.Namespace) -> PromptSource:
             ``points_per_side``: points of the grid for ``everything``.
 
     Returns:
-        What is asked of each image.
+        The prompts of each image.
 
     Raises:
         ValueError: If a value is wrong, or not exactly one kind of prompt is given.

@@ -1,4 +1,4 @@
-"""What a job asks of each image: the same prompt everywhere, or the boxes of a COCO file."""
+"""Makes the prompts of each image of a job: the same everywhere, or from a COCO file's boxes."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ class Category:
 
 
 @dataclasses.dataclass(frozen=True)
-class Question:
+class CategorizedPrompt:
     """Holds the prompt of one call of the engine, and the category of each class.
 
     Attributes:
-        prompt: What is asked.
+        prompt: The prompt.
         category_ids: COCO id of each class of the result, by class name.
     """
 
@@ -57,7 +57,7 @@ class PromptSource(Protocol):
     def categories(self) -> tuple[Category, ...]:
         """The classes of the data set."""
 
-    def make_questions(self, name: str) -> Sequence[Question]:
+    def make_prompts(self, name: str) -> Sequence[CategorizedPrompt]:
         """Makes the prompts of one image, by its name."""
 
     def describe(self) -> dict[str, Any]:
@@ -66,7 +66,7 @@ class PromptSource(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class SamePrompt:
-    """Asks the same prompt of every image.
+    """Uses the same prompt for every image.
 
     Attributes:
         prompt: A concept prompt, or one for everything.
@@ -79,9 +79,9 @@ class SamePrompt:
         """One category a concept, in the order of the prompt."""
         return tuple(Category(k, name) for k, name in enumerate(self.prompt.class_names, start=1))
 
-    def make_questions(self, name: str) -> Sequence[Question]:
+    def make_prompts(self, name: str) -> Sequence[CategorizedPrompt]:
         """Returns the one prompt."""
-        return (Question(self.prompt, {c.name: c.id for c in self.categories}),)
+        return (CategorizedPrompt(self.prompt, {c.name: c.id for c in self.categories}),)
 
     def describe(self) -> dict[str, Any]:
         """Converts the prompt to plain data."""
@@ -134,7 +134,7 @@ class BoxPrompts:
         """The file's own categories."""
         return self._categories
 
-    def make_questions(self, name: str) -> Sequence[Question]:
+    def make_prompts(self, name: str) -> Sequence[CategorizedPrompt]:
         """Makes the prompts of an image's boxes; none for an image without boxes."""
         boxes = self._boxes.get(name, [])
         names = {category.id: category.name for category in self._categories}
@@ -146,11 +146,11 @@ class BoxPrompts:
             most = validation.MAX_OBJECTS
             ids = {category.name: category.id for category in self._categories}
             return [
-                Question(ObjectPrompt(tuple(objects[start : start + most])), ids)
+                CategorizedPrompt(ObjectPrompt(tuple(objects[start : start + most])), ids)
                 for start in range(0, len(objects), most)
             ]
         return [
-            Question(
+            CategorizedPrompt(
                 ConceptPrompt(
                     exemplars_xyxy=tuple(box for owner, box in boxes if owner == category_id),  # type: ignore[misc]
                     confidence_threshold=self._threshold,

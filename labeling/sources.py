@@ -61,7 +61,7 @@ class ImageSource:
         """
         kind = self._kind
         if kind == "list":
-            return sorted(self._listed_files(), key=lambda file: file.name), 0
+            return sorted(self._read_list(), key=lambda file: file.name), 0
         if kind == "glob":
             found = self._fs.glob(self._path, detail=True)
             files = list(_list_glob_files(found, self._root))
@@ -85,22 +85,22 @@ class ImageSource:
             OSError: If it cannot be read.
         """
         if self._kind == "list":
-            fs, path = resolve_address("images", self._listed_address(name))
+            fs, path = resolve_address("images", self._get_entry_address(name))
             return bytes(fs.cat_file(path))
         return bytes(self._fs.cat_file(self._join_root(name)))
 
     def get_address(self, name: str) -> str | None:
         """Returns the address of a file that is not on this machine, else None."""
-        if self.local_path(name) is not None:
+        if self.get_local_path(name) is not None:
             return None
         if self._kind == "list":
-            return self._listed_address(name)
+            return self._get_entry_address(name)
         return str(self._fs.unstrip_protocol(self._join_root(name)))
 
-    def local_path(self, name: str) -> str | None:
+    def get_local_path(self, name: str) -> str | None:
         """Returns the absolute path of a file of the source if it is on this machine."""
         if self._kind == "list":
-            fs, path = resolve_address("images", self._listed_address(name))
+            fs, path = resolve_address("images", self._get_entry_address(name))
         else:
             fs, path = self._fs, self._join_root(name)
         return path if is_local(fs) else None
@@ -146,12 +146,12 @@ class ImageSource:
     def _join_root(self, name: str) -> str:
         return f"{self._root.rstrip('/')}/{name}"
 
-    def _listed_address(self, entry: str) -> str:
+    def _get_entry_address(self, entry: str) -> str:
         if "://" in entry or entry.startswith("~") or Path(entry).is_absolute():
             return entry
         return str(self._fs.unstrip_protocol(self._join_root(entry)))
 
-    def _listed_files(self) -> Iterator[SourceFile]:
+    def _read_list(self) -> Iterator[SourceFile]:
         try:
             text = self._fs.cat_file(self._path).decode("utf-8")
         except UnicodeDecodeError as error:
@@ -161,7 +161,7 @@ class ImageSource:
             if not entry or entry.startswith("#"):
                 continue
             try:
-                fs, path = resolve_address("images", self._listed_address(entry))
+                fs, path = resolve_address("images", self._get_entry_address(entry))
                 yield _to_file(fs.info(path), entry)
             except (OSError, ValueError):
                 # It becomes a row with its error when it is read.

@@ -48,17 +48,17 @@ class SegmentationService:
         self.logits = LogitsStore()
         self._threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="decode")
 
-    async def in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def run_in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Runs a function in one of the decoding threads."""
         return await asyncio.wrap_future(self._threads.submit(function, *args, **kwargs))
 
     async def decode(self, data: bytes, field: str) -> DecodedImage:
         """Decodes an image file; see :func:`.images.decode_image`."""
-        return await self.in_thread(decode_image, data, self.settings.max_pixels, field)
+        return await self.run_in_thread(decode_image, data, self.settings.max_pixels, field)
 
     async def decode_base64(self, text: str, field: str) -> bytes:
         """Decodes base64; see :func:`.images.decode_base64`."""
-        return await self.in_thread(decode_base64, text, field)
+        return await self.run_in_thread(decode_base64, text, field)
 
     async def segment(self, image: DecodedImage, prompts: Sequence[Prompt]) -> list[Result]:
         """Runs prompts on an image, in one turn of the model. Hold a place while calling it.

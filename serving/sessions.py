@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from ..engine import Instance, PromptedObject
 from ..engine.inference.cache import LruCache
+from ..engine.inference.interactive import get_point_labels
 from .errors import ApiError
 from .images import DecodedImage
 
@@ -95,5 +96,5 @@ class LogitsStore:
 
 
 def _make_key(owner: str, digest: bytes, prompted: PromptedObject, count: int) -> _Key:
-    labels = prompted.point_labels or (1,) * len(prompted.points_xy)
-    return owner, digest, prompted.box_xyxy, prompted.points_xy[:count], labels[:count]
+    labels = get_point_labels(prompted)[:count]
+    return owner, digest, prompted.box_xyxy, prompted.points_xy[:count], labels

@@ -146,7 +146,7 @@ class NumberField(Field):
     def __init__(self, parameter: Parameter) -> None:
         self._spin = _Spin()
         super().__init__(parameter, self._spin)
-        self._spin.setDecimals(self._decimals(parameter.default))
+        self._spin.setDecimals(self._count_decimals(parameter.default))
         self._spin.setRange(parameter.minimum, parameter.maximum)
         self._spin.setSingleStep(parameter.step)
         self._spin.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
@@ -163,10 +163,10 @@ class NumberField(Field):
         except ValueError:
             number = self.parameter.minimum
         else:
-            self._spin.setDecimals(self._decimals(text))
+            self._spin.setDecimals(self._count_decimals(text))
         self._spin.setValue(number)
 
-    def _decimals(self, text: str) -> int:
+    def _count_decimals(self, text: str) -> int:
         if self.parameter.kind == "int":
             return 0
         exponent = Decimal(text.strip()).as_tuple().exponent

@@ -41,9 +41,9 @@ class Panel(QWidget):
         self.fields: dict[str, Field] = {n: make_field(p) for n, p in PARAMETERS.items()}
         self.tools = DrawingTools()
         self.tracking = TrackingTools()
-        self._top = FieldGrid(self._group(_TOP_GROUP))
+        self._top = FieldGrid(self._list_fields(_TOP_GROUP))
         self.sections = {
-            group: Section(title, self._group(group))
+            group: Section(title, self._list_fields(group))
             for group, title in GROUPS.items()
             if group != _TOP_GROUP
         }
@@ -111,7 +111,7 @@ class Panel(QWidget):
             stops += [stop for field in section.grid.fields for stop in field.list_tab_stops()]
         return stops
 
-    def _group(self, group: str) -> list[Field]:
+    def _list_fields(self, group: str) -> list[Field]:
         return [field for field in self.fields.values() if field.parameter.group == group]
 
     def _lay_out(self) -> None:

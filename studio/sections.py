@@ -31,7 +31,7 @@ class TwoColumns(QWidget):
         self.grid.setContentsMargins(0, 0, 0, 0)
         self._is_narrow = False
 
-    def column_widths_px(self) -> list[int]:
+    def get_column_widths_px(self) -> list[int]:
         """Returns the minimum width of each column."""
         raise NotImplementedError
 
@@ -41,19 +41,19 @@ class TwoColumns(QWidget):
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802
         """Returns a minimum that is one column wide."""
-        width_px = max(self.column_widths_px()) + self._margins_px()
+        width_px = max(self.get_column_widths_px()) + self._get_margins_px()
         return QSize(width_px, super().minimumSizeHint().height())
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:  # noqa: N802
         """Changes the number of columns to fit the width."""
         super().resizeEvent(event)
-        widths = self.column_widths_px()
-        needed = sum(widths) + self._margins_px() + max(0, self.grid.horizontalSpacing())
+        widths = self.get_column_widths_px()
+        needed = sum(widths) + self._get_margins_px() + max(0, self.grid.horizontalSpacing())
         if (self.width() < needed) != self._is_narrow:
             self._is_narrow = not self._is_narrow
             self.arrange(self._is_narrow)
 
-    def _margins_px(self) -> int:
+    def _get_margins_px(self) -> int:
         margins = self.grid.contentsMargins()
         return margins.left() + margins.right()
 
@@ -66,14 +66,14 @@ class FieldGrid(TwoColumns):
         self.fields = list(fields)
         self.grid.setColumnStretch(0, 1)
         self.grid.setColumnStretch(1, 1)
-        for row, field in self._rows():
+        for row, field in self._list_rows():
             if field.is_wide:
                 self._stack(row, field)
             else:
                 self.grid.addWidget(field.error_note, row + 2, 0, 1, 2)
         self.arrange(is_narrow=False)
 
-    def column_widths_px(self) -> list[int]:
+    def get_column_widths_px(self) -> list[int]:
         """Returns the minimum width of the labels and of the editors beside them."""
         beside = [field for field in self.fields if not field.is_wide]
         wide = max((f.body.minimumSizeHint().width() for f in self.fields if f.is_wide), default=0)
@@ -84,7 +84,7 @@ class FieldGrid(TwoColumns):
 
     def arrange(self, is_narrow: bool) -> None:
         """Puts the editors beside their labels, or below."""
-        for row, field in self._rows():
+        for row, field in self._list_rows():
             if field.is_wide:
                 continue
             for part, place in (
@@ -95,7 +95,7 @@ class FieldGrid(TwoColumns):
                     self.grid.removeWidget(part)
                     self.grid.addWidget(part, *place)
 
-    def _rows(self) -> Iterable[tuple[int, Field]]:
+    def _list_rows(self) -> Iterable[tuple[int, Field]]:
         """Yields each field with the first of its three rows: label, editor, error."""
         return zip(itertools.count(0, 3), self.fields)
 
@@ -216,13 +216,13 @@ class DrawingTools(TwoColumns):
         super().__init__()
         self.title = QLabel("Draw on the image")
         self.title.setFont(make_bold(self.title.font()))
-        self.buttons = {prompt: self._button(prompt) for prompt in DRAWN_PROMPTS}
+        self.buttons = {prompt: self._make_button(prompt) for prompt in DRAWN_PROMPTS}
         self.last_run = Note(get_quiet_color)
         self.grid.addWidget(self.title, 0, 0, 1, 2)
         self.grid.addWidget(self.last_run, 1 + len(self.buttons), 0, 1, 2)
         self.arrange(is_narrow=False)
 
-    def column_widths_px(self) -> list[int]:
+    def get_column_widths_px(self) -> list[int]:
         """Returns the width of the widest button, for each column."""
         return [max(button.minimumSizeHint().width() for button in self.buttons.values())] * 2
 
@@ -234,7 +234,7 @@ class DrawingTools(TwoColumns):
             row, column = divmod(index, columns)
             self.grid.addWidget(button, 1 + row, column, 1, 3 - columns)
 
-    def _button(self, prompt: DrawnPrompt) -> PromptButton:
+    def _make_button(self, prompt: DrawnPrompt) -> PromptButton:
         button = PromptButton(prompt.label, prompt.shape, prompt.include)
         button.setObjectName(prompt.label)
         button.setAccessibleName(prompt.label)

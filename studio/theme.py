@@ -80,15 +80,15 @@ class PromptButton(QPushButton):
         super().__init__(text)
         self._shape = shape
         self._include = include
-        self.setIcon(self._icon())
+        self.setIcon(self._draw_icon())
 
     def changeEvent(self, event: QEvent | None) -> None:  # noqa: N802
         """Redraws the icon when the palette changes."""
         super().changeEvent(event)
         if event is not None and event.type() == QEvent.Type.PaletteChange:
-            self.setIcon(self._icon())
+            self.setIcon(self._draw_icon())
 
-    def _icon(self) -> QIcon:
+    def _draw_icon(self) -> QIcon:
         side, ratio = self.fontMetrics().height(), self.devicePixelRatioF()
         pixmap = QPixmap(round(side * ratio), round(side * ratio))
         pixmap.setDevicePixelRatio(ratio)

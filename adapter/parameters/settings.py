@@ -1,4 +1,4 @@
-"""The parameters' values, as Ikomia's strings and as typed settings.
+"""Parses and merges the values of parameters: Ikomia's strings, and typed settings.
 
 Ikomia carries every parameter as a string. ``get_values``, ``set_values``, the widget
 and the README's table all come from :data:`PARAMETERS`; a run parses the strings once

@@ -253,9 +253,14 @@ def _make_instance(
 
 
 def _get_box(mask: Mask, prompted: PromptedObject) -> BoxXyxy:
-    if mask.area:
-        left, top, right, bottom = mask.xyxy
-        return float(left), float(top), float(right), float(bottom)
+    if not mask.area:
+        return get_prompted_box(prompted)
+    left, top, right, bottom = mask.xyxy
+    return float(left), float(top), float(right), float(bottom)
+
+
+def get_prompted_box(prompted: PromptedObject) -> BoxXyxy:
+    """Returns the prompt's box, or its first point as a box: the box of an empty mask."""
     if prompted.box_xyxy is not None:
         return prompted.box_xyxy
     x, y = prompted.points_xy[0]

@@ -16,7 +16,8 @@ TrackerState = dict[str, Any]
 """What the package keeps of the objects that started on one frame (``init_state``)."""
 
 ENDLESS = 10**9
-"""Number of frames of a stream: a true or stale one ends the tracking or changes it."""
+"""Number of frames that the package is told of: a real one would end the tracking at that frame,
+and one that changes would change results."""
 
 MAX_POINTS = 16
 """Points of one prompt that the tracker was trained for: the first and last 8 are used."""

@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..inference.interactive import get_prompted_box
 from ..postprocess.masks import upscale_logit_masks
 from ..postprocess.nms import apply_filters
 from ..prompts import ConceptPrompt, PromptedObject
-from ..results import BoxXyxy, Instance, Mask, Result
+from ..results import Instance, Mask, Result
 from .frame import Track
 
 
@@ -28,7 +29,7 @@ class FrameTracks:
         class_names: Of the concepts, then of the objects.
         class_index: Class of each object's track.
         removed_ids: Tracks that proved false starts on this frame.
-        truncated: Concepts that filled every query of the model.
+        truncated: Concepts that took more than half of the model's queries.
         prompted: The prompt of each object that was prompted on this frame.
         alternatives: Further candidates of those objects, where they were asked for.
     """
@@ -88,7 +89,7 @@ def make_result(
         prompted = tracks.prompted.get(track.track_id)
         if mask.area or prompted:
             instance = _make_instance(track, mask, tracks.class_index[track.track_id])
-            box = instance.box_xyxy if mask.area or not prompted else _get_prompted_box(prompted)
+            box = instance.box_xyxy if mask.area or not prompted else get_prompted_box(prompted)
             instances.append(
                 dataclasses.replace(
                     instance,
@@ -157,10 +158,3 @@ def _make_instance(track: Track, mask: Mask, class_index: int) -> Instance:
     left, top, right, bottom = mask.xyxy
     box = float(left), float(top), float(right), float(bottom)
     return Instance(class_index, track.score, box, mask, track_id=track.track_id)
-
-
-def _get_prompted_box(prompted: PromptedObject) -> BoxXyxy:
-    if prompted.box_xyxy is not None:
-        return prompted.box_xyxy
-    x, y = prompted.points_xy[0]
-    return x, y, x, y

@@ -121,7 +121,7 @@ class SessionTracks:
         prompt: ConceptPrompt | ObjectPrompt,
         limits: BatchLimits,
     ) -> tuple[list[Detections], tuple[str, ...]]:
-        """Detects the concepts; also returns the names of those that filled the model."""
+        """Detects the concepts; also returns the names of those that took half of the queries."""
         if self._detector is None or not isinstance(prompt, ConceptPrompt):
             return [], ()
         tokens = [concept.prompt_tokens for concept in memory.concepts]

@@ -71,7 +71,7 @@ class LabeledDataSet:
         """Yields every labeled image in the manifest's order."""
         done = set(list_shards(self.out))
         image_id = 0
-        for shard in self._manifest.shards():
+        for shard in self._manifest.iterate_shards():
             if shard.index not in done:
                 image_id += len(shard.names)
                 continue

@@ -35,7 +35,7 @@ def export_yolo(data_set: LabeledDataSet) -> list[str]:
         stem = posixpath.splitext(name)[0]
         data_set.out.write_bytes(f"{FOLDER}/labels/{item.split}/{stem}.txt", lines.encode())
         _place_image(data_set, item, f"{FOLDER}/images/{item.split}/{name}")
-    content = [f"path: {json.dumps(data_set.out.path(FOLDER))}", "train: images/train"]
+    content = [f"path: {json.dumps(data_set.out.get_path(FOLDER))}", "train: images/train"]
     # Ultralytics wants a val entry; without a share it is the training images again.
     content += [f"val: images/{data_set.splits[-1]}", "names:"]
     content += [
@@ -64,9 +64,9 @@ def _flatten_name(item: ExportedImage, taken: set[str]) -> str:
 
 
 def _place_image(data_set: LabeledDataSet, item: ExportedImage, name: str) -> None:
-    original = data_set.source.local_path(item.image.name)
+    original = data_set.source.get_local_path(item.image.name)
     if data_set.out.is_local and original is not None:
-        link = data_set.out.local_path(name)
+        link = data_set.out.get_local_path(name)
         link.parent.mkdir(parents=True, exist_ok=True)
         link.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # a file system without links

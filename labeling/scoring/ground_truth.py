@@ -66,11 +66,11 @@ class GroundTruth:
             raise value_error("coco", "a COCO file with images and categories", annotations)
         self._folder = Path(images)
         for image in self.images:
-            if not self.path(image).is_file():
+            if not self.get_path(image).is_file():
                 expected = "the folder of the images (one is not there)"
-                raise value_error("images", expected, os.fspath(self.path(image)))
+                raise value_error("images", expected, os.fspath(self.get_path(image)))
 
-    def path(self, image: Record) -> Path:
+    def get_path(self, image: Record) -> Path:
         """Returns the path of an image."""
         return self._folder / image["file_name"]
 
@@ -80,7 +80,7 @@ class GroundTruth:
         Raises:
             ValueError: If it cannot be decoded, or is not of the size the file says.
         """
-        pixels = decode_image(str(self.path(image)))
+        pixels = decode_image(str(self.get_path(image)))
         height, width = pixels.shape[:2]
         if (height, width) != (image["height"], image["width"]):
             raise ValueError(

@@ -18,7 +18,7 @@ CLICKS = 5
 REPORTED = (1, 3, 5)
 
 
-class _Session(NamedTuple):
+class _ClickedObject(NamedTuple):
     """Holds one object and its clicks so far."""
 
     target: npt.NDArray[np.bool_]
@@ -48,23 +48,23 @@ def click_objects(
     """
     pixels = truth.read_pixels(image)
     masks = [mask for _, mask in truth.get_masks(image) if mask.any()][:limit]
-    sessions = [_Session(mask) for mask in masks]
-    scores: list[list[float]] = [[] for _ in sessions]
-    for _ in range(CLICKS if sessions else 0):
-        sessions = [_add_click(session) for session in sessions]
+    clicked = [_ClickedObject(mask) for mask in masks]
+    scores: list[list[float]] = [[] for _ in clicked]
+    for _ in range(CLICKS if clicked else 0):
+        clicked = [_add_click(one) for one in clicked]
         objects = tuple(
             PromptedObject(
-                points_xy=session.points_xy,
-                point_labels=session.labels,
-                mask_input=session.logits,
+                points_xy=one.points_xy,
+                point_labels=one.labels,
+                mask_input=one.logits,
             )
-            for session in sessions
+            for one in clicked
         )
         found = engine.segment(pixels, ObjectPrompt(objects, return_logits=True)).instances
         for index, instance in enumerate(found):
             shown = instance.mask.full()
-            sessions[index] = sessions[index]._replace(shown=shown, logits=instance.low_res_logits)
-            target = Mask.from_full(sessions[index].target)
+            clicked[index] = clicked[index]._replace(shown=shown, logits=instance.low_res_logits)
+            target = Mask.from_full(clicked[index].target)
             scores[index].append(float(compute_mask_ious([target, instance.mask])[0, 1]))
     return scores
 
@@ -77,19 +77,19 @@ def average_clicks(scores: list[list[float]]) -> dict[str, float | None]:
     }
 
 
-def _add_click(session: _Session) -> _Session:
-    if session.shown is None:
-        region, label = session.target, 1
+def _add_click(clicked: _ClickedObject) -> _ClickedObject:
+    if clicked.shown is None:
+        region, label = clicked.target, 1
     else:
         regions = [
-            (_find_largest_part(session.target & ~session.shown), 1),
-            (_find_largest_part(session.shown & ~session.target), 0),
+            (_find_largest_part(clicked.target & ~clicked.shown), 1),
+            (_find_largest_part(clicked.shown & ~clicked.target), 0),
         ]
         region, label = max(regions, key=lambda pair: int(pair[0].sum()))
         if not region.any():  # a perfect mask: one more click inside
-            region, label = session.target, 1
-    return session._replace(
-        points_xy=(*session.points_xy, find_center(region)), labels=(*session.labels, label)
+            region, label = clicked.target, 1
+    return clicked._replace(
+        points_xy=(*clicked.points_xy, find_center(region)), labels=(*clicked.labels, label)
     )
 
 

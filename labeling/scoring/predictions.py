@@ -24,7 +24,7 @@ MAX_PER_IMAGE = 100
 
 
 @dataclasses.dataclass(frozen=True)
-class Question:
+class CategorizedPrompt:
     """Holds the prompt of one call of the engine, and the category of each class or instance."""
 
     prompt: Prompt
@@ -46,9 +46,9 @@ def predict(engine: Segmenter, truth: GroundTruth, image: Record, prompt_kind: s
     """
     pixels = truth.read_pixels(image)
     found: list[Record] = []
-    for question in _make_questions(truth, image, prompt_kind):
-        result = engine.segment(pixels, question.prompt)
-        found += _to_records(result, question, image["id"])
+    for categorized in _make_prompts(truth, image, prompt_kind):
+        result = engine.segment(pixels, categorized.prompt)
+        found += _to_records(result, categorized, image["id"])
     return sorted(found, key=lambda record: -record["score"])
 
 
@@ -79,12 +79,14 @@ def find_center(region: npt.NDArray[np.bool_]) -> tuple[float, float]:
     return float(x) + 0.5, float(y) + 0.5
 
 
-def _make_questions(truth: GroundTruth, image: Record, prompt_kind: str) -> Iterator[Question]:
+def _make_prompts(
+    truth: GroundTruth, image: Record, prompt_kind: str
+) -> Iterator[CategorizedPrompt]:
     if prompt_kind == "text":
         for some in _chunk(truth.categories, MAX_CONCEPTS):
             texts = tuple(category["name"] for category in some)
             prompt = ConceptPrompt(texts=texts, confidence_threshold=LEAST_SCORE)
-            yield Question(prompt, tuple(category["id"] for category in some))
+            yield CategorizedPrompt(prompt, tuple(category["id"] for category in some))
         return
     objects: list[tuple[PromptedObject, int]] = []
     if prompt_kind == "boxes":
@@ -99,14 +101,14 @@ def _make_questions(truth: GroundTruth, image: Record, prompt_kind: str) -> Iter
                 objects.append((click, annotation["category_id"]))
     for chunk in _chunk(objects, MAX_OBJECTS):
         prompt_objects = ObjectPrompt(tuple(prompted for prompted, _ in chunk))
-        yield Question(prompt_objects, tuple(category_id for _, category_id in chunk))
+        yield CategorizedPrompt(prompt_objects, tuple(category_id for _, category_id in chunk))
 
 
-def _to_records(result: Result, question: Question, image_id: int) -> Iterator[Record]:
-    by_class = isinstance(question.prompt, ConceptPrompt)
+def _to_records(result: Result, categorized: CategorizedPrompt, image_id: int) -> Iterator[Record]:
+    by_class = isinstance(categorized.prompt, ConceptPrompt)
     for index, instance in enumerate(result.instances):
         place = instance.class_index if by_class else index
-        yield _to_record(instance, question.category_ids[place], image_id)
+        yield _to_record(instance, categorized.category_ids[place], image_id)
 
 
 def _to_record(instance: Instance, category_id: int, image_id: int) -> Record:

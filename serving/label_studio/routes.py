@@ -108,7 +108,7 @@ async def predict(request: Request, body: PredictRequest) -> Response:
             ]
 
     results = await run_while_connected(request, predict_all())
-    content = await service.in_thread(json.dumps, {"results": results}, separators=(",", ":"))
+    content = await service.run_in_thread(json.dumps, {"results": results}, separators=(",", ":"))
     return Response(content, media_type="application/json")
 
 
@@ -128,7 +128,7 @@ async def _predict_task(
             found, labels = await _segment_objects(service, image, context, config)
         else:
             found, labels = await _segment_labels(service, image, config)
-        regions = await service.in_thread(instances_to_regions, found, labels, config)
+        regions = await service.run_in_thread(instances_to_regions, found, labels, config)
     except (ApiError, ValueError) as error:
         message = str(error.detail) if isinstance(error, ApiError) else str(error)
         logger.warning("Label Studio's task %.20r: %s", task.id, message)

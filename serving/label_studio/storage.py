@@ -68,7 +68,7 @@ class TaskImages:
             return await self._service.decode_base64(address, _FIELD)
         if address.startswith("/"):
             if address.startswith(_LOCAL_FILES) and self._settings.local_files_root:
-                return await self._service.in_thread(self._read_local_file, address)
+                return await self._service.run_in_thread(self._read_local_file, address)
             return await self._fetch(self._make_studio_url(address))
         scheme = address.partition("://")[0].lower()
         if scheme in CLOUD_SCHEMES:

@@ -85,12 +85,12 @@ async def segment_concepts(request: Request, body: ConceptRequest) -> Response:
             for instance in result.instances:
                 found[members[instance.class_index]].append(instance)
         if body.nms_iou_threshold is not None:
-            found = await service.in_thread(_drop_overlapping, found, body.nms_iou_threshold)
+            found = await service.run_in_thread(_drop_overlapping, found, body.nms_iou_threshold)
         return prompts, found
 
     prompts, found = await run_while_connected(request, segment())
     return _make_response(
-        await service.in_thread(
+        await service.run_in_thread(
             encode_concept_response, prompts, found, body.format, time.perf_counter() - started
         )
     )
@@ -133,7 +133,7 @@ async def segment_objects(request: Request, body: VisualRequest) -> Response:
     instances = await run_while_connected(request, segment())
     seconds = time.perf_counter() - started
     return _make_response(
-        await service.in_thread(encode_visual_response, instances, body.format, seconds)
+        await service.run_in_thread(encode_visual_response, instances, body.format, seconds)
     )
 
 

@@ -49,13 +49,13 @@ class BoxXyxy(Schema):
     y1: Coordinate
 
 
-def _box_form(value: Any) -> str:
+def _find_box_form(value: Any) -> str:
     names = value if isinstance(value, dict) else getattr(type(value), "model_fields", ())
     return "xyxy" if "x0" in names or "x1" in names else "xywh"
 
 
 ExemplarBox = Annotated[
-    Annotated[BoxXywh, Tag("xywh")] | Annotated[BoxXyxy, Tag("xyxy")], Discriminator(_box_form)
+    Annotated[BoxXywh, Tag("xywh")] | Annotated[BoxXyxy, Tag("xyxy")], Discriminator(_find_box_form)
 ]
 
 
@@ -95,7 +95,7 @@ class VisualPromptRequest(Schema):
     box: BoxCenter | None = None
 
 
-def _as_prompt_list(value: Any) -> Any:
+def _to_prompt_list(value: Any) -> Any:
     """Converts every form that clients send to a list: null, a list, ``{"prompts": list}``, one."""
     if isinstance(value, dict):
         return (value["prompts"] or []) if "prompts" in value else [value]
@@ -103,7 +103,7 @@ def _as_prompt_list(value: Any) -> Any:
 
 
 class ImageRequest(Schema):
-    """What every request of ``/sam3/*`` holds."""
+    """The fields that every request of ``/sam3/*`` has."""
 
     api_key: str | None = Field(None, max_length=1_000)
     image: ImageSource | None = None
@@ -129,7 +129,7 @@ class VisualRequest(ImageRequest):
     """``/sam3/visual_segment``."""
 
     prompts: Annotated[
-        list[VisualPromptRequest], Field(max_length=MAX_OBJECTS), BeforeValidator(_as_prompt_list)
+        list[VisualPromptRequest], Field(max_length=MAX_OBJECTS), BeforeValidator(_to_prompt_list)
     ] = Field(
         default=[],
         description="A list, {prompts: list} or one prompt; none segments everything there is",
@@ -161,7 +161,7 @@ class Prediction(BaseModel):
 
 
 class Echo(BaseModel):
-    """What was asked."""
+    """Repeats what the prompt asked for."""
 
     prompt_index: int
     type: Literal["text", "visual"]
@@ -170,7 +170,7 @@ class Echo(BaseModel):
 
 
 class PromptResult(BaseModel):
-    """What a prompt was answered with."""
+    """The instances found for one prompt."""
 
     prompt_index: int
     echo: Echo
