@@ -272,7 +272,7 @@ def list_result_warnings(result: Result, with_masks: bool = True) -> list[str]:
     """
     advice = "; set tiles" if result.frame_index is None else ""
     warnings = [
-        f"{name}: fills all that the model can find at once, so there may be more{advice}"
+        f"{name}: takes over half of what the model can find at once: there may be more{advice}"
         for name in result.truncated
     ]
     empty = sum(with_masks and not instance.mask.area for instance in result.instances)

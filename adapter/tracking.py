@@ -72,7 +72,7 @@ class VideoTracking:
     def _forget(self) -> None:
         """Forgets what was followed."""
         if self._session is not None:
-            logger.info("tracking: another video, size or prompt; starting anew")
+            logger.info("tracking: another video, size or prompt; starting over")
         self.trails = {}
         self._session = self._key = self._result = None
         self._drawn = set()

@@ -130,7 +130,7 @@ class PromptedObject:
         point_labels: 1 foreground, 0 background; empty for all 1.
         box_xyxy: A box in pixels of the image.
         class_name: What to call it.
-        mask_input: (1, g, g) float32 logits of an earlier answer to refine.
+        mask_input: (1, g, g) float32 logits of an earlier result to refine.
 
     Raises:
         ValueError: If a value is wrong, labels are not as many as points, or there is

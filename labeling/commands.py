@@ -157,7 +157,7 @@ def _print_plan(options: JobOptions, plan: Plan) -> None:
     _print_line(f"{images} images, {todo} to label, in shards of {options.shard_size}.")
     changed = [file.name for file in plan.changes.changed]
     if changed:
-        what = "labeled again" if options.refresh else "kept as they were; refresh labels anew"
+        what = "labeled again" if options.refresh else "kept as they were; see --refresh"
         _print_line(f"{len(changed)} files changed since: {_shorten(changed)} ({what}).")
     if plan.changes.missing:
         missing = plan.changes.missing

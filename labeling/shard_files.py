@@ -96,7 +96,7 @@ class LabeledImage:
         sha256: Of these bytes, hexadecimal.
         hw: Height and width after EXIF rotation, in pixels; (0, 0) with an error.
         instances: What was found.
-        truncated: Concepts that filled every query of the model, so there may be more.
+        truncated: Concepts that took more than half of the model's queries: there may be more.
         error: Why the image was not labeled, or None.
     """
 

@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from ..engine.checkpoints.loader import supports_objects
-from .errors import ApiError
+from .errors import RETRY_AFTER_S, ApiError
 from .model import ServedModel
 from .service import SegmentationService
 
@@ -33,7 +33,8 @@ async def check_readiness(request: Request) -> dict[str, Any]:
     service: SegmentationService = request.app.state.service
     worker = service.worker
     if worker.places_taken >= worker.max_places:
-        raise ApiError(503, "The queue before the model is full.", {"Retry-After": "2"})
+        headers = {"Retry-After": str(RETRY_AFTER_S)}
+        raise ApiError(503, "The queue before the model is full.", headers)
     return {"status": "ready", "waiting": worker.places_taken, "places": worker.max_places}
 
 

@@ -86,7 +86,7 @@ class LogitsStore:
     def find(self, owner: str, digest: bytes, prompted: PromptedObject) -> Logits | None:
         """Finds the logits of the same object with fewer points: same box, same first points.
 
-        Of several, those with the most points. A moved point or another box starts afresh.
+        Of several, those with the most points. With a moved point or another box there are none.
         """
         for count in reversed(range(len(prompted.points_xy))):
             logits = self._logits.get(_make_key(owner, digest, prompted, count))

@@ -177,7 +177,7 @@ class FileField(LineField):
         self.browse = QPushButton("Browse…")
         self.browse.setToolTip(self.editor.toolTip())
         self.browse.setAccessibleName(f"{parameter.label}: browse")
-        self.browse.clicked.connect(self._choose)
+        self.browse.clicked.connect(self._choose_file)
         self.body = QWidget()
         row = QHBoxLayout(self.body)
         row.setContentsMargins(0, 0, 0, 0)
@@ -188,7 +188,7 @@ class FileField(LineField):
         """Lists the line edit, then the button."""
         return [self._line, self.browse]
 
-    def _choose(self) -> None:
+    def _choose_file(self) -> None:
         dialog = QFileDialog(self.browse, self.parameter.label)
         dialog.setNameFilter(self.parameter.file_filter)
         dialog.setFileMode(QFileDialog.FileMode.ExistingFile)

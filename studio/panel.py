@@ -52,7 +52,7 @@ class Panel(QWidget):
         self._lay_out()
         self._assign_accelerators()
         self._set_tab_order()
-        self._connect()
+        self._connect_signals()
         self.show_run_note("")
 
     def values(self) -> dict[str, str]:
@@ -141,7 +141,7 @@ class Panel(QWidget):
         for before, after in itertools.pairwise(stops):
             self.setTabOrder(before, after)
 
-    def _connect(self) -> None:
+    def _connect_signals(self) -> None:
         for field in self.fields.values():
             field.submitted.connect(self.submitted)
         self.tools.requested.connect(self.tool_requested)

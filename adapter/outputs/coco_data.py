@@ -1,4 +1,4 @@
-"""Output 3: the run as a COCO data set of one image."""
+"""Makes output 3: the run as a COCO data set of one image."""
 
 from __future__ import annotations
 

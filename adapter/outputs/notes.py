@@ -21,7 +21,7 @@ def update_notes(param: Any, run: RunOutput) -> bool:
         run: The run.
 
     Returns:
-        Whether a line has changed, so that the widget has to show it anew.
+        Whether a line has changed, so that the widget has to show it.
     """
     used, count = run.reading.drawn_used, run.reading.drawn_count
     drawn = [f"The last run used {used} of {count} drawn prompts."] if count else []

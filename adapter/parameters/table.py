@@ -119,7 +119,7 @@ _TABLE = (
         label="Refine the last mask",
         help=(
             "The next run on the same image starts from each object's last mask, for clicking "
-            "on. A new box or a new image starts afresh."
+            "on. A new box or a new image starts over."
         ),
         group="points",
         modes=frozenset(("object",)),

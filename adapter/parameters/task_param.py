@@ -1,4 +1,4 @@
-"""The parameters in the class through which Ikomia loads, saves and shows them."""
+"""Declares the class through which Ikomia loads, saves and shows the parameters."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class InferSegmentAnything3Param(TaskParam):
         cfg: Strings by name.
         last_run_note: The widget's line about the last run.
         tracking_note: The widget's line about what is followed through a video.
-        start_over_requested: Whether the widget asked to follow objects anew.
+        start_over_requested: Whether the widget asked to start tracking over.
     """
 
     def __init__(self) -> None:

@@ -139,7 +139,7 @@ def _verify_hash(path: Path, etag: str | None) -> None:
         damaged.unlink(missing_ok=True)
     raise CorruptDownloadError(
         f"The download of {path.name} is damaged: its hash is {actual[:12]}… and the Hub "
-        f"announced {etag[:12]}…. It was removed from the cache; run again to fetch it anew."
+        f"announced {etag[:12]}…. It was removed from the cache; run again to download it."
     )
 
 

@@ -36,7 +36,7 @@ _OTHER_MODELS = (
 )
 
 
-def _keep(name: str, tensor: Tensor) -> dict[str, Tensor]:
+def _keep_unchanged(name: str, tensor: Tensor) -> dict[str, Tensor]:
     return {name: tensor}
 
 
@@ -54,7 +54,7 @@ class Layout:
 
     name: str
     place: Callable[[str], Placement | None]
-    convert: Callable[[str, Tensor], dict[str, Tensor]] = _keep
+    convert: Callable[[str, Tensor], dict[str, Tensor]] = _keep_unchanged
     architecture_changes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 

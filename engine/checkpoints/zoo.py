@@ -167,21 +167,21 @@ class WeightFiles:
     @property
     def paths(self) -> list[Path]:
         """Every file, for a sharded checkpoint its shards, too."""
-        adapter = [] if self.adapter is None else sorted(self.adapter.iterdir())
-        own = [self.base, *list_shards(self.base)]
-        return [*own, *(file for file in adapter if file.is_file())]
+        return [self.base, *list_shards(self.base), *self._list_adapter_files()]
 
     def resolve(self) -> WeightFiles:
-        """The same files by paths that do not depend on the current folder."""
+        """Returns the same files by paths that do not depend on the current folder."""
         return WeightFiles(self.base.resolve(), self.adapter and self.adapter.resolve())
 
     @property
     def identity(self) -> tuple[tuple[str, int, int], ...]:
         """The identity of every file, see :func:`get_file_identity`."""
-        files = [self.base]
-        if self.adapter is not None:
-            files += sorted(file for file in self.adapter.iterdir() if file.is_file())
-        return tuple(get_file_identity(file) for file in files)
+        return tuple(get_file_identity(file) for file in (self.base, *self._list_adapter_files()))
+
+    def _list_adapter_files(self) -> list[Path]:
+        if self.adapter is None:
+            return []
+        return sorted(file for file in self.adapter.iterdir() if file.is_file())
 
 
 def find_weight_files(

@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any, Literal, get_args
 
 from ..prompts import ConceptPrompt, EverythingPrompt, ObjectPrompt, Prompt
-from ..results import Instance, Result
+from ..results import BoxXyxy, Instance, Result
 from .polygons import mask_to_polygons
 from .rle import mask_to_rle
 
@@ -91,15 +91,20 @@ def prompt_to_dict(prompt: Prompt) -> dict[str, Any]:
     return {"kind": _KINDS[type(prompt)], **_to_plain(prompt)}
 
 
+def to_xywh(box_xyxy: BoxXyxy) -> list[float]:
+    """Converts a box of two corners to COCO's form: left, top, width, height."""
+    left, top, right, bottom = (float(value) for value in box_xyxy)
+    return [left, top, right - left, bottom - top]
+
+
 def _make_annotation(
     index: int, instance: Instance, segmentation_format: SegmentationFormat
 ) -> dict[str, Any]:
-    left, top, right, bottom = (float(value) for value in instance.box_xyxy)
     annotation: dict[str, Any] = {
         "id": index + 1,
         "image_id": IMAGE_ID,
         "category_id": instance.class_index + 1,
-        "bbox": [left, top, right - left, bottom - top],
+        "bbox": to_xywh(instance.box_xyxy),
         "area": instance.mask.area,
         "score": float(instance.score),
         "iscrowd": 0,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..results import Result
+from .coco import to_xywh
 from .rle import mask_to_rle
 
 
@@ -35,7 +36,7 @@ def to_track_row(result: Result, frame_index: int | None = None) -> dict[str, An
                 "track_id": instance.track_id,
                 "category": result.class_names[instance.class_index],
                 "score": round(float(instance.score), 6),
-                "bbox": _to_xywh(instance.box_xyxy),
+                "bbox": to_xywh(instance.box_xyxy),
                 "area": instance.mask.area,
                 "segmentation": mask_to_rle(instance.mask),
             }
@@ -176,11 +177,6 @@ def _make_track(track_id: int, category: int, length: int) -> dict[str, Any]:
         "areas": [None] * length,
         "scores": [],
     }
-
-
-def _to_xywh(box_xyxy: tuple[float, float, float, float]) -> list[float]:
-    left, top, right, bottom = (float(value) for value in box_xyxy)
-    return [left, top, right - left, bottom - top]
 
 
 def _format_mot_lines(row: dict[str, Any]) -> str:

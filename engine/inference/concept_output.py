@@ -22,7 +22,7 @@ MASK_FLOOR = 0.05
 is below this."""
 
 MAX_FINISHED_BYTES = 64 * 1024**2
-"""Bytes of full-size masks kept for each concept, so that another threshold makes none anew."""
+"""Bytes of full-size masks kept for each concept, to be used again for another threshold."""
 
 
 @dataclasses.dataclass

@@ -89,7 +89,7 @@ class VideoSession:
         return tuple(i for i in self._memory.track_ids if i not in self._memory.hidden)
 
     def reset(self, prompt: ConceptPrompt | ObjectPrompt | None = None) -> None:
-        """Starts anew: the next frame is the first, of any size, and ids begin at 0.
+        """Starts over: the next frame is the first, of any size, and ids begin at 0.
 
         Args:
             prompt: What to follow from now on; the same as before by default.
@@ -201,7 +201,7 @@ class VideoSession:
         """Removes an object from this frame and all later ones.
 
         A track of a concept is still followed, unseen: its next detection would start the
-        object anew under another id.
+        object again under another id.
 
         Args:
             track_id: The object.

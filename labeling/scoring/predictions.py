@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...engine import ConceptPrompt, Instance, ObjectPrompt, Prompt, PromptedObject, Result
+from ...engine.export.coco import to_xywh
 from ...engine.export.rle import mask_to_rle
 from ...engine.validation import MAX_CONCEPTS, MAX_OBJECTS
 from ..options import Segmenter
@@ -112,12 +113,11 @@ def _to_records(result: Result, categorized: CategorizedPrompt, image_id: int) -
 
 
 def _to_record(instance: Instance, category_id: int, image_id: int) -> Record:
-    left, top, right, bottom = instance.box_xyxy
     return {
         "image_id": image_id,
         "category_id": category_id,
         "score": float(instance.score),
-        "bbox": [left, top, right - left, bottom - top],
+        "bbox": to_xywh(instance.box_xyxy),
         "segmentation": mask_to_rle(instance.mask),
     }
 

@@ -171,12 +171,12 @@ async def _segment_objects(
 ) -> tuple[list[Instance], list[str]]:
     """Segments the objects that a user points at; a further point refines the last mask."""
     objects = [
-        dataclasses.replace(asked, mask_input=service.logits.find(OWNER, image.digest, asked))
-        for asked in regions_to_objects(context.get("result"), image.hw, config)
+        dataclasses.replace(prompted, mask_input=service.logits.find(OWNER, image.digest, prompted))
+        for prompted in regions_to_objects(context.get("result"), image.hw, config)
     ]
     (result,) = await service.segment(image, [ObjectPrompt(tuple(objects), return_logits=True)])
     service.logits.put_all(OWNER, image.digest, objects, result.instances)
-    return list(result.instances), [asked.class_name for asked in objects]
+    return list(result.instances), [prompted.class_name for prompted in objects]
 
 
 def _parse_configuration(label_config: str) -> LabelingConfig:
