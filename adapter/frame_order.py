@@ -52,7 +52,7 @@ class FrameOrder:
         if relation is Relation.SAME:
             self._repeats += 1
         elif relation is Relation.NEXT and not has_moved:
-            # Frames that were alike before it turned out that the video plays did count.
+            # Equal frames counted as repeats, but now it shows that the video went on meanwhile.
             self.frame_index += 1 + self._repeats
         else:
             self.frame_index = position.index if position is not None and is_told else 0

@@ -110,7 +110,7 @@ class ShardLabeler:
                 while written:
                     yield written.popleft().result()
             finally:
-                # Closing it lets go of what was read ahead.
+                # Cancels the decoding of files that are not needed any more.
                 decoded.close()
 
     def _decode_ahead(

@@ -45,7 +45,7 @@ def create_app(served: ServedModel, settings: Settings) -> FastAPI:
     app.include_router(roboflow_router)
     app.include_router(label_studio_router)
     app.include_router(playground_router)
-    # The last one added is the first one passed.
+    # A request passes the middleware that was added last first.
     app.add_middleware(
         RequestGate,
         allowed_hosts=settings.allowed_hosts,

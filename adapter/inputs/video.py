@@ -42,7 +42,7 @@ def read_video_position(source: Any) -> VideoPosition | None:
 
     if not isinstance(source, dataprocess.CVideoIO):
         return None
-    # Behind another task only the second is set.
+    # Behind another task only ``source_file_path`` is set.
     path = str(source.get_video_path() or source.source_file_path)
     if source.data_type == core.IODataType.LIVE_STREAM:
         return VideoPosition(path, 0, 0)

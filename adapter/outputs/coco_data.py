@@ -73,7 +73,7 @@ class CocoDataIO(DataDictIO):
         self._pending: RunOutput | None = None
         self._names = FileNames()
         DataDictIO.__init__(self)
-        # Ikomia names the files of a video after it.
+        # Ikomia names the files of a video after this name.
         self.name = "CocoData"
 
     @property

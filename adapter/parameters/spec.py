@@ -84,7 +84,7 @@ class Parameter:
 
 @functools.lru_cache(maxsize=64)
 def _parse_once(parameter: Parameter, text: str) -> Any:
-    # The strings of a run were parsed when they were set; every run parses all of them.
+    # Every run parses all strings again, and most were parsed when they were set.
     return parameter.parser(parameter.name, text)
 
 

@@ -40,7 +40,7 @@ def encode_brush_rle(mask: npt.NDArray[np.bool_]) -> list[int]:
     lengths = np.diff(np.concatenate([starts, [pixels.size]])) * CHANNELS
     values = np.where(pixels[starts], 255, 0)
 
-    # A run longer than a token can say becomes several.
+    # A run longer than a token can hold becomes several.
     parts = -(-lengths // _MAX_RUN)
     last = lengths - (parts - 1) * _MAX_RUN
     lengths = np.full(parts.sum(), _MAX_RUN)

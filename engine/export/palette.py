@@ -72,7 +72,7 @@ def _find_free_color(seed: int, taken: set[RgbColor]) -> RgbColor:
         color = _BASE[(seed + offset) % len(_BASE)]
         if color not in taken:
             return color
-    # All are taken: walk around the color wheel in steps that never meet.
+    # All are taken: go around the color wheel by the golden ratio, which repeats no hue.
     step = 0
     while True:
         hue = (seed / 2**32 + step * 0.618034) % 1

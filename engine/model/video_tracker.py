@@ -222,7 +222,7 @@ class VideoTracker(Sam3TrackerPredictor):
         return torch.where(kept, pred_masks, pred_masks.clamp(max=-10.0))
 
     def _suppress_object_pw_area_shrinkage(self, pred_masks: Tensor) -> Tensor:
-        # The package's own calls the slow one by ``super()``.
+        # The package's method calls the slow version of the method above by ``super()``.
         separate = self._apply_non_overlapping_constraints(pred_masks)
         return self._suppress_shrinked_masks(pred_masks, separate)
 

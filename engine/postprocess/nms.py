@@ -95,5 +95,5 @@ def compute_mask_ious(masks: Sequence[Mask]) -> npt.NDArray[np.float64]:
     if not masks:
         return np.zeros((0, 0))
     runs = [mask_to_rle(mask) for mask in masks]
-    # Pairs whose boxes are apart cost nothing in there.
+    # Its cost is bounded by the overlaps: it skips pairs whose boxes are apart.
     return np.nan_to_num(np.asarray(mask_api.iou(runs, runs, [0] * len(runs)), np.float64))

@@ -184,7 +184,7 @@ class _Association(Sam3VideoBase):
             detector=None,
             tracker=tracker,
             score_threshold_detection=threshold,
-            # The user who asks for faint detections wants tracks of them.
+            # A threshold below 0.5 asks for faint detections, so these start tracks, too.
             new_det_thresh=threshold if threshold < 0.5 else max(threshold, BIRTH_THRESHOLD),
             assoc_iou_thresh=0.1,
             trk_assoc_iou_thresh=MATCH_IOU,

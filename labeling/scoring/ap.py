@@ -53,7 +53,7 @@ def score_ap(truth: GroundTruth, predictions: Sequence[Record], iou_type: IouTyp
     from pycocotools.cocoeval import COCOeval
 
     with contextlib.redirect_stdout(io.StringIO()):
-        # A detection of nowhere stands for none at all, which loadRes does not take.
+        # loadRes takes no empty list: a detection of no category stands for it.
         empty = {"image_id": truth.images[0]["id"], "category_id": -1, "score": 0.0}
         rows = [dict(row) for row in predictions] or [{**empty, "bbox": [0, 0, 1, 1]}]
         if iou_type == "segm":
