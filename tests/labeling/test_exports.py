@@ -131,7 +131,7 @@ def test_the_contact_sheet_shows_a_sample(rows, images, out):
     before = (out / "contact_sheet.png").read_bytes()
     sheet = Image.open(out / "contact_sheet.png")
     assert sheet.width > 1000
-    assert len(np.unique(np.asarray(sheet).reshape(-1, 3), axis=0)) > 1000
+    assert len(sheet.getcolors(sheet.width * sheet.height)) > 1000
     export(out)
     assert (out / "contact_sheet.png").read_bytes() == before
     # An image that is gone is no reason to fail.
