@@ -45,8 +45,11 @@ score: venv ## AP, cgF1 and clicks: COCO=annotations.json IMAGES=folder OUT=dir 
 	@$(PY) -m $(PACKAGE).labeling score "$(COCO)" "$(IMAGES)" \
 		--out "$(if $(OUT),$(OUT),output/score)" $(if $(MODEL),--model "$(MODEL)") $(ARGS)
 
-test: venv ## every test that takes seconds: ARGS="-k name"
-	$(PY) -m pytest $(ARGS)
+# A few tests are done before workers have started, so a selection runs in one process.
+WORKERS = $(if $(filter -k% -m% tests/% --lf --pdb,$(ARGS)),0,logical)
+
+test: venv ## every test that takes seconds, on up to four cores: ARGS="-k name"
+	$(PY) -m pytest --numprocesses $(WORKERS) --maxprocesses 4 --dist loadfile $(ARGS)
 
 test-slow: venv ## the tests that take minutes: full-size model, long runs
 	$(PY) -m pytest -m slow $(ARGS)

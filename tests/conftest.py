@@ -124,10 +124,17 @@ def network_attempts() -> list[str]:
     return refused_hosts
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Sends the user's own variables to a worker of pytest-xdist, which inherits hidden ones."""
+    node.workerinput["user_environment"] = user_environment
+
+
 @pytest.fixture(scope="session")
-def user_env() -> dict[str, str]:
+def user_env(pytestconfig: pytest.Config) -> dict[str, str]:
     """The user's own ``USER_VARIABLES``, hidden from tests, for those that want real weights."""
-    return user_environment
+    worker = getattr(pytestconfig, "workerinput", {})
+    return worker.get("user_environment", user_environment)
 
 
 @pytest.fixture(scope="session")

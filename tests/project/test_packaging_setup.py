@@ -60,6 +60,21 @@ def test_targets_can_be_planned(target):
     assert run.returncode == 0, run.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "workers"),
+    [
+        ("", "logical"),
+        ("-x --durations=15", "logical"),
+        ("-x -k 'one or two'", "0"),
+        ("tests/tools/test_clips.py", "0"),
+    ],
+)
+def test_only_a_selection_of_tests_runs_in_one_process(arguments, workers):
+    plan = make(CHECKOUT, "--dry-run", "test", f"ARGS={arguments}").stdout
+    assert f"pytest --numprocesses {workers} " in plan
+    assert arguments in plan
+
+
 def test_demo_passes_the_user_s_words_on():
     plan = make(CHECKOUT, "--dry-run", "demo", "IMAGE=my photo.jpg", "TEXT=red car", "MODEL=sam3")
     assert '--image "my photo.jpg"' in plan.stdout
