@@ -15,6 +15,7 @@ from pathlib import Path
 
 PLUGIN = "infer_segment_anything_3"
 CHECKOUT = Path(__file__).resolve().parents[1]
+HOME_VARIABLES = ("HOME", "USERPROFILE")
 QT_MODULES = ("QtCore", "QtDBus", "QtGui", "QtNetwork", "QtSql", "QtSvg", "QtWidgets")
 """Every Qt library that ikomia links: loaded later, its own older ones would clash."""
 
@@ -52,8 +53,7 @@ def set_environment(home: Path, with_qt: bool = True) -> None:
     hugging_face = Path.home() / ".cache" / "huggingface"
     os.environ.setdefault("HF_HOME", str(hugging_face))
     os.environ |= {
-        "HOME": str(home),
-        "USERPROFILE": str(home),
+        **dict.fromkeys(HOME_VARIABLES, str(home)),
         "IKOMIA_AUTO_COMPLETION": "false",
         "QT_QPA_PLATFORM": "offscreen",
     }
@@ -68,6 +68,7 @@ def ikomia_home() -> Iterator[Path]:
     Yields:
         The home folder.
     """
+    homes = {name: os.environ.get(name) for name in HOME_VARIABLES}
     with tempfile.TemporaryDirectory(prefix="ikomia-home-", ignore_cleanup_errors=True) as folder:
         home = Path(folder)
         plugin = fill_home(home)
@@ -75,4 +76,12 @@ def ikomia_home() -> Iterator[Path]:
         from ikomia.dataprocess.registry import ik_registry
 
         ik_registry.load_python_algorithm(str(plugin))
-        yield home
+        try:
+            yield home
+        finally:
+            # A library that keeps files at home would make the folder anew once it is gone.
+            for name, value in homes.items():
+                if value is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = value

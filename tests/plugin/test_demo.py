@@ -44,13 +44,17 @@ def test_it_shows_a_text_a_click_and_a_box(ikomia_home, tmp_path):
     assert "knows flat colored shapes" not in done.stderr
 
 
-def test_a_photograph_without_sam3_is_remarked_on(ikomia_home, tmp_path):
+def test_a_photograph_without_sam3_is_remarked_on(ikomia_home, tmp_path, monkeypatch):
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
     path = tmp_path / "photo.png"
     Image.effect_noise((120, 90), 40).convert("RGB").save(path)
     done = run_demo(ikomia_home, "--image", str(path), "--out", str(tmp_path / "out.png"))
     assert done.returncode == 0, done.stderr
     assert "knows flat colored shapes only" in done.stderr
     assert "MODEL=sam3" in done.stderr
+    assert not list(temporary.glob("ikomia-home-*")), "the temporary home is gone"
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no image", b"\x89PNG\r\n\x1a\n cut off"])
