@@ -53,7 +53,7 @@ STEPS = [
     (CONCEPT, "model", "_run_encoder"),
     (CONCEPT, "model", "_run_decoder"),
     (CONCEPT, "model.segmentation_head", "forward"),
-    (CONCEPT, "engine.engine.sort_by_class", ""),
+    (CONCEPT, "engine.inference.concepts.sort_by_class", ""),
     (CONCEPT, "engine.engine.apply_filters", ""),
     (OBJECT, "tracker.sam_prompt_encoder", "forward"),
     (OBJECT, "tracker.sam_mask_decoder", "forward"),
