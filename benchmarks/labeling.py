@@ -34,6 +34,7 @@ from .context import BenchmarkContext
 from .table import Row
 
 IMAGES = 500
+IMAGES_AT_FULL_SIZE = 3
 STUB_S = 0.060
 HW = (1200, 1800)
 SHARD_SIZE = 16
@@ -151,16 +152,18 @@ def measure(context: BenchmarkContext) -> Iterator[Row]:
         out = Path(temporary)
         folder = out / "images"
         folder.mkdir()
-        names = draw_images(folder, IMAGES)
+        names = draw_images(folder, IMAGES_AT_FULL_SIZE if context.is_slow else IMAGES)
         engine = context.engine
-        run_plain_loop(engine, folder, names[:2])
+        run_plain_loop(engine, folder, names[:1])
         loop = job = 0.0
         for start in range(0, len(names), 50):
             some = names[start : start + 50]
             loop += run_plain_loop(engine, folder, some)
             job += run_job(engine, folder, some, out / f"tiny{start}")
-        yield Row(f"labeling job, {IMAGES} images", job, "s", loop, "plain loop",
-                  ratio_at_most=1.15)  # fmt: skip
+        yield Row(f"labeling job, {len(names)} images", job, "s", loop, "plain loop",
+                  ratio_at_most=None if context.is_slow else 1.15)  # fmt: skip
+        if context.is_slow:  # the other rows need no model
+            return
         yield Row("labeling job, a stub of 60 ms as engine",
                   run_job(StubEngine(), folder, names, out / "stub"), "s",
                   STUB_S * IMAGES, "the stub alone", ratio_at_most=1.05)  # fmt: skip
