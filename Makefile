@@ -130,7 +130,7 @@ lint-docker: venv ## hadolint on the Dockerfile (asks a package registry)
 audit: ## known vulnerabilities of the locked versions (asks a public database)
 	@sh tools/audit.sh "$(PYTHON)"
 
-lock: venv ## lock files anew: ARGS=--upgrade for newer versions
+lock: venv ## write the lock files again: ARGS=--upgrade for newer versions
 	$(UV_LOCK) --group pyproject.toml:dev requirements.txt --output-file $(LOCK)/dev.txt
 	$(UV_LOCK) --group pyproject.toml:audit --output-file $(LOCK)/audit.txt
 

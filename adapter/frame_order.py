@@ -37,7 +37,7 @@ class FrameOrder:
         self._plays_in_place = False
 
     def add(self, image: npt.NDArray[np.uint8], position: VideoPosition | None) -> Relation:
-        """Compares a frame with the one before, and remembers it.
+        """Compares a frame with the one before, and stores it for the next comparison.
 
         Args:
             image: (H, W, 3) uint8, RGB.

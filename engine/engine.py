@@ -247,7 +247,10 @@ class Engine:
             release_memory()
 
     def retry_on_oom(self, attempt: Callable[[BatchLimits], T]) -> T:
-        """Runs a computation as :func:`.runtime.memory.retry_on_oom` does, within ``limits``."""
+        """Runs a computation, and again in smaller batches if the GPU is out of memory.
+
+        See :func:`.runtime.memory.retry_on_oom`.
+        """
         return retry_on_oom(attempt, self.limits, self.encoder.cache.clear)
 
     def _segment(

@@ -79,7 +79,7 @@ def ikomia_home() -> Iterator[Path]:
         try:
             yield home
         finally:
-            # A library that keeps files at home would make the folder anew once it is gone.
+            # A library that keeps files at home would create the folder again after it is removed.
             for name, value in homes.items():
                 if value is None:
                     del os.environ[name]

@@ -70,13 +70,13 @@ def _set_the_scene() -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Spares garbage collection the modules and tests that stay to the end: it is much faster."""
+    """Excludes the modules and tests, which stay to the end, from later garbage collections."""
     gc.collect()
     gc.freeze()
 
 
 def pytest_unconfigure() -> None:
-    """Leaves no folder behind, and to Python's end what was spared."""
+    """Removes the temporary home; lets Python free at its end what was excluded."""
     gc.unfreeze()
     shutil.rmtree(_home, ignore_errors=True)
 

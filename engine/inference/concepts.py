@@ -115,7 +115,7 @@ class ConceptSegmenter:
         limits: BatchLimits,
         tokens: Sequence[PromptTokens],
     ) -> tuple[list[Instance], list[str]]:
-        """Segments every concept on one view; returns the crowded classes' names, too."""
+        """Segments every concept on one view; returns instances and the crowded classes' names."""
         texts, thresholds = get_texts(prompt), get_thresholds(prompt)
         instances: list[Instance] = []
         crowded = []

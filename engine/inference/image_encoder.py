@@ -142,7 +142,7 @@ class ImageEncoder:
     def encode_batch(
         self, images: Sequence[RgbImage], size_percent: float, limits: BatchLimits
     ) -> list[bool]:
-        """Encodes those of several images that are not in the cache, and caches them.
+        """Encodes the images that are not in the cache yet, and adds them to it.
 
         Args:
             images: N images, (H, W, 3) uint8, RGB, of any sizes; N is at most the number that

@@ -241,7 +241,7 @@ def _make_instance(
         Instance(
             class_index=class_index,
             score=float(decoded.scores[row][candidate]),
-            box_xyxy=_get_box(mask, prompted),
+            box_xyxy=make_box(mask, prompted),
             mask=mask,
             low_res_logits=(
                 decoded.low_res_logits[row, candidate][None].copy() if return_logits else None
@@ -252,15 +252,11 @@ def _make_instance(
     return dataclasses.replace(candidates[0], alternatives=tuple(candidates[1:]))
 
 
-def _get_box(mask: Mask, prompted: PromptedObject) -> BoxXyxy:
-    if not mask.area:
-        return get_prompted_box(prompted)
-    left, top, right, bottom = mask.xyxy
-    return float(left), float(top), float(right), float(bottom)
-
-
-def get_prompted_box(prompted: PromptedObject) -> BoxXyxy:
-    """Returns the prompt's box, or its first point as a box: the box of an empty mask."""
+def make_box(mask: Mask, prompted: PromptedObject | None) -> BoxXyxy:
+    """Makes the tight box of a mask; of an empty mask, the prompt's box or its first point."""
+    if mask.area or prompted is None:
+        left, top, right, bottom = mask.xyxy
+        return float(left), float(top), float(right), float(bottom)
     if prompted.box_xyxy is not None:
         return prompted.box_xyxy
     x, y = prompted.points_xy[0]

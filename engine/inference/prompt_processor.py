@@ -23,7 +23,7 @@ MAX_TEXT_BYTES = 256 * 1024**2
 
 
 class PromptProcessor(Sam3Processor):
-    """The package's processor, which encodes each text once and only collects prompts.
+    """Collects prompts as the package's processor does, and encodes each text only once.
 
     ``set_text_prompt`` and ``add_geometric_prompt`` of the package run the whole detector each
     time they are called; here :func:`.concepts.detect_concepts` runs it once, when the prompt
@@ -31,7 +31,7 @@ class PromptProcessor(Sam3Processor):
     """
 
     def __init__(self, model: Sam3Image, resolution: int, device: torch.device) -> None:
-        """Wraps a model.
+        """Creates the processor of a model.
 
         Args:
             model: The model.
@@ -68,7 +68,7 @@ class PromptProcessor(Sam3Processor):
         return state
 
     def forget_texts(self) -> None:
-        """Drops the encoded texts."""
+        """Clears the cache of encoded texts."""
         self._texts.clear()
 
     def _forward_grounding(self, state: dict[str, Any]) -> dict[str, Any]:

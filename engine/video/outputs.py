@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..inference.interactive import get_prompted_box
+from ..inference.interactive import make_box
 from ..postprocess.masks import upscale_logit_masks
 from ..postprocess.nms import apply_filters
 from ..prompts import ConceptPrompt, PromptedObject
@@ -88,12 +88,10 @@ def make_result(
     for track, mask in zip(shown, _make_masks(shown, hw, chunk_bytes), strict=True):
         prompted = tracks.prompted.get(track.track_id)
         if mask.area or prompted:
-            instance = _make_instance(track, mask, tracks.class_index[track.track_id])
-            box = instance.box_xyxy if mask.area or not prompted else get_prompted_box(prompted)
+            instance = _make_instance(track, mask, tracks.class_index[track.track_id], prompted)
             instances.append(
                 dataclasses.replace(
                     instance,
-                    box_xyxy=box,
                     low_res_logits=track.logits[None].cpu().numpy(),
                     alternatives=tracks.alternatives.get(track.track_id, ()),
                 )
@@ -154,7 +152,8 @@ def _make_masks(tracks: Sequence[Track], hw: tuple[int, int], chunk_bytes: int) 
     return list(upscale_logit_masks(logits, hw, chunk_bytes=chunk_bytes))
 
 
-def _make_instance(track: Track, mask: Mask, class_index: int) -> Instance:
-    left, top, right, bottom = mask.xyxy
-    box = float(left), float(top), float(right), float(bottom)
+def _make_instance(
+    track: Track, mask: Mask, class_index: int, prompted: PromptedObject | None = None
+) -> Instance:
+    box = make_box(mask, prompted)
     return Instance(class_index, track.score, box, mask, track_id=track.track_id)

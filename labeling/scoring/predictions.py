@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ...engine import ConceptPrompt, Instance, ObjectPrompt, Prompt, PromptedObject, Result
+from ...engine import ConceptPrompt, Instance, ObjectPrompt, Prompt, PromptedObject
 from ...engine.export.coco import to_xywh
 from ...engine.export.rle import mask_to_rle
 from ...engine.validation import MAX_CONCEPTS, MAX_OBJECTS
@@ -22,14 +21,6 @@ LEAST_SCORE = 0.01
 """Precision at low scores counts for AP: all instances above this are kept."""
 MAX_PER_IMAGE = 100
 """COCO's own bound on the detections of an image (COCOeval's last ``maxDets``)."""
-
-
-@dataclasses.dataclass(frozen=True)
-class CategorizedPrompt:
-    """Holds the prompt of one call of the engine, and the category of each class or instance."""
-
-    prompt: Prompt
-    category_ids: tuple[int, ...]
 
 
 def predict(engine: Segmenter, truth: GroundTruth, image: Record, prompt_kind: str) -> list[Record]:
@@ -47,9 +38,16 @@ def predict(engine: Segmenter, truth: GroundTruth, image: Record, prompt_kind: s
     """
     pixels = truth.read_pixels(image)
     found: list[Record] = []
-    for categorized in _make_prompts(truth, image, prompt_kind):
-        result = engine.segment(pixels, categorized.prompt)
-        found += _to_records(result, categorized, image["id"])
+    for prompt, category_ids in _make_prompts(truth, image, prompt_kind):
+        result = engine.segment(pixels, prompt)
+        places = [
+            instance.class_index if isinstance(prompt, ConceptPrompt) else index
+            for index, instance in enumerate(result.instances)
+        ]
+        found += [
+            _to_record(instance, category_ids[place], image["id"])
+            for instance, place in zip(result.instances, places, strict=True)
+        ]
     return sorted(found, key=lambda record: -record["score"])
 
 
@@ -82,12 +80,13 @@ def find_center(region: npt.NDArray[np.bool_]) -> tuple[float, float]:
 
 def _make_prompts(
     truth: GroundTruth, image: Record, prompt_kind: str
-) -> Iterator[CategorizedPrompt]:
+) -> Iterator[tuple[Prompt, tuple[int, ...]]]:
+    """Makes the prompts of an image, each with the category of each class or instance."""
     if prompt_kind == "text":
         for some in _chunk(truth.categories, MAX_CONCEPTS):
             texts = tuple(category["name"] for category in some)
             prompt = ConceptPrompt(texts=texts, confidence_threshold=LEAST_SCORE)
-            yield CategorizedPrompt(prompt, tuple(category["id"] for category in some))
+            yield prompt, tuple(category["id"] for category in some)
         return
     objects: list[tuple[PromptedObject, int]] = []
     if prompt_kind == "boxes":
@@ -102,14 +101,7 @@ def _make_prompts(
                 objects.append((click, annotation["category_id"]))
     for chunk in _chunk(objects, MAX_OBJECTS):
         prompt_objects = ObjectPrompt(tuple(prompted for prompted, _ in chunk))
-        yield CategorizedPrompt(prompt_objects, tuple(category_id for _, category_id in chunk))
-
-
-def _to_records(result: Result, categorized: CategorizedPrompt, image_id: int) -> Iterator[Record]:
-    by_class = isinstance(categorized.prompt, ConceptPrompt)
-    for index, instance in enumerate(result.instances):
-        place = instance.class_index if by_class else index
-        yield _to_record(instance, categorized.category_ids[place], image_id)
+        yield prompt_objects, tuple(category_id for _, category_id in chunk)
 
 
 def _to_record(instance: Instance, category_id: int, image_id: int) -> Record:

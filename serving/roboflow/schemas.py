@@ -161,7 +161,7 @@ class Prediction(BaseModel):
 
 
 class Echo(BaseModel):
-    """Repeats what the prompt asked for."""
+    """The prompt that a result belongs to, repeated in the response."""
 
     prompt_index: int
     type: Literal["text", "visual"]

@@ -32,7 +32,8 @@ SCENES_PER_CLIP = 3
 """Scenes for which one clip is scored: 100 clips for 300 scenes."""
 
 SCENES_PER_ENTERING_CLIP = 10
-"""Scenes for which one clip is scored in which a lookalike enters; these take long to draw."""
+"""Scenes for which one clip is scored in which a shape enters that looks like another one: few
+random clips are so, and it takes long to find one."""
 
 CLIP_SEED_OFFSET = 1
 FIRST_VISIBLE_SHARE = 0.4
@@ -120,7 +121,7 @@ def measure_video_concepts(
 def measure_video_exemplars(
     engine: Engine, seed: int, scenes: int, open_session: OpenSession = open_session
 ) -> dict[str, float]:
-    """Measures the recall of shapes that enter after the frame whose exemplar box shows one.
+    """Measures the recall of shapes that enter later and look like the one in an exemplar box.
 
     A shape is found on a frame if a mask has an IoU of 0.5 with it; frames on which it is at
     least half visible count.
