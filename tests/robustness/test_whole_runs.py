@@ -20,7 +20,11 @@ from .asking import BASE, ask, check_is_empty, check_is_right
 
 SETS = 200
 CPU_S = 2.0
-"""What one of them may take. In CPU seconds: other programs on the machine do not count."""
+"""What one of them may take, in CPU seconds: other programs on the machine do not count.
+
+On a busy machine OpenMP's threads wait for each other by spinning, which does count. What takes
+too long is therefore run once more: what hangs takes too long both times.
+"""
 
 coordinates = st.integers(0, 190) | st.floats(0, 190, allow_subnormal=False)
 points = st.tuples(coordinates, coordinates)
@@ -122,6 +126,11 @@ def test_generated_parameters_run_or_are_refused(make_algo, shown):
         assert algo.get_output_count() in (4, 6)
         return "ran"
 
+    def time_run(values):
+        started_s = time.process_time()
+        outcome = tried(values)
+        return outcome, time.process_time() - started_s
+
     @settings(
         max_examples=SETS,
         deadline=None,
@@ -131,9 +140,11 @@ def test_generated_parameters_run_or_are_refused(make_algo, shown):
     )
     @given(good_sets | good_sets | spoilt_sets)
     def each(values):
-        started = time.process_time()
-        counts[tried(values)] += 1
-        assert time.process_time() - started < CPU_S
+        outcome, spent_s = time_run(values)
+        if spent_s >= CPU_S:
+            outcome, spent_s = time_run(values)
+        assert spent_s < CPU_S
+        counts[outcome] += 1
         assert ask(wf, algo, shown) == expected
 
     each()
