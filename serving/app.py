@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
 from fastapi import FastAPI
 
 from .errors import install_error_handlers
+from .heap import trim_heaps_periodically
 from .info import router as info_router
 from .label_studio.routes import router as label_studio_router
 from .label_studio.storage import TaskImages
@@ -33,7 +35,9 @@ def create_app(served: ServedModel, settings: Settings) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        trimming = asyncio.create_task(trim_heaps_periodically(service))
         yield
+        trimming.cancel()
         service.close()
 
     # The interactive pages of FastAPI load their scripts from a CDN: left out.

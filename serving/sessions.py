@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import weakref
 from collections.abc import Sequence
 
 import numpy as np
@@ -31,9 +32,13 @@ class ImageSessions:
         self._images: LruCache[tuple[str, str], DecodedImage] = LruCache(
             MAX_IMAGES, MAX_IMAGE_BYTES, lambda image: image.nbytes
         )
+        # Clients embed the same file again and again, each time under a new id.
+        self._stored: weakref.WeakValueDictionary[bytes, DecodedImage] = (
+            weakref.WeakValueDictionary()
+        )
 
     def put(self, owner: str, image: DecodedImage, image_id: str | None = None) -> str:
-        """Stores an image.
+        """Stores an image; the pixels of the same file are kept once, whatever it is called.
 
         Args:
             owner: Whose it is.
@@ -44,6 +49,7 @@ class ImageSessions:
             The id.
         """
         image_id = image_id or secrets.token_urlsafe(18)
+        image = self._stored.setdefault(image.digest, image)
         self._images.put((owner, image_id), image)
         return image_id
 

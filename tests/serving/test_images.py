@@ -15,6 +15,7 @@ from starlette.testclient import TestClient
 
 from infer_segment_anything_3.serving.errors import ApiError
 from infer_segment_anything_3.serving.images import decode_base64, decode_image
+from infer_segment_anything_3.serving.sessions import ImageSessions
 
 from .conftest import base64_source, to_file
 
@@ -128,3 +129,22 @@ def test_images_of_other_kinds_are_refused(client: TestClient, source, status: i
     answer = client.post("/sam3/embed_image", json={"image": source})
     assert answer.status_code == status
     assert answer.json()["message"].startswith("image")
+
+
+def test_the_same_file_under_many_ids_is_stored_once() -> None:
+    data = save(draw("RGB", (1000, 1000)))
+    sessions = ImageSessions()
+    tracemalloc.start()
+    try:
+        ids = [
+            sessions.put(owner, decode_image(data, MANY, "image"))
+            for owner in ("alice", "bob")
+            for _ in range(8)
+        ]
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(set(ids)) == 16
+    assert kept < 2 * 3_000_000, "bytes of two images"
+    assert sessions.get("alice", ids[0]).hw == (1000, 1000)
+    assert sessions.get("bob", ids[-1]).rgb[0, 0].tolist() == [220, 40, 40]

@@ -5,12 +5,23 @@
 
 from __future__ import annotations
 
+import json
 import os
+import urllib.request
 from pathlib import Path
 
 import pytest
 
-from infer_segment_anything_3.benchmarks.serving import run_load, run_server, write_images
+from infer_segment_anything_3.benchmarks.context import draw_image
+from infer_segment_anything_3.benchmarks.serving import (
+    IMAGE_HW,
+    run_load,
+    run_server,
+    write_images,
+)
+from infer_segment_anything_3.serving.sessions import MAX_IMAGES
+
+from .conftest import base64_source, to_file
 
 pytestmark = pytest.mark.slow
 
@@ -22,6 +33,18 @@ def resident_bytes(pid: int) -> int:
     return int(status.split("VmRSS:")[1].split()[0]) * 1024
 
 
+def fill_store(address: str) -> None:
+    """Embeds as many different images as the server stores."""
+    for seed in range(MAX_IMAGES):
+        body = {"image": base64_source(to_file(draw_image(seed, IMAGE_HW), "JPEG"))}
+        request = urllib.request.Request(
+            address + "/sam3/embed_image",
+            json.dumps(body).encode(),
+            {"Content-Type": "application/json"},
+        )
+        urllib.request.urlopen(request, timeout=60).close()
+
+
 @pytest.mark.skipif(not Path("/proc").exists(), reason="memory is read from /proc")
 def test_memory_and_errors_under_load(tmp_path: Path) -> None:
     duration_s = float(os.environ.get("LONG_LOAD_S", 1200))
@@ -29,10 +52,13 @@ def test_memory_and_errors_under_load(tmp_path: Path) -> None:
     with run_server("tiny_shapes", "cpu", None) as (address, pid):
         loads = [run_load(address, "click", tmp_path, 8, duration_s / 8)]
         loads.append(run_load(address, "image", tmp_path, 8, duration_s / 8))
-        full = resident_bytes(pid)  # the caches are full now
+        # The loads leave few images in the store: full at both ends, it cannot hide growth.
+        fill_store(address)
+        full = resident_bytes(pid)
         for _ in range(3):
             loads.append(run_load(address, "image", tmp_path, 8, duration_s / 8))
             loads.append(run_load(address, "click", tmp_path, 8, duration_s / 8))
+        fill_store(address)
         end = resident_bytes(pid)
     statuses = {status for load in loads for status in load.statuses}
     assert statuses <= {"200", "503"}
