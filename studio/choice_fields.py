@@ -56,7 +56,18 @@ class CheckField(Field):
         super()._enable(enabled and not self._unavailable)
 
 
-class _Combo(QComboBox):
+class _WheelNeedsFocus:
+    """Makes a widget ignore the wheel without the keyboard focus: then the page scrolls."""
+
+    def wheelEvent(self, event: QWheelEvent | None) -> None:  # noqa: N802
+        """Changes the value only with the focus."""
+        if event is not None and not self.hasFocus():  # type: ignore[attr-defined]
+            event.ignore()
+        else:
+            super().wheelEvent(event)  # type: ignore[misc]
+
+
+class _Combo(_WheelNeedsFocus, QComboBox):
     """A combo box that ignores the wheel without focus, and is as wide as its widest choice."""
 
     def __init__(self) -> None:
@@ -68,23 +79,9 @@ class _Combo(QComboBox):
         """Returns the size of the widest choice, in the current font."""
         return self.sizeHint()
 
-    def wheelEvent(self, event: QWheelEvent | None) -> None:  # noqa: N802
-        """Changes the value only with the keyboard focus; else the page scrolls."""
-        if event is not None and not self.hasFocus():
-            event.ignore()
-        else:
-            super().wheelEvent(event)
 
-
-class _Spin(QDoubleSpinBox):
+class _Spin(_WheelNeedsFocus, QDoubleSpinBox):
     """A spin box that ignores the wheel without focus."""
-
-    def wheelEvent(self, event: QWheelEvent | None) -> None:  # noqa: N802
-        """Changes the value only with the keyboard focus; else the page scrolls."""
-        if event is not None and not self.hasFocus():
-            event.ignore()
-        else:
-            super().wheelEvent(event)
 
 
 class ChoiceField(Field):
