@@ -165,9 +165,8 @@ class Engine:
             prompt: The prompt, in pixels of ``image``.
             input_size_percent: Shrinks the image before it is encoded (1 to 100); the
                 result keeps the size and coordinates of ``image``.
-            on_step: Called after every step with its name; an exception it raises ends the
-                run and leaves the engine usable. Steps are repeated where a GPU out of memory
-                makes the run start again in smaller batches.
+            on_step: Called after every step with its name; its exceptions end the run. Steps are
+                repeated where a GPU out of memory makes the run start again.
             masks: False for the boxes of concepts only, see ``ConceptPrompt.masks``.
             on_plan: Called with the number of steps still to come, before the first one and
                 each time that it changes: ``tiles="auto"`` takes tiles by what was found.
@@ -222,7 +221,15 @@ class Engine:
             ValueError: If the prompt does not fit an image.
             GpuMemoryError: If the GPU has too little memory even for small batches.
         """
-        return segment_in_batches(self, images, prompt, input_size_percent, on_step, masks)
+        return segment_in_batches(
+            images,
+            prompt,
+            input_size_percent,
+            self.limits,
+            self.encoder,
+            self.references,
+            lambda image: self.segment(image, prompt, input_size_percent, on_step, masks),
+        )
 
     def prepare_texts(self, texts: Iterable[str], rest_text_encoder: bool = False) -> None:
         """Encodes phrases before they are asked for, as for a fixed list of classes.
@@ -247,10 +254,7 @@ class Engine:
             release_memory()
 
     def retry_on_oom(self, attempt: Callable[[BatchLimits], T]) -> T:
-        """Runs a computation, and again in smaller batches if the GPU is out of memory.
-
-        See :func:`.runtime.memory.retry_on_oom`.
-        """
+        """Calls :func:`.runtime.memory.retry_on_oom` with this engine's limits and cache."""
         return retry_on_oom(attempt, self.limits, self.encoder.cache.clear)
 
     def _segment(

@@ -7,9 +7,9 @@ import threading
 import time
 import weakref
 from collections import defaultdict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 
@@ -19,8 +19,7 @@ from .model.precision import Precision, resolve_precision
 from .runtime.memory import BatchLimits, release_memory, retry_on_oom
 from .runtime.openmp import fix_thread_teams
 
-if TYPE_CHECKING:
-    from .engine import Engine
+E = TypeVar("E")
 
 logger = logging.getLogger("infer_segment_anything_3")
 
@@ -39,17 +38,17 @@ class _KeyedLocks:
 
 _searches = _KeyedLocks()
 _loads = _KeyedLocks()
-_engines: weakref.WeakValueDictionary[tuple[Any, ...], Engine] = weakref.WeakValueDictionary()
+_engines: weakref.WeakValueDictionary[tuple[Any, ...], Any] = weakref.WeakValueDictionary()
 
 
 def load_engine(
-    engine_class: type[Engine],
+    engine_class: Callable[..., E],
     model_name: str,
     weight_file: str | Path | None,
     device: str | torch.device | None,
     precision: Precision,
     input_size: int | Literal["auto"],
-) -> Engine:
+) -> E:
     """Returns the engine that holds a model, or loads it; see :meth:`Engine.load`."""
     side = resolve_input_size(model_name, input_size)
     where = resolve_device(device)
@@ -58,7 +57,7 @@ def load_engine(
         files = find_weight_files(model_name, weight_file)
     key = (model_name, files.identity, str(where), resolved, side)
     with _loads[key]:
-        engine = _engines.get(key)
+        engine: E | None = _engines.get(key)
         if engine is None:
             started = time.perf_counter()
             logger.info("loading %s from %s on %s", model_name, files, where)
