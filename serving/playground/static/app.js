@@ -1,14 +1,9 @@
 // Ties the page together: prompts, runs, the list of what was found.
 import { Api } from "./api.js";
-import { Mask, toCoco } from "./masks.js";
+import { toCoco } from "./masks.js";
+import { emptySession, findConcepts, findEverything, findObjects } from "./session.js";
 import { Stage } from "./stage.js";
 
-const LOWEST_THRESHOLD = 0.05; // asked for once; the slider only hides and shows
-const EVERYTHING_POINTS_PER_SIDE = 16;
-const COLORS = [
-  [47, 111, 222], [230, 126, 34], [39, 174, 96], [192, 57, 121], [142, 68, 173],
-  [22, 160, 168], [211, 84, 0], [127, 140, 20], [231, 76, 60], [93, 109, 126],
-];
 const HELP = {
   object: "Click it, or drag a box around it. Right click, or Alt and click: not this. Keys on the image: arrows, Enter, B for a corner of a box.",
   example: "Drag a box around an example. With Alt or the right button: not like this. Examples narrow the text, where there is one.",
@@ -25,19 +20,14 @@ let history = [];
 let highlighted = null;
 let running = null;
 
-function emptySession() {
-  // objects: [{points: [{xy, negative}], box}]; examples: [{xyxy, negative}]
-  return { texts: [], examples: [], objects: [], isOpen: false, found: { concepts: [], objects: [], everything: [] } };
-}
-
 /** Changes the prompts and asks again; undo brings back the last answer before. */
-async function change(edit, run) {
+async function change(edit, find) {
   const next = structuredClone({ ...session, found: undefined });
   next.found = { ...settled.found };
   edit(next);
   session = next;
   try {
-    await runJob(() => run(next));
+    await runJob(() => find(api, next, running.signal));
     history.push(settled);
     settled = next;
   } catch (error) {
@@ -62,54 +52,6 @@ async function runJob(job) {
   }
 }
 
-async function runConcepts(target) {
-  const boxes = target.examples.map(({ xyxy: [x0, y0, x1, y1] }) => ({ x0, y0, x1, y1 }));
-  const box_labels = target.examples.map((example) => (example.negative ? 0 : 1));
-  const names = target.texts.length ? target.texts : boxes.length ? [null] : [];
-  const prompts = names.map((text) => {
-    const type = boxes.length ? "visual" : "text";
-    return { type, ...(text && { text }), ...(boxes.length && { boxes, box_labels }) };
-  });
-  if (!prompts.length) {
-    target.found.concepts = [];
-    return;
-  }
-  const results = await api.segmentConcepts(prompts, LOWEST_THRESHOLD, running.signal);
-  target.found.concepts = results.flatMap((result, index) =>
-    result.predictions.map((prediction) => ({
-      name: names[index] ?? "like the example",
-      color: COLORS[index % COLORS.length],
-      score: prediction.confidence,
-      mask: new Mask(prediction.masks),
-    })),
-  );
-}
-
-async function runObjects(target) {
-  const prompts = target.objects.map((object) => ({
-    points: object.points.map(({ xy: [x, y], negative }) => ({ x, y, positive: !negative })),
-    ...(object.box && { box: centered(object.box) }),
-  }));
-  const predictions = await api.segmentObjects(prompts, running.signal);
-  target.found.objects = predictions.map((prediction, index) => ({
-    name: `object ${index + 1}`,
-    color: COLORS[(index + 3) % COLORS.length],
-    score: prediction.confidence,
-    mask: new Mask(prediction.masks),
-    isExplicit: true,
-  }));
-}
-
-async function runEverything(target) {
-  const predictions = await api.segmentEverything(EVERYTHING_POINTS_PER_SIDE, running.signal);
-  target.found.everything = predictions.map((prediction, index) => ({
-    name: "thing",
-    color: COLORS[index % COLORS.length],
-    score: prediction.confidence,
-    mask: new Mask(prediction.masks),
-  }));
-}
-
 function addPrompt(prompt, isAlternate) {
   if (!image) return;
   const negative = isAlternate || $("negative").getAttribute("aria-pressed") === "true";
@@ -118,7 +60,7 @@ function addPrompt(prompt, isAlternate) {
     if (negative && !session.texts.length && !session.examples.some((example) => !example.negative)) {
       return showError("Add a text or a positive example first: nothing says yet what to look for.");
     }
-    return change((target) => target.examples.push({ xyxy: prompt.box, negative }), runConcepts);
+    return change((target) => target.examples.push({ xyxy: prompt.box, negative }), findConcepts);
   }
   if (negative && !session.isOpen) {
     return showError("Click on an object first, then on what does not belong to it.");
@@ -130,11 +72,7 @@ function addPrompt(prompt, isAlternate) {
       target.objects.at(-1).points.push({ xy: prompt.point, negative });
     }
     target.isOpen = true;
-  }, runObjects);
-}
-
-function centered([left, top, right, bottom]) {
-  return { x: (left + right) / 2, y: (top + bottom) / 2, width: right - left, height: bottom - top };
+  }, findObjects);
 }
 
 function tool() {
@@ -278,11 +216,11 @@ function listen() {
     event.preventDefault();
     const texts = [...new Set($("text").value.split(",").map((text) => text.trim()).filter(Boolean))];
     if (!texts.length) return showError("Write what to look for, for instance: red circle, star");
-    change((target) => (target.texts = texts), runConcepts);
+    change((target) => (target.texts = texts), findConcepts);
   };
   $("key-form").onsubmit = (event) => event.preventDefault();
   $("key").oninput = () => (api.key = $("key").value.trim());
-  $("everything").onclick = () => change(() => {}, runEverything);
+  $("everything").onclick = () => change(() => {}, findEverything);
   $("negative").onclick = () => {
     const isOn = $("negative").getAttribute("aria-pressed") === "true";
     $("negative").setAttribute("aria-pressed", String(!isOn));
