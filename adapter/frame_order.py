@@ -11,7 +11,7 @@ from .inputs.video import VideoPosition
 
 
 class Relation(enum.Enum):
-    """Relation of a frame to the frame before: the same again, the next one, or neither."""
+    """Relation of a frame to the previous one: the same, the next, or neither."""
 
     SAME = enum.auto()
     NEXT = enum.auto()
@@ -19,7 +19,7 @@ class Relation(enum.Enum):
 
 
 class FrameOrder:
-    """Tells whether a frame is the same again, the next one, or of another place or video.
+    """Tells whether a frame is the previous one again, the next one, or from elsewhere.
 
     The position alone does not tell: behind a task whose video is saved it stands still while
     the video plays, as it does in a paused video. So the image of the frame before is kept.

@@ -32,7 +32,7 @@ class WarnOnce:
 
 
 class Progress:
-    """Emits exactly as many progress steps as the host was told of.
+    """Emits exactly as many progress steps as were announced to the host.
 
     The host asks for the number of steps before a run starts, see :func:`count_steps`. It is
     told of more, or of fewer, as soon as the engine knows better; it sees the last step only

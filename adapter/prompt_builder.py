@@ -226,7 +226,7 @@ def _read_objects(
 
 
 def _leave_out_boxes(drawing: Drawing, warnings: list[str]) -> Drawing:
-    """Leaves the boxes of this image out, because all exemplars lie in one picture."""
+    """Removes the boxes drawn here, because all exemplars lie in the reference image."""
     count = len(drawing.boxes_xyxy) + len(drawing.detections)
     if count:
         warnings.append(f"reference_image: its boxes are the exemplars, {count} here left out")

@@ -65,12 +65,12 @@ class VideoTracking:
         return self._order.frame_index
 
     def start_over(self) -> None:
-        """Forgets the video: the next frame is the first one."""
+        """Drops the state of the video: the next frame is the first one."""
         self._order = FrameOrder()
         self._forget()
 
     def _forget(self) -> None:
-        """Forgets what was followed."""
+        """Drops the tracks and all that belongs to them."""
         if self._session is not None:
             logger.info("tracking: another video, size or prompt; starting over")
         self.trails = {}

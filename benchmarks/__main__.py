@@ -1,14 +1,13 @@
-"""Measures time and memory, prints a table and writes it to RESULTS.md.
+"""Measures time and memory, prints the rows and writes them as tables to RESULTS.md.
 
     python -m infer_segment_anything_3.benchmarks [--model tiny_shapes] [--only speed,memory]
     python -m infer_segment_anything_3.benchmarks --device cuda --out gpu.md
 
 ``sam3`` has seeded random weights unless ``--weights`` names a checkpoint; on two CPU cores all
-of it takes about half an hour. Groups that need Ikomia are left out where it is not
-installed. Numbers of calls (encodings, loads) are checked by the tests.
+of it takes about half an hour. Groups that need Ikomia are left out where it is not installed.
 
-To add a row, yield a ``Row`` from ``measure(context)`` of a module in this folder; to add a
-module, name it in ``GROUPS``.
+To add a row, yield a ``Row`` from ``measure(context)`` of a module in this folder, usually by
+``compare(name, inputs, ours, theirs, limit)``; to add a module, name it in ``GROUPS``.
 """
 
 from __future__ import annotations
@@ -25,57 +24,46 @@ from pathlib import Path
 from .table import Row, format_table, write_section
 from .timing import describe_machine
 
-GROUPS = {
-    "loading": False,
-    "speed": False,
-    "input_size": False,
-    "video": False,
-    "precision": False,
-    "memory": False,
-    "overhead": True,
-    "folders": True,
-    "outputs": True,
-    "serving": False,
-    "labeling": False,
-}
-"""Modules of this folder in the order in which they run, and whether they need Ikomia."""
+GROUPS = (
+    "loading", "speed", "input_size", "video", "precision", "memory", "overhead", "folders",
+    "outputs", "serving", "labeling",
+)  # fmt: skip
+"""Modules of this folder, in the order in which they run."""
 
+NEED_IKOMIA = {"overhead", "folders", "outputs"}
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line; returns 0 also where a limit is missed, which the table shows."""
+    """Runs the command line; returns 0 also where a limit is missed, which the row shows."""
     options = _parse(arguments)
-    rows: list[Row] = []
     with contextlib.ExitStack() as stack:
-        if any(GROUPS[group] for group in options.only):
+        if NEED_IKOMIA.intersection(options.only):
             from ..examples.ikomia_home import ikomia_home
 
             # Ikomia reads its folders when it is first imported, and its OpenCV must come first.
             stack.enter_context(ikomia_home())
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmark-")))
-        from .context import BenchmarkContext, write_random_weights
+        from .context import BenchmarkContext
 
         if options.model == "sam3" and options.weights is None:
-            options.weights = write_random_weights(folder / "sam3.pt")
+            from ..tools.random_weights import write_random_weights
+
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmark-"))
+            options.weights = write_random_weights(Path(folder) / "sam3.pt")
         context = BenchmarkContext(
             options.model, options.weights, options.device, options.precision, options.repeats
         )
         for group in options.only:
             machine = describe_machine()
-            measured: list[Row] = []
+            rows: list[Row] = []
             for row in importlib.import_module(f"{__package__}.{group}").measure(context):
                 print(" | ".join(cell for cell in row.format_cells() if cell), flush=True)
-                measured.append(row)
-            rows += measured
-            if options.out:
-                heading = (
-                    f"{group.replace('_', ' ').capitalize()}, {options.model} on {options.device}"
-                )
+                rows.append(row)
+            if options.out and rows:
+                title = group.replace("_", " ").capitalize()
+                heading = f"{title}, {options.model} on {options.device}"
                 body = f"{machine}; {context.engine.precision} unless a row says otherwise."
-                write_section(options.out, heading, f"{body}\n\n{format_table(measured)}")
-    print("\n" + format_table(rows))
-    print("\n".join(f"limit missed: {row.what}" for row in rows if row.is_met is False))
+                write_section(options.out, heading, f"{body}\n\n{format_table(rows)}")
     return 0
 
 
@@ -98,7 +86,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     if unknown := [group for group in options.only if group not in GROUPS]:
         parser.error(f"--only: expected some of {', '.join(GROUPS)}, got {', '.join(unknown)}")
     if importlib.util.find_spec("ikomia") is None:
-        options.only = [group for group in options.only if not GROUPS[group]]
+        options.only = [group for group in options.only if group not in NEED_IKOMIA]
     return options
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from .context import PHOTO, BenchmarkContext
-from .overhead import TaskRunner, split_time
+from .context import PHOTO, BenchmarkContext, RgbImage, draw_image
+from .overhead import make_workflow, split_time
 from .table import Row
 from .timing import time_call
 
@@ -32,24 +33,21 @@ def measure(context: BenchmarkContext) -> Iterator[Row]:
 def _measure_folder(context: BenchmarkContext, kind: str, threshold: float) -> Row:
     """Measures a folder through Ikomia against the package on the same images in memory."""
     count = 5 if context.is_slow else 50
-    package = context.package
-    context.segment_texts(context.draw_new_image(), [TEXT], threshold)
+
+    def segment_by_package(image: RgbImage) -> None:
+        context.package.segment_concept(context.package.encode(image), TEXT, threshold)
+
+    segment_by_package(next(context.images))  # a warm-up, as the next line
+    context.segment_texts(next(context.images), [TEXT], threshold)
     theirs = 0.0
     with tempfile.TemporaryDirectory() as folder:
-        for number in range(count + 1):
+        for number in range(count):
             path = Path(folder) / f"{number:03}.{kind}"
-            Image.fromarray(context.draw_new_image()).save(path, **SAVE_OPTIONS[kind])
-            image = np.array(Image.open(path))
-            seconds = time_call(
-                lambda i=image: package.segment_concept(package.encode(i), TEXT, threshold)  # type: ignore[misc]
-            )
-            if number:
-                theirs += seconds
-            else:  # a warm-up
-                path.unlink()
+            Image.fromarray(next(context.images)).save(path, **SAVE_OPTIONS[kind])
+            theirs += time_call(partial(segment_by_package, np.array(Image.open(path))))
         # A workflow serves one folder: only its first run over one is reliable.
-        runner = TaskRunner(context, input_text=TEXT, confidence_threshold=threshold)
-        ours = split_time(runner, lambda: runner.workflow.run_on(folder=folder))
+        workflow, task = make_workflow(context, input_text=TEXT, confidence_threshold=threshold)
+        ours = split_time(task, lambda: workflow.run_on(folder=folder))
     return Row(
         f"folder of {count} images ({kind}, {PHOTO}), one text", ours["total"], "s", theirs,
         "sam3 on arrays", ratio_at_most=1.05,
@@ -63,12 +61,12 @@ def _measure_video(context: BenchmarkContext, threshold: float) -> Row:
     count = 3 if context.is_slow else 50
     height, width = VIDEO_HW
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "video.avi"
-        writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 25, (width, height))
-        for _ in range(count):
-            writer.write(cv2.cvtColor(context.draw_new_image(VIDEO_HW), cv2.COLOR_RGB2BGR))
+        path = str(Path(folder) / "video.avi")
+        writer = cv2.VideoWriter(path, cv2.VideoWriter.fourcc(*"MJPG"), 25, (width, height))
+        for seed in range(count):
+            writer.write(cv2.cvtColor(draw_image(seed, VIDEO_HW), cv2.COLOR_RGB2BGR))
         writer.release()
-        runner = TaskRunner(context, input_text=TEXT, confidence_threshold=threshold)
-        seconds = time_call(lambda: runner.workflow.run_on(path=str(path)))
+        workflow, _ = make_workflow(context, input_text=TEXT, confidence_threshold=threshold)
+        seconds = time_call(lambda: workflow.run_on(path=path))
     return Row(f"video of {count} frames, {width}×{height}, one text", count / seconds, "frames/s",
                note="decoding included")  # fmt: skip

@@ -1,6 +1,6 @@
 """Measures the labeling job against a plain loop, a stub engine, and the cluster model.
 
-Rounds alternate, so that what else runs on the machine disturbs both alike.
+Job and loop take turns, so that other load of the machine slows both down.
 """
 
 from __future__ import annotations

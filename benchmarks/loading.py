@@ -5,111 +5,82 @@ Each load is measured in a process of its own.
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
-import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-from .context import BenchmarkContext, draw_image, make_click
+import torch
+from safetensors.torch import save_file
+
+from ..engine import Engine
+from ..engine.model.precision import Precision, resolve_precision
+from ..engine.model.vocabulary import find_bpe_vocabulary
+from ..tools.sam3_video_package import OnCpu
+from .context import BenchmarkContext, click, draw_image
 from .table import Row
-from .timing import PeakMemory, call_in_process, synchronize, time_call
+from .timing import call_in_process, measure_peak, time_call
 
 
 def measure(context: BenchmarkContext) -> Iterator[Row]:
     """Yields the rows; none for the bundled model, which the package cannot build."""
-    path = context.weight_file
+    path, device = context.weight_file, context.device
     if path is None:
         return
-    ours, theirs = (_load_in_process(context, who, path) for who in ("engine", "package"))
-    size = path.stat().st_size
-    yield Row(
-        "checkpoint (.pt) to model", ours["seconds"], "s", theirs["seconds"], ratio_at_most=0.25,
-        note="each in a process of its own, the file in the system's cache",
-    )  # fmt: skip
-    yield Row(
-        "peak memory of loading (.pt) / size of the file", ours["peak"] / size, "",
-        theirs["peak"] / size, at_most=1.1, note="mapped pages of the file count",
-    )  # fmt: skip
-    yield Row(
-        "first image after loading (.pt)", ours["first"], "s", ours["second"], "second image",
-        ratio_at_most=1.1, note=ours["precision"],
-    )  # fmt: skip
+    seconds, peak, first, second = call_in_process(load_by_engine, path, device, context.precision)
+    theirs, their_peak = call_in_process(load_by_package, path, device)
+    yield Row("checkpoint (.pt) to model", seconds, "s", theirs, ratio_at_most=0.25,
+              note="each in a process of its own, the file in the system's cache")  # fmt: skip
+    yield Row("peak memory of loading (.pt) / size of the file", peak, "", their_peak,
+              at_most=1.1, note="mapped pages of the file count")  # fmt: skip
+    yield Row("first image after loading (.pt)", first, "s", second, "second image",
+              ratio_at_most=1.1,
+              note=resolve_precision(context.precision, torch.device(device)))  # fmt: skip
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        converted = _convert_to_safetensors(path, Path(folder) / "sam3.safetensors")
-        ours = _load_in_process(context, "engine", converted)
-        size = converted.stat().st_size
-    yield Row(
-        "checkpoint (.safetensors) to model", ours["seconds"], "s", theirs["seconds"],
-        ratio_at_most=0.25, note="sam3 reads .pt only: its time for that",
-    )  # fmt: skip
-    yield Row(
-        "peak memory of loading (.safetensors) / size of the file", ours["peak"] / size, "",
-        at_most=1.1,
-    )  # fmt: skip
+        converted = Path(folder) / "sam3.safetensors"
+        save_file(torch.load(path, mmap=True, weights_only=True), converted)
+        seconds, peak, *_ = call_in_process(load_by_engine, converted, device, context.precision)
+    yield Row("checkpoint (.safetensors) to model", seconds, "s", theirs,
+              ratio_at_most=0.25, note="sam3 reads .pt only: its time for that")  # fmt: skip
+    yield Row("peak memory of loading (.safetensors) / size of the file", peak, "", at_most=1.1)
 
 
-def _convert_to_safetensors(source: Path, target: Path) -> Path:
-    import torch
-    from safetensors.torch import save_file
+def load_by_engine(
+    path: Path, device: str, precision: Precision
+) -> tuple[float, float, float, float]:
+    """Loads a checkpoint and clicks on two images.
 
-    save_file(torch.load(source, mmap=True, weights_only=True), target)
-    return target
+    Returns:
+        Seconds of loading, its peak memory in sizes of the file, seconds of both images.
+    """
+    size = _read_file(path)
+    engine, seconds, peak = measure_peak(lambda: Engine.load("sam3", path, device, precision))
+    images = draw_image(1), draw_image(2)
+    first, second = (time_call(partial(click, engine, image)) for image in images)
+    return seconds, peak / size, first, second
 
 
-def _load_in_process(context: BenchmarkContext, who: str, path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:  # into the system's cache
+def load_by_package(path: Path, device: str) -> tuple[float, float]:
+    """Loads a checkpoint by ``build_sam3_image_model``, as :func:`load_by_engine`."""
+    from sam3.model_builder import build_sam3_image_model
+
+    size = _read_file(path)
+    with OnCpu() if device == "cpu" else contextlib.nullcontext():
+        _, seconds, peak = measure_peak(
+            lambda: build_sam3_image_model(
+                bpe_path=find_bpe_vocabulary(),
+                device=device,
+                checkpoint_path=str(path),
+                enable_inst_interactivity=True,
+            )
+        )
+    return seconds, peak / size
+
+
+def _read_file(path: Path) -> int:
+    """Reads a file into the system's cache; returns its size in bytes."""
+    with path.open("rb") as file:
         while file.read(2**24):
             pass
-    return call_in_process(load_once, who, str(path), context.device, context.precision)
-
-
-def _build_by_package(path: Path, device: str) -> Any:
-    """Calls ``build_sam3_image_model`` with a checkpoint and the interactive part."""
-    import torch
-    from sam3.model_builder import build_sam3_image_model
-    from torch.overrides import TorchFunctionMode
-
-    from ..engine.model.vocabulary import find_bpe_vocabulary
-
-    class AllocateOnDevice(TorchFunctionMode):
-        """Sends to ``device`` what the builder allocates on ``"cuda"`` on every machine."""
-
-        def __torch_function__(
-            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-        ) -> Any:
-            kwargs = dict(kwargs or {})
-            if kwargs.get("device") == "cuda":
-                kwargs["device"] = torch.device(device)
-            return func(*args, **kwargs)
-
-    with AllocateOnDevice():
-        return build_sam3_image_model(
-            bpe_path=find_bpe_vocabulary(),
-            device=device,
-            checkpoint_path=str(path),
-            enable_inst_interactivity=True,
-        )
-
-
-def load_once(who: str, path: str, device: str, precision: Any) -> dict[str, Any]:
-    """Loads a checkpoint by the engine or the package; returns seconds and peak bytes."""
-    # Imports are not part of what is measured.
-    import sam3.model_builder  # noqa: F401
-
-    from ..engine import Engine
-
-    peak = PeakMemory()
-    started = time.perf_counter()
-    if who == "package":
-        _build_by_package(Path(path), device)
-    else:
-        engine = Engine.load("sam3", path, device, precision)
-    synchronize()
-    measured: dict[str, Any] = {"seconds": time.perf_counter() - started, "peak": peak.bytes}
-    if who == "engine":
-        for name, seed in (("first", 1), ("second", 2)):
-            image = draw_image(seed)
-            measured[name] = time_call(lambda i=image: engine.segment(i, make_click(i)))  # type: ignore[misc]
-        measured["precision"] = engine.precision
-    return measured
+    return path.stat().st_size

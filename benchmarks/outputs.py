@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
-import cv2
 import numpy as np
 
+from ..engine.export.coco import to_coco
 from ..engine.results import Instance, Mask, Result
 from .context import PHOTO_HW, BenchmarkContext
 from .table import Row
@@ -25,41 +26,36 @@ def measure(context: BenchmarkContext) -> Iterator[Row]:
     from ..adapter.parameters.settings import Settings
     from ..adapter.prompt_builder import PromptReading
     from ..adapter.session import RunOutput
-    from ..engine.export.coco import to_coco
 
     result = draw_discs(COUNT)
-    for form in ("rle", "polygon"):
-        seconds = min(time_call(lambda f=form: to_coco(result, None, f)) for _ in range(3))  # type: ignore[misc]
-        yield _make_row(f"COCO data, masks as {form}", seconds)
     task = dataprocess.C2dImageTask("outputs")
     outputs.add_outputs(task)
     image = np.zeros((*PHOTO_HW, 3), np.uint8)
     task.get_input(0).set_image(image)
     task.begin_task_run()
     run = RunOutput(image, Settings.parse({}), PromptReading(None, "concept"), result)
-    yield _make_row("filling all outputs", time_call(lambda: outputs.fill_outputs(task, run)))
+    calls: dict[str, tuple[Callable[[], object], int]] = {
+        "COCO data, masks as rle": (partial(to_coco, result, None, "rle"), 3),
+        "COCO data, masks as polygon": (partial(to_coco, result, None, "polygon"), 3),
+        "filling all outputs": (partial(outputs.fill_outputs, task, run), 1),
+    }
     names = {outputs.CLASS_MAP: "class map", outputs.INSTANCES: "instances", outputs.DATA: "data"}
     for index, name in names.items():
-        output = task.get_output(index)
-        seconds = time_call(lambda o=output: o.to_json(["json_format", "compact"]))  # type: ignore[misc]
-        yield _make_row(f"to_json of output {index}, {name}", seconds)
+        write = partial(task.get_output(index).to_json, ["json_format", "compact"])
+        calls[f"to_json of output {index}, {name}"] = (write, 1)
+    for what, (call, rounds) in calls.items():
+        seconds = min(time_call(call) for _ in range(rounds))
+        yield Row(f"{what}, {COUNT:,} instances, each", seconds / COUNT * 1e3, "ms")
 
 
 def draw_discs(count: int) -> Result:
-    """Draws discs anywhere on a large image."""
+    """Makes the masks of discs anywhere on a large image."""
     rng = np.random.default_rng(0)
-    height, width = PHOTO_HW
     instances = []
-    for _ in range(count):
-        radius = int(rng.integers(*RADIUS_RANGE_PX))
-        x, y = int(rng.integers(radius, width - radius)), int(rng.integers(radius, height - radius))
-        full = np.zeros(PHOTO_HW, np.uint8)
-        cv2.circle(full, (x, y), radius, 1, -1)
-        mask = Mask.from_full(full.view(np.bool_))
-        left, top, right, bottom = map(float, mask.xyxy)
-        instances.append(Instance(0, 0.9, (left, top, right, bottom), mask))
+    for radius in rng.integers(*RADIUS_RANGE_PX, count).tolist():
+        left, top = (int(rng.integers(0, side - 2 * radius)) for side in PHOTO_HW[::-1])
+        rows, columns = np.ogrid[-radius : radius + 1, -radius : radius + 1]
+        mask = Mask(PHOTO_HW, (left, top), rows**2 + columns**2 <= radius**2)
+        box = (left, top, left + 2 * radius + 1, top + 2 * radius + 1)
+        instances.append(Instance(0, 0.9, box, mask))
     return Result(PHOTO_HW, ("disc",), tuple(instances))
-
-
-def _make_row(what: str, seconds: float) -> Row:
-    return Row(f"{what}, {COUNT:,} instances, each", seconds / COUNT * 1e3, "ms")

@@ -39,38 +39,28 @@ class Row:
     excess_at_most: float | None = None
     note: str = ""
 
-    @property
-    def ratio(self) -> float | None:
-        """``value`` as a multiple of ``reference``."""
-        return self.value / self.reference if self.reference else None
-
-    @property
-    def is_met(self) -> bool | None:
-        """Whether the limit holds; None without a limit."""
+    def check_limit(self) -> tuple[str, bool] | None:
+        """Returns the text of the limit and whether it holds; None without a limit."""
+        other = math.nan if self.reference is None else self.reference
         if self.at_most is not None:
-            return self.value <= self.at_most
+            return f"≤ {self.at_most} {self.unit}".strip(), self.value <= self.at_most
         if self.at_least is not None:
-            return self.value >= self.at_least
-        if self.ratio_at_most is not None and self.ratio is not None:
-            return self.ratio <= self.ratio_at_most
-        if self.excess_at_most is not None and self.reference is not None:
-            return self.value - self.reference <= self.excess_at_most
+            return f"≥ {self.at_least} {self.unit}".strip(), self.value >= self.at_least
+        if self.ratio_at_most is not None:
+            return f"ratio ≤ {self.ratio_at_most}", self.value / other <= self.ratio_at_most
+        if self.excess_at_most is not None:
+            text = f"{self.reference_name} + {self.excess_at_most} {self.unit}"
+            return text, self.value - other <= self.excess_at_most
         return None
 
     def format_cells(self) -> tuple[str, ...]:
         """Returns the texts under :data:`HEADER`."""
-        limits = {
-            f"≤ {self.at_most} {self.unit}": self.at_most,
-            f"≥ {self.at_least} {self.unit}": self.at_least,
-            f"ratio ≤ {self.ratio_at_most}": self.ratio_at_most,
-            f"{self.reference_name} + {self.excess_at_most} {self.unit}": self.excess_at_most,
-        }
-        limit = next((text.strip() for text, bound in limits.items() if bound is not None), "")
-        met = {True: "yes", False: "**no**", None: ""}[self.is_met]
-        ratio = "" if self.ratio is None else f"{self.ratio:.2f}"
-        reference = ""
+        reference = ratio = limit = met = ""
         if self.reference is not None:
             reference = f"{self.reference_name}: {_format_number(self.reference, self.unit)}"
+            ratio = f"{self.value / self.reference:.2f}" if self.reference else ""
+        if checked := self.check_limit():
+            limit, met = checked[0], "yes" if checked[1] else "**no**"
         value = _format_number(self.value, self.unit)
         return (self.what, value, reference, ratio, limit, met, self.note)
 
@@ -79,8 +69,8 @@ def format_table(rows: Iterable[Row]) -> str:
     """Formats rows as a Markdown table without its empty columns."""
     lines = [row.format_cells() for row in rows]
     used = [i for i in range(len(HEADER)) if any(line[i] for line in lines)]
-    cells = [[HEADER[i] for i in used], *([line[i] for i in used] for line in lines)]
-    widths = [max(len(line[i]) for line in cells) for i in range(len(used))]
+    cells = [[line[i] for i in used] for line in (HEADER, *lines)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     cells.insert(1, ["-" * width for width in widths])
     return "\n".join(
         "| " + " | ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)) + " |"
@@ -98,15 +88,10 @@ def write_section(path: Path, heading: str, body: str) -> None:
     """
     before = path.read_text(encoding="utf-8") if path.is_file() else "# Measurements\n"
     preface, *parts = re.split(r"^## ", before, flags=re.MULTILINE)
-    sections = {}
-    for part in parts:
-        name, _, text = part.partition("\n")
-        sections[name.strip()] = text.strip()
-    sections[heading] = body.strip()
-    text = preface.strip() + "\n"
-    for name in sorted(sections):
-        text += f"\n## {name}\n\n{sections[name]}\n"
-    path.write_text(text, encoding="utf-8")
+    sections = {part.partition("\n")[0].strip(): part.partition("\n")[2] for part in parts}
+    sections[heading] = body
+    texts = [f"## {name}\n\n{sections[name].strip()}\n" for name in sorted(sections)]
+    path.write_text("\n".join([preface.strip() + "\n", *texts]), encoding="utf-8")
 
 
 def _format_number(value: float, unit: str) -> str:

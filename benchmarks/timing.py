@@ -1,50 +1,51 @@
-"""Measures time, calls and peak memory; describes the machine."""
+"""Measures time and peak memory; describes the machine."""
 
 from __future__ import annotations
 
 import contextlib
 import datetime
-import functools
-import json
+import multiprocessing
 import os
 import platform
-import subprocess
+import re
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
+from unittest import mock
 
-Call = Callable[[], object]
+import psutil
+
 T = TypeVar("T")
 
-_CLEAR_PEAK = Path("/proc/self/clear_refs")
-_STATUS = Path("/proc/self/status")
 
-
-def time_call(call: Call) -> float:
-    """Returns the seconds that a call takes, the work of a GPU included."""
+def run_timed(call: Callable[[], T]) -> tuple[T, float]:
+    """Returns a call's result and the seconds it takes, the work of a GPU included."""
     synchronize()
     started = time.perf_counter()
-    call()
+    result = call()
     synchronize()
-    return time.perf_counter() - started
+    return result, time.perf_counter() - started
+
+
+def time_call(call: Callable[[], object]) -> float:
+    """Returns the seconds that a call takes, the work of a GPU included."""
+    return run_timed(call)[1]
 
 
 def synchronize() -> None:
     """Waits until the GPU, if this process uses one, has finished its work."""
     torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
+    if torch is not None and torch.cuda.is_initialized():
         torch.cuda.synchronize()
 
 
 def time_in_turns(inputs: Iterable[T], *calls: Callable[[T], object]) -> list[float]:
-    """Times several ways to do the same thing, in turns.
-
-    Args:
-        inputs: What each way is called with, one value a round.
-        calls: The ways.
+    """Times several ways to do the same thing in turns, each with each of the inputs.
 
     Returns:
         For each way the milliseconds of its fastest round, which the rest of the machine
@@ -54,140 +55,88 @@ def time_in_turns(inputs: Iterable[T], *calls: Callable[[T], object]) -> list[fl
     return [min(each) * 1e3 for each in zip(*times, strict=True)]
 
 
-class PeakMemory:
-    """Measures the peak growth of this process's resident memory since the object was made.
+def measure_peak(call: Callable[[], T]) -> tuple[T, float, float]:
+    """Calls something; returns its result, its seconds and the peak growth of memory in bytes.
 
-    Pages of mapped files count. Linux only; elsewhere :attr:`bytes` is NaN.
+    Counts this process's resident memory, mapped files included. NaN where there is no Linux.
     """
-
-    def __init__(self) -> None:
-        self._before = float("nan")
-        if _CLEAR_PEAK.exists():
-            _CLEAR_PEAK.write_text("5")
-            self._before = _read_status_bytes("VmRSS")
-
-    @property
-    def bytes(self) -> float:
-        """The peak so far."""
-        return _read_status_bytes("VmHWM") - self._before if _STATUS.exists() else float("nan")
-
-
-def _read_status_bytes(field: str) -> int:
-    return int(_STATUS.read_text().split(field + ":")[1].split()[0]) * 1024
+    reset, status = Path("/proc/self/clear_refs"), Path("/proc/self/status")
+    if reset.exists():
+        reset.write_text("5")
+    before = psutil.Process().memory_info().rss
+    result, seconds = run_timed(call)
+    found = re.search(r"VmHWM:\s*(\d+)", status.read_text()) if reset.exists() else None
+    return result, seconds, int(found[1]) * 1024 - before if found else float("nan")
 
 
 class Stopwatch:
-    """Adds up the time spent in functions; calls inside other watched calls count once.
+    """Adds up the seconds spent in functions; calls inside other timed calls count once."""
 
-    Attributes:
-        seconds: The sum so far.
-    """
+    seconds = 0.0
+    _is_running = False
 
-    def __init__(self) -> None:
-        self.seconds = 0.0
-        self._depth = 0
-
-    def wrap(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def wrap(self, function: Callable[..., T]) -> Callable[..., T]:
         """Returns the function with its time counted."""
 
-        @functools.wraps(function, assigned=("__name__", "__doc__"))
-        def wrapper(*args: Any, **kwargs: Any) -> Any:
-            self._depth += 1
-            if self._depth == 1:
-                synchronize()
-            started = time.perf_counter()
-            try:
+        def call_timed(*args: Any, **kwargs: Any) -> T:
+            if self._is_running:
                 return function(*args, **kwargs)
+            self._is_running = True
+            try:
+                result, seconds = run_timed(lambda: function(*args, **kwargs))
             finally:
-                self._depth -= 1
-                if not self._depth:
-                    synchronize()
-                    self.seconds += time.perf_counter() - started
+                self._is_running = False
+            self.seconds += seconds
+            return result
 
-        return wrapper
+        return call_timed
 
 
 @contextlib.contextmanager
 def watch_calls(*places: tuple[Any, str]) -> Iterator[Stopwatch]:
-    """Times methods of classes while the context lasts.
-
-    Args:
-        places: Each a class and the name of the method to time.
-
-    Yields:
-        One stopwatch for all of them.
-    """
+    """Times methods, each given by its class and its name, while the context lasts."""
     watch = Stopwatch()
     with contextlib.ExitStack() as stack:
         for owner, name in places:
-            if name in vars(owner):
-                stack.callback(setattr, owner, name, vars(owner)[name])
-            else:
-                stack.callback(delattr, owner, name)
-            setattr(owner, name, watch.wrap(getattr(owner, name)))
+            timed = watch.wrap(getattr(owner, name))
+            stack.enter_context(mock.patch.object(owner, name, timed))
         yield watch
 
 
-def run_python(arguments: list[str]) -> str:
-    """Runs a Python process with this one's module path; returns what it prints.
+def call_in_process(function: Callable[..., T], *arguments: Any) -> T:
+    """Calls a function in a new Python process, where its module is imported before."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
 
-    Raises:
-        RuntimeError: With its error output, if it fails.
+
+def time_plugin_import() -> float:
+    """Returns the seconds in which Ikomia imports the plugin; for a process of its own.
+
+    It is in this module because that process must not have imported torch or OpenCV before.
     """
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-    finished = subprocess.run(
-        [sys.executable, "-P", "-W", "ignore", *arguments],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if finished.returncode:
-        raise RuntimeError(finished.stderr)
-    return finished.stdout
+    from ..examples.ikomia_home import fill_home, set_environment
 
+    with tempfile.TemporaryDirectory() as folder:
+        plugin = fill_home(Path(folder))
+        set_environment(Path(folder))
+        from ikomia.dataprocess.registry import ik_registry
 
-def call_in_process(function: Callable[..., T], *arguments: str | int) -> T:
-    """Calls a function of a module in a Python process of its own.
-
-    Args:
-        function: Returns plain data. What it imports is imported before, with ``sam3``.
-        arguments: Its arguments.
-
-    Returns:
-        What it returns.
-    """
-    code = (
-        "import importlib, json; "
-        f"module = importlib.import_module({function.__module__!r}); "
-        "importlib.import_module('infer_segment_anything_3.engine').Engine; "
-        f"print(json.dumps(module.{function.__name__}(*{arguments!r})))"
-    )
-    result: T = json.loads(run_python(["-c", code]).splitlines()[-1])
-    return result
+        return time_call(lambda: ik_registry.load_python_algorithm(str(plugin)))
 
 
 def describe_machine() -> str:
     """Describes this machine, its software and the time in one line."""
     import torch
 
+    cpuinfo = Path("/proc/cpuinfo")
+    model = re.search(r"model name\s*: (.+)", cpuinfo.read_text()) if cpuinfo.exists() else None
     parts = [
-        datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        f"{_find_processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
+        f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M UTC}",
+        *([torch.cuda.get_device_name()] if torch.cuda.is_available() else []),
+        f"{model[1] if model else platform.machine()}, {os.cpu_count()} cores, "
+        f"{torch.get_num_threads()} threads",
         f"{platform.system()}, Python {platform.python_version()}",
         f"torch {torch.__version__}",
+        f"load average before {psutil.getloadavg()[0]:.1f}",
     ]
-    if torch.cuda.is_available():
-        parts.insert(1, torch.cuda.get_device_name())
-    with contextlib.suppress(OSError):
-        parts.append(f"load average before {os.getloadavg()[0]:.1f}")
     return "; ".join(parts)
-
-
-def _find_processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()

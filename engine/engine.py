@@ -142,7 +142,7 @@ class Engine:
         self.references.forget()
 
     def compile(self) -> None:
-        """Lets ``torch.compile`` translate the image encoder at its next run.
+        """Compiles the image encoder with ``torch.compile`` at its next run.
 
         Takes about a minute and pays on a GPU where hundreds of images follow. Results change
         in their last bits. The engine is shared: all its holders get the compiled encoder.

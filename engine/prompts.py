@@ -123,7 +123,7 @@ class ConceptPrompt:
 
 @dataclasses.dataclass(frozen=True)
 class PromptedObject:
-    """Points at one object: with points, a box, or both.
+    """Describes one object by points, a box, or both.
 
     Attributes:
         points_xy: Points in pixels of the image.

@@ -75,7 +75,7 @@ class Totals:
 
 
 def find_images(options: JobOptions, out: OutputFolder) -> FoundImages:
-    """Looks for the images of a job, those of its own output folder left out.
+    """Lists the images of a job, without those in its own output folder.
 
     Raises:
         ValueError: If there are none.
@@ -163,7 +163,7 @@ def label_shards(
 def stop_at_many_errors(
     reports: Iterator[ShardReport], options: JobOptions, plan: Plan
 ) -> Generator[ShardReport, None, None]:
-    """Passes reports on until more images failed than allowed.
+    """Yields reports until more images failed than allowed.
 
     Raises:
         TooManyBadImagesError: As soon as they have. What is written stays.

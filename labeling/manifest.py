@@ -32,7 +32,7 @@ _SCHEMA = pa.schema(
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-    """Names the images that are labeled and written together.
+    """Lists the images that are labeled and written together.
 
     Attributes:
         index: Its number.

@@ -24,7 +24,7 @@ class OutputFolder:
     """
 
     def __init__(self, address: str) -> None:
-        """Names a folder; creates and reads nothing yet.
+        """Stores the address of a folder; creates and reads nothing yet.
 
         Args:
             address: Path or address.

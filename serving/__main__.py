@@ -11,7 +11,7 @@ REQUIRED = ("defusedxml", "fastapi", "httpx", "pydantic", "uvicorn")
 
 
 def main() -> int:
-    """Loads the model, then serves until it is told to stop.
+    """Loads the model, then serves until it is stopped.
 
     Returns:
         The exit status: 2 if a setting or the weights are wrong.

@@ -1,4 +1,4 @@
-"""Answers errors of a request as JSON: ``message`` for people, ``detail`` the same."""
+"""Converts errors of a request to JSON: ``message`` and ``detail`` hold the same text."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ async def list_models(request: Request) -> dict[str, Any]:
 @router.post("/infer/workflows/{path:path}", include_in_schema=False)
 @router.post("/{workspace}/workflows/{path:path}", include_in_schema=False)
 async def refuse_workflows(path: str, workspace: str = "") -> None:
-    """Refuses workflows, which are Roboflow's own."""
+    """Rejects workflows, which only Roboflow's own server runs."""
     raise ApiError(
         501,
         "Workflows are not served here. For what the SAM 3 blocks do, call "

@@ -64,7 +64,7 @@ class Field(QObject):
             self.label.setText(text)
 
     def value(self) -> str:
-        """Returns the value; unchanged as it was set until somebody edits it."""
+        """Returns the value, exactly as it was set until the user edits it."""
         shown = self.read_editor()
         return self._given if shown == self._shown else shown
 

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Asks a public database whether the locked versions have known vulnerabilities.
-# The tool lives in an environment of its own. Usage: audit.sh [PYTHON]
+# The tool is installed in an environment of its own. Usage: audit.sh [PYTHON]
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -16,7 +16,7 @@ if ! cmp -s "$lock" "$venv/installed.txt"; then
     cp "$lock" "$venv/installed.txt"
 fi
 
-# Strict: a version that the database does not answer for is a failure, not a pass.
+# Strict: a version that the database does not know is a failure, not a pass.
 "$venv/bin/python" -m pip_audit --strict --disable-pip \
     --requirement tools/lock/dev.txt || {
     echo "make audit: either a locked version has a known vulnerability (listed above), or the" \

@@ -41,7 +41,7 @@ SHIPPED = frozenset(
 )
 """Entries of the repository's root that are part of the plugin."""
 
-KEPT_BACK = frozenset(
+NOT_SHIPPED = frozenset(
     {
         ".ci",
         ".dockerignore",
@@ -134,8 +134,8 @@ def list_shipped_files(tracked: list[str], readme: str) -> list[str]:
         ValueError: If an entry of the root is on neither list.
     """
     roots = {PurePosixPath(name).parts[0] for name in tracked}
-    if undecided := sorted(roots - SHIPPED - KEPT_BACK):
-        raise ValueError(f"neither SHIPPED nor KEPT_BACK names {', '.join(undecided)}")
+    if undecided := sorted(roots - SHIPPED - NOT_SHIPPED):
+        raise ValueError(f"neither SHIPPED nor NOT_SHIPPED names {', '.join(undecided)}")
     pictures = set(re.findall(r"!\[[^]]*\]\(([^)\s]+)\)|<img[^>]*src=\"([^\"]+)\"", readme))
     shown = {PurePosixPath(a or b).as_posix() for a, b in pictures}
     return [name for name in tracked if PurePosixPath(name).parts[0] in SHIPPED or name in shown]

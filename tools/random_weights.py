@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
 
 from ..engine import ConceptPrompt, Engine
+from ..engine.checkpoints.layouts import get_meta_name
 from ..engine.model.build import build_model
-from ..engine.model.config import Architecture
+from ..engine.model.config import SAM3, Architecture
 from ..engine.model.sam3_imports import Sam3Image
 
 DECODER_DAMPING = 0.05
@@ -34,6 +37,13 @@ def build_random_model(architecture: Architecture, seed: int = 0) -> Sam3Image:
         nn.init.normal_(text.text_projection, std=text.width**-0.5)
         _damp_decoder_layers(model)
     return model.requires_grad_(False)
+
+
+def write_random_weights(path: Path) -> Path:
+    """Writes a full-size ``.pt`` file in the layout of Meta's checkpoint; returns its path."""
+    state = build_random_model(SAM3).state_dict()
+    torch.save({get_meta_name(name): tensor for name, tensor in state.items()}, path)
+    return path
 
 
 def choose_threshold(engine: Engine, image: npt.NDArray[np.uint8], text: str, wanted: int) -> float:

@@ -1,7 +1,7 @@
 """Runs Meta's own offline video classes with an engine's weights, also on a CPU.
 
 Their code is used as it is, but for what cannot run without CUDA: pinning and ``cuda`` do
-nothing, the detector's features keep their dtype, filling holes of no mask at all gives none.
+nothing, the detector's features keep their dtype, and no masks have no holes to fill.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Frames = Sequence[npt.NDArray[np.uint8]]
 
 
 class OnCpu(TorchFunctionMode):
-    """Keeps the device and the dtype of tensors, for this thread, while it is entered."""
+    """Keeps tensors on the CPU and their dtype, for this thread, while it is entered."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -41,6 +41,8 @@ class OnCpu(TorchFunctionMode):
             return args[0]
         if func is torch.Tensor.to and torch.bfloat16 in args[1:]:
             return args[0]
+        if kwargs and kwargs.get("device") == "cuda":
+            kwargs = {**kwargs, "device": "cpu"}
         return func(*args, **(kwargs or {}))
 
 
@@ -70,7 +72,7 @@ def prepare_package(engine: Engine) -> Iterator[None]:
 
 @contextlib.contextmanager
 def remember_encodings(engine: Engine) -> Iterator[None]:
-    """Encodes equal images once, for both sides: with the full-size model that takes longest."""
+    """Encodes equal images once for the engine and the package; at full size that takes longest."""
     backbone = engine.model.backbone
     encode, known = backbone.forward_image, {}
 

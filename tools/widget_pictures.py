@@ -21,13 +21,13 @@ WIDTH_PX = 420
 
 
 @dataclasses.dataclass(frozen=True)
-class Occasion:
+class WidgetState:
     """Describes the state of the widget on one picture.
 
     Attributes:
         values: Parameters, by name.
-        typed: What is typed over them and not applied yet, by name.
-        note: What the last run told.
+        typed: What is typed over them and not yet applied, by name.
+        note: The line about the last run.
         unfolded: Sections that the user opened.
     """
 
@@ -37,13 +37,13 @@ class Occasion:
     unfolded: tuple[str, ...] = ()
 
 
-OCCASIONS = {
-    "auto": Occasion(),
-    "object": Occasion(
+STATES = {
+    "auto": WidgetState(),
+    "object": WidgetState(
         {"prompt_mode": "object", "input_box": "[[120, 80, 420, 360]]", "refine": "True"},
         note="The last run used 3 of 3 drawn prompts.",
     ),
-    "concept": Occasion(
+    "concept": WidgetState(
         {
             "prompt_mode": "concept",
             "input_text": "person, red car:0.4",
@@ -52,10 +52,10 @@ OCCASIONS = {
         },
         note="The last run used 1 of 2 drawn prompts.",
     ),
-    "everything": Occasion(
+    "everything": WidgetState(
         {"prompt_mode": "everything", "points_per_side": "48", "model_name": "tiny_shapes"}
     ),
-    "mistake": Occasion(
+    "mistake": WidgetState(
         {"prompt_mode": "object"}, {"input_point": "[[300, 250], [320]]"}, unfolded=("points",)
     ),
 }
@@ -82,21 +82,21 @@ def make_dark_palette() -> QPalette:
 PALETTES = {"light": make_light_palette, "dark": make_dark_palette}
 
 
-def take_picture(widget: Any, occasion: Occasion, width_px: int) -> QPixmap:
-    """Shows a widget in a state and takes its picture, as tall as it needs to be.
+def render_picture(widget: Any, state: WidgetState, width_px: int) -> QPixmap:
+    """Renders a widget in a state, as tall as its form.
 
     Args:
         widget: An ``InferSegmentAnything3Widget`` that nobody has changed.
-        occasion: What it shows.
+        state: What the picture shows.
         width_px: How wide.
     """
-    widget.parameters.set_values(widget.parameters.get_values() | dict(occasion.values))
-    widget.parameters.last_run_note = occasion.note
+    widget.parameters.set_values(widget.parameters.get_values() | dict(state.values))
+    widget.parameters.last_run_note = state.note
     widget.on_parameters_changed()
     for group, section in widget.panel.sections.items():
         changed = not all(field.is_default() for field in section.grid.fields)
-        section.set_open(changed or group in occasion.unfolded)
-    for name, text in occasion.typed.items():
+        section.set_open(changed or group in state.unfolded)
+    for name, text in state.typed.items():
         widget.panel.fields[name].editor.setText(text)
     host = widget.panel.window()
     host.setAttribute(Qt.WidgetAttribute.WA_DontShowOnScreen)
@@ -129,16 +129,16 @@ def draw_all(folder: Path) -> None:
     """Draws every state in both palettes.
 
     Args:
-        folder: Where ``widget_<occasion>_<palette>.png`` go.
+        folder: Where ``widget_<state>_<palette>.png`` go.
     """
     from ..infer_segment_anything_3 import IkomiaPlugin
 
     folder.mkdir(parents=True, exist_ok=True)
     for palette_name, palette in PALETTES.items():
         QApplication.setPalette(palette())
-        for name, occasion in OCCASIONS.items():
+        for name, state in STATES.items():
             widget = IkomiaPlugin().get_widget_factory().create(None)
-            image = take_picture(widget, occasion, WIDTH_PX)
+            image = render_picture(widget, state, WIDTH_PX)
             image.save(str(folder / f"widget_{name}_{palette_name}.png"))
             widget.panel.window().close()
 

@@ -25,7 +25,7 @@ class VideoPosition:
 
     @property
     def is_known(self) -> bool:
-        """Whether the index and the count are told."""
+        """Whether the index and the count are known."""
         return self.count > 0
 
 

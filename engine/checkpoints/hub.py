@@ -144,7 +144,7 @@ def _verify_hash(path: Path, etag: str | None) -> None:
 
 
 def _explain(error: BaseException, repo_id: str, filename: str, cache: Path) -> DownloadError:
-    """Turns an exception of the Hub's client into the error that says what to do."""
+    """Converts an exception of the Hub's client to an error that says what to do."""
     from huggingface_hub import errors
 
     if isinstance(error, errors.LocalEntryNotFoundError) and error.__cause__ is not None:

@@ -156,7 +156,7 @@ _OUTPUT_PROJECTION = re.compile(r"\.o_proj\.")
 
 
 class Placement(NamedTuple):
-    """Names the place in the model for a tensor of a file.
+    """Names the weight of the model that a tensor of a file belongs to.
 
     Attributes:
         name: A name of ``Sam3Image.state_dict()``.
@@ -194,7 +194,7 @@ def place_transformers_name(name: str) -> Placement:
 
 
 def add_prefix(name: str, is_detector: bool, is_tracker: bool) -> str:
-    """Gives a weight of a bare model the name that it has in ``Sam3VideoModel``.
+    """Adds to the name of a weight of a bare model its prefix in ``Sam3VideoModel``.
 
     Args:
         name: Its name in the file.
@@ -216,7 +216,7 @@ def add_prefix(name: str, is_detector: bool, is_tracker: bool) -> str:
 
 
 def convert_transformers_tensor(name: str, tensor: Tensor) -> dict[str, Tensor]:
-    """Gives a placed tensor the shape that the model here expects.
+    """Converts a renamed tensor to the shape that the model here expects.
 
     Args:
         name: From :func:`place_transformers_name`.

@@ -166,7 +166,7 @@ class WeightFiles:
 
     @property
     def paths(self) -> list[Path]:
-        """Every file, for a sharded checkpoint its shards, too."""
+        """Lists all files, the shards of a sharded checkpoint included."""
         return [self.base, *list_shards(self.base), *self._list_adapter_files()]
 
     def resolve(self) -> WeightFiles:

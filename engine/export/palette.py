@@ -33,7 +33,7 @@ _BASE: tuple[RgbColor, ...] = (
 def get_class_colors(
     names: Iterable[str], given: Mapping[str, RgbColor] | None = None
 ) -> list[RgbColor]:
-    """Gives every class a color that depends on its name only.
+    """Assigns every class a color that depends on its name only.
 
     Only where two names of one run would share a color does the later one take the next
     free one.
@@ -56,7 +56,7 @@ def get_class_colors(
 
 
 def get_track_color(track_id: int) -> RgbColor:
-    """Gives a track a color that depends on its id only.
+    """Assigns a track a color that depends on its id only.
 
     Args:
         track_id: Its id.

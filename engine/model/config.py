@@ -13,7 +13,7 @@ MASK_CELLS_PER_PATCH = 4
 
 @dataclasses.dataclass(frozen=True)
 class Architecture:
-    """Every size that tells one SAM 3 image model from another.
+    """Holds the sizes in which SAM 3 image models differ.
 
     Attributes:
         image_size: Side of the square model input, in pixels. Multiple of 14.

@@ -207,7 +207,7 @@ class VideoTracker(Sam3TrackerPredictor):
         return chosen if frame_idx - 1 in chosen else [*chosen, frame_idx - 1]
 
     def _apply_non_overlapping_constraints(self, pred_masks: Tensor) -> Tensor:
-        """Gives each pixel to the object with the highest logit, of equal ones to the first.
+        """Assigns each pixel to the object with the highest logit, of equal ones to the first.
 
         As the package does, whose ``argmax`` over the objects takes 20 to 100 times as long on
         a CPU: 0.3 s of a frame at full size.

@@ -51,7 +51,7 @@ class GpuMemoryError(RuntimeError):
 
 @dataclasses.dataclass(frozen=True)
 class BatchLimits:
-    """How much of a run is computed at a time.
+    """Limits how much of a run is computed at a time.
 
     Attributes:
         concepts: Concepts in one forward pass.

@@ -107,7 +107,7 @@ def make_result(
 
 
 def share_pixels(masks: Sequence[Mask], scores: Sequence[float]) -> list[Mask]:
-    """Gives each pixel that several masks claim to the one with the highest score.
+    """Assigns each pixel that several masks contain to the one with the highest score.
 
     As the package does with the tracks of one concept, but only where boxes overlap. Of
     equal scores the first wins.

@@ -75,7 +75,7 @@ class VideoSession:
 
     @property
     def prompt(self) -> ConceptPrompt | ObjectPrompt:
-        """What the session follows from its first frame on."""
+        """The prompt on the first frame: what the session tracks."""
         return self._prompt
 
     @property
@@ -175,7 +175,7 @@ class VideoSession:
             )
 
     def correct(self, track_id: int, prompted: PromptedObject) -> Result:
-        """Corrects an object on the current frame; the frames to come follow the correction.
+        """Corrects an object on the current frame; later frames follow the correction.
 
         Args:
             track_id: The object, of a concept or not.

@@ -1,4 +1,4 @@
-"""Holds what a session remembers from frame to frame."""
+"""Holds the state of a session between two frames."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ class SessionTracks:
 
     @contextlib.contextmanager
     def use_frame(self, frame: Frame) -> Iterator[None]:
-        """Lets the tracker read a frame's features while the context lasts."""
+        """Makes the tracker use a frame's features while the context lasts."""
         frame.fill(self._cache)
         with TrackerTensors(), keep_attention_flags():
             yield
@@ -233,7 +233,7 @@ class SessionTracks:
         memory.current = dataclasses.replace(current, objects=left)
 
     def _forget(self, memory: SessionMemory, frame: Frame, removed: tuple[int, ...]) -> None:
-        """Notes which tracks are visible, and removes those that were not for too long."""
+        """Records which tracks are visible, and removes those that were not for too long."""
         current = memory.get_current()
         tracks = [t for tracks in current.concepts for t in tracks] + list(current.objects)
         for track in tracks:

@@ -93,7 +93,7 @@ async def list_metrics() -> dict[str, str]:
 
 @router.post("/predict")
 async def predict(request: Request, body: PredictRequest) -> Response:
-    """Answers each task with its regions, and one that fails with none and the reason."""
+    """Returns the regions of each task; for one that fails none, and the reason."""
     service: SegmentationService = request.app.state.service
     images: TaskImages = request.app.state.task_images
     version = _get_version(request)
@@ -187,7 +187,7 @@ def _parse_configuration(label_config: str) -> LabelingConfig:
 
 
 def _is_labeled(label_config: str) -> bool:
-    """Tells whether a configuration has any tag: that of a new project is empty."""
+    """Tells whether a configuration has any tag; that of a new project has none."""
     return label_config.strip() not in ("", "<View></View>", "<View/>")
 
 

@@ -46,7 +46,7 @@ def test_every_image_is_searched_for_what_the_boxes_show(
         reference=ReferenceImage(pair.reference.image),
     )
     rows = {row.name: row for row in read_rows(out)}
-    assert len(rows["target.png"].instances) == len(pair.alike)
+    assert len(rows["target.png"].instances) == len(pair.matches)
     for name, row in rows.items():
         expected = tiny_engine.segment(decode_image(str(images / name)), prompt).instances
         assert [i.score for i in row.instances] == pytest.approx([i.score for i in expected])

@@ -31,7 +31,7 @@ def test_everything_like_the_box_is_found_in_the_image(make_algo, pair, referenc
     # auto is concept with a reference, though there is no text.
     wf, algo = make_algo(reference_image=reference, input_box=box(pair.example))
     wf.run_on(array=pair.target.image)
-    assert matched(masks(algo), pair.alike)
+    assert matched(masks(algo), pair.matches)
     assert {found.label for found in objects(algo)} == {"exemplar"}
     data = algo.get_output(3).data
     assert data["info"]["prompt_mode"] == "concept"
@@ -45,7 +45,7 @@ def test_a_negative_box_beside_a_text(make_algo, pair, reference):
     kind = pair.example.kind
     wf, algo = make_algo(input_text=kind)
     wf.run_on(array=pair.target.image)
-    assert len(objects(algo)) >= len(pair.alike)
+    assert len(objects(algo)) >= len(pair.matches)
     algo.set_parameters(
         {"reference_image": reference, "input_box": box(pair.example), "input_box_label": "[0]"}
     )
@@ -87,7 +87,7 @@ def test_boxes_drawn_on_the_image_are_left_out(make_algo, pair, reference, caplo
     graphics = algo.get_input(1)
     graphics.set_items([core.CGraphicsRectangle(1.0, 1.0, 30.0, 30.0)])
     wf.run_on(array=pair.target.image)
-    assert matched(masks(algo), pair.alike)
+    assert matched(masks(algo), pair.matches)
     assert "reference_image: its boxes are the exemplars, 1 here left out" in caplog.text
 
 
@@ -119,7 +119,7 @@ def test_what_does_not_fit_is_refused_and_the_next_run_works(
     assert not objects(algo)
     algo.set_parameters(before)
     wf.run_on(array=pair.target.image)
-    assert matched(masks(algo), pair.alike)
+    assert matched(masks(algo), pair.matches)
 
 
 def test_everything_leaves_it_out(make_algo, pair, caplog):

@@ -7,10 +7,10 @@ from PyQt6.QtWidgets import QScrollArea
 from infer_segment_anything_3.adapter.parameters.settings import PROMPT_MODES
 from infer_segment_anything_3.tests.studio.measuring import NARROW_PX, cramped
 from infer_segment_anything_3.tools.widget_pictures import (
-    OCCASIONS,
     PALETTES,
+    STATES,
     WIDTH_PX,
-    take_picture,
+    render_picture,
 )
 
 
@@ -26,16 +26,16 @@ def contrast(one, other):
 
 
 def test_every_mode_is_pictured():
-    assert set(PROMPT_MODES) <= set(OCCASIONS)
+    assert set(PROMPT_MODES) <= set(STATES)
 
 
 @pytest.mark.parametrize("width_px", [NARROW_PX, WIDTH_PX])
 @pytest.mark.parametrize("palette", PALETTES)
-@pytest.mark.parametrize("occasion", OCCASIONS)
-def test_a_picture_shows_the_whole_form(new_widget, qt, tmp_path, occasion, palette, width_px):
+@pytest.mark.parametrize("state", STATES)
+def test_a_picture_shows_the_whole_form(new_widget, qt, tmp_path, state, palette, width_px):
     qt.setPalette(PALETTES[palette]())
     widget = new_widget()
-    pixmap = take_picture(widget, OCCASIONS[occasion], width_px)
+    pixmap = render_picture(widget, STATES[state], width_px)
     path = tmp_path / "widget.png"
     assert pixmap.save(str(path))
     assert path.stat().st_size > 5_000

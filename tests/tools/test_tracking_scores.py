@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from infer_segment_anything_3.engine.results import Instance, Mask
-from infer_segment_anything_3.tools.tiny_shapes.heldout.rivals import MAKERS, associate
+from infer_segment_anything_3.tools.tiny_shapes.heldout.other_trackers import MAKERS, associate
 from infer_segment_anything_3.tools.tiny_shapes.heldout.tracks import (
     FrameFound,
     FrameTruth,

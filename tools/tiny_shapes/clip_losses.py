@@ -186,7 +186,7 @@ class ClipTracking:
 
 
 def _mean_of_numbers(values: list[float]) -> float:
-    """Mean without NaN; NaN of none."""
+    """Computes the mean of the values that are not NaN; NaN if all are."""
     numbers = [value for value in values if not np.isnan(value)]
     return float(np.mean(numbers)) if numbers else float("nan")
 

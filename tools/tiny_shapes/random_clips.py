@@ -41,15 +41,15 @@ LIKE_SHARE = 0.65
 EXTENT_RANGE = (0.13, 0.28)
 """Longer side of a shape's box, as a fraction of the image's short side."""
 
-SCREEN_EXTENT_RANGE = (0.36, 0.46)
-"""The same of a shape that others pass behind."""
+OCCLUDER_EXTENT_RANGE = (0.36, 0.46)
+"""The same of a shape behind which others pass."""
 
-SCREEN_SHARE = 0.4
+OCCLUDER_SHARE = 0.4
 SPEED_RANGE = (0.004, 0.035)
-"""Way in a frame, as a fraction of the short side."""
+"""Distance in a frame, as a fraction of the short side."""
 
 ABSENCE_RANGE = (5, 20)
-"""Frames that a shape which leaves is away."""
+"""Frames for which a shape that leaves is outside."""
 
 LEAVER_SHARE = 0.4
 STILL_SHARE = 0.15
@@ -124,7 +124,7 @@ def _draw_looks(rng: np.random.Generator, like_share: float) -> list[tuple[str, 
 def _draw_motions(
     rng: np.random.Generator, looks: list[tuple[str, str]], aspect_xy: npt.NDArray[np.float64]
 ) -> list[Motion]:
-    """Draws a motion for each shape: lookalikes meet, the last may be a screen for another."""
+    """Draws a motion for each shape: look-alikes meet, the last may occlude another."""
     motions = [_draw_motion(rng, aspect_xy) for _ in looks]
     alike = [i for i, look in enumerate(looks) if looks.count(look) > 1]
     if len(alike) > 1 and rng.random() < 0.75:
@@ -134,8 +134,8 @@ def _draw_motions(
         first, second = rng.choice(len(looks), 2, replace=False).tolist()
         _make_meet(rng, motions, first, second, aspect_xy)
     last = len(looks) - 1
-    if last > 1 and looks.count(looks[last]) == 1 and rng.random() < SCREEN_SHARE:
-        extent = rng.uniform(*SCREEN_EXTENT_RANGE)
+    if last > 1 and looks.count(looks[last]) == 1 and rng.random() < OCCLUDER_SHARE:
+        extent = rng.uniform(*OCCLUDER_EXTENT_RANGE)
         motions[last] = dataclasses.replace(
             _draw_motion(rng, aspect_xy, extent), velocity_xy=rng.normal(0, 0.001, 2), growth=0.0
         )
@@ -176,7 +176,7 @@ def _make_meet(
     second: int,
     aspect_xy: npt.NDArray[np.float64],
 ) -> None:
-    """Sends two shapes through about the same place at about the same time."""
+    """Changes two motions so that they pass about the same place at about the same time."""
     time = rng.uniform(6, CLIP_FRAMES - 8)
     place = rng.uniform(0.3, 0.7, 2) * aspect_xy
     for index in (first, second):
@@ -188,7 +188,7 @@ def _make_meet(
 
 
 def _is_fair(shapes: tuple[MovingShape, ...], aspect_xy: npt.NDArray[np.float64]) -> bool:
-    """Tells whether every shape is seen, and at most one of lookalikes is away at a time."""
+    """Tells whether all shapes are seen, and at most one of look-alikes is hidden at a time."""
     small_hw = tuple(int(v) for v in np.round(aspect_xy[::-1] * 64))
     absent = np.zeros((CLIP_FRAMES, len(shapes)), bool)
     for time in range(CLIP_FRAMES):

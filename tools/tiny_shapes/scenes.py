@@ -1,4 +1,4 @@
-"""Draws the scenes that ``tiny_shapes`` knows: flat colored shapes on a muted background.
+"""Draws the scenes that ``tiny_shapes`` is trained on: flat colored shapes on a muted background.
 
 The same generator feeds training, the held-out scores, the tests and the demo; only
 their seeds differ.

@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from infer_segment_anything_3.benchmarks.timing import run_python
+from infer_segment_anything_3.benchmarks.memory import run_upscaling
+from infer_segment_anything_3.benchmarks.timing import call_in_process
 from infer_segment_anything_3.engine import ConceptPrompt, Engine
 from infer_segment_anything_3.engine.inference import concept_output
 from infer_segment_anything_3.tools.tiny_shapes.scenes import Scene
 
 MIB = 1024**2
-MEASURE = """
-import json
-from infer_segment_anything_3.engine.runtime.isolation import import_sam3
-import_sam3()
-from infer_segment_anything_3.benchmarks.memory import run_upscaling
-print(json.dumps(run_upscaling(12)))
-"""
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="reads Linux's /proc")
 def test_24_megapixels_take_little_more_than_the_masks_handed_out() -> None:
-    measured = json.loads(run_python(["-c", MEASURE]).splitlines()[-1])
-    assert measured["instances"] == 12
+    measured = call_in_process(run_upscaling, 12)
+    assert measured.instances == 12
     # One mask at a time in float32, its threshold and its crop; at once they are 1.2 GB.
-    assert measured["added"] <= 350 * MIB
+    assert measured.added <= 350 * MIB
 
 
 @pytest.fixture

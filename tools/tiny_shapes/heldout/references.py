@@ -1,4 +1,4 @@
-"""Held-out scores of exemplar boxes that lie in another picture than the one searched."""
+"""Measures exemplar boxes that lie in another image than the one that is segmented."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from .matching import Measure, Tally, get_box
 
 SIDE_RANGE_PX = (200, 2000)
 MAX_SHAPES = 6
-ALIKE_SHARE = 0.25
-"""Share of the further shapes of a target with look-alikes that look like the example."""
+SAME_LOOK_SHARE = 0.25
+"""With look-alikes: share of a target's other shapes with the example's color and kind."""
 
 
 class Pair(NamedTuple):
-    """An example in one picture and another picture to look for its like.
+    """Holds a shape of one image, the example, and another image with shapes that look the same.
 
     Attributes:
-        reference: The picture with the example.
+        reference: The image with the example.
         example: One of its shapes.
-        target: Another picture: its own background, sizes and rotations.
+        target: The image to segment, with another background, sizes and rotations.
     """
 
     reference: Scene
@@ -35,18 +35,18 @@ class Pair(NamedTuple):
     target: Scene
 
     @property
-    def alike(self) -> list[Shape]:
-        """Shapes of the target that look like the example."""
+    def matches(self) -> list[Shape]:
+        """Shapes of the target with the example's color and kind."""
         return self.target.find_matching(self.phrase)
 
     @property
     def phrase(self) -> str:
-        """What the example is called."""
+        """Color and kind of the example, as a text prompt."""
         return f"{self.example.color} {self.example.kind}"
 
     @property
     def prompt(self) -> ConceptPrompt:
-        """The box of the example in its own picture."""
+        """The prompt of the example's box in the reference."""
         reference = ReferenceImage(self.reference.image)
         return ConceptPrompt(exemplars_xyxy=(get_box(self.example),), reference=reference)
 
@@ -56,12 +56,12 @@ def draw_pair(
     with_lookalikes: bool = False,
     side_range_px: tuple[int, int] = SIDE_RANGE_PX,
 ) -> Pair:
-    """Draws a picture with an example, and another with at least one of its like.
+    """Draws an image with an example, and another with at least one shape that looks the same.
 
     Args:
         rng: Source of every random choice.
-        with_lookalikes: Whether all others there have its color or its kind; else any.
-        side_range_px: Least short side and greatest long side of each picture, in pixels.
+        with_lookalikes: Whether all other shapes there have its color or its kind; else any.
+        side_range_px: Least short side and greatest long side of each image, in pixels.
 
     Returns:
         The pair.
@@ -78,18 +78,18 @@ def draw_pair(
             if pixels is not None:
                 canvas.add(color, kind, pixels)
         pair = Pair(reference, example, canvas.scene())
-        if pair.alike:
+        if pair.matches:
             return pair
 
 
 def _choose_look(
     rng: np.random.Generator, example: Shape, with_lookalikes: bool
 ) -> tuple[str, str]:
-    """A color and kind: any, or one that looks like the example or nearly so."""
+    """Draws a color and kind: any, or the example's own, or with one of the two its own."""
     color, kind = str(rng.choice(list(COLORS))), str(rng.choice(KINDS))
     if not with_lookalikes:
         return color, kind
-    if rng.random() < ALIKE_SHARE:
+    if rng.random() < SAME_LOOK_SHARE:
         return example.color, example.kind
     return (example.color, kind) if rng.random() < 0.5 else (color, example.kind)
 
@@ -101,31 +101,31 @@ def draw_pairs(seed: int, count: int, with_lookalikes: bool = False) -> Iterator
 
 
 def measure_references(engine: Engine, seed: int, scenes: int) -> dict[str, float]:
-    """F1 at IoU 0.5 of an exemplar box in another picture, one pair for each scene.
+    """Measures F1 at IoU 0.5 of an exemplar box in another image, on a pair for each scene.
 
-    Alone, with the name of the example, and as "not like this" beside the name of its kind
-    (where another color of it is there); and where the others look nearly like the example. For
-    comparison: both pictures side by side in one, and a box in the searched picture itself.
+    The box alone; with a text of its color and kind; as a negative box with a text of its kind,
+    where the target has another color of that kind; and alone among look-alikes. For
+    comparison: both images side by side in one, and a box in the target itself.
     """
     alone, named, negative, beside, own = (Tally() for _ in range(5))
     for pair in draw_pairs(seed, scenes):
-        image, alike = pair.target.image, pair.alike
+        image, matches = pair.target.image, pair.matches
         prompt = pair.prompt
-        alone.add(engine.segment(image, prompt).instances, alike)
+        alone.add(engine.segment(image, prompt).instances, matches)
         with_name = dataclasses.replace(prompt, texts=(pair.phrase,))
-        named.add(engine.segment(image, with_name).instances, alike)
+        named.add(engine.segment(image, with_name).instances, matches)
         rest = [
             s for s in pair.target.find_matching(pair.example.kind) if s.color != pair.example.color
         ]
         if rest:
             without = dataclasses.replace(prompt, texts=(pair.example.kind,), exemplar_labels=(0,))
             negative.add(engine.segment(image, without).instances, rest)
-        beside.add(segment_side_by_side(engine, pair), alike)
-        own.add(_segment_own(engine, pair), alike)
+        beside.add(segment_side_by_side(engine, pair), matches)
+        own.add(_segment_own(engine, pair), matches)
     near, own_near = Tally(), Tally()
     for pair in draw_pairs(seed, scenes, with_lookalikes=True):
-        near.add(engine.segment(pair.target.image, pair.prompt).instances, pair.alike)
-        own_near.add(_segment_own(engine, pair), pair.alike)
+        near.add(engine.segment(pair.target.image, pair.prompt).instances, pair.matches)
+        own_near.add(_segment_own(engine, pair), pair.matches)
     return {
         "reference_f1": alone.f1,
         "reference_text_f1": named.f1,
@@ -138,20 +138,19 @@ def measure_references(engine: Engine, seed: int, scenes: int) -> dict[str, floa
 
 
 def _segment_own(engine: Engine, pair: Pair) -> Sequence[Instance]:
-    """Looks for the like of a shape of the target itself."""
-    prompt = ConceptPrompt(exemplars_xyxy=(get_box(pair.alike[0]),))
+    """Segments the target with the box of one of its own shapes."""
+    prompt = ConceptPrompt(exemplars_xyxy=(get_box(pair.matches[0]),))
     return engine.segment(pair.target.image, prompt).instances
 
 
 def segment_side_by_side(engine: Engine, pair: Pair) -> Sequence[Instance]:
-    """Looks for an example in one picture made of its own and the target.
+    """Segments one image made of the reference and the target, side by side.
 
-    They meet at the side that makes the picture squarer, the reference scaled to the length of
-    that side.
+    They are joined at the longer side of the target, to which the reference is scaled.
 
     Args:
         engine: The engine.
-        pair: The two pictures.
+        pair: The two images.
 
     Returns:
         The instances that lie in the target for the most part, their masks in its pixels.

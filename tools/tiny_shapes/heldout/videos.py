@@ -1,4 +1,4 @@
-"""Measures video on held-out clips: concepts beside other trackers, exemplars, objects."""
+"""Measures video on held-out clips: concepts against other trackers, exemplars, objects."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..clips import CLIP_FRAMES, Clip, Frame
 from ..painting import Pixels
 from ..random_clips import ABSENCE_RANGE, draw_clip
 from .matching import Measure
-from .rivals import LOWEST_SCORE, MAKERS, THRESHOLDS, associate
+from .other_trackers import LOWEST_SCORE, MAKERS, THRESHOLDS, associate
 from .tracks import (
     MATCH_IOU,
     ClipScores,
@@ -76,14 +76,14 @@ def draw_held_out_clips(seed: int, scenes: int) -> Iterator[tuple[np.random.Gene
 def measure_video_concepts(
     engine: Engine, seed: int, scenes: int, open_session: OpenSession = open_session
 ) -> dict[str, float]:
-    """Measures HOTA, IDF1 and identity switches of text prompts, beside other trackers.
+    """Measures HOTA, IDF1 and identity switches of text prompts, and of other trackers.
 
     The other trackers associate this engine's own detections on each frame; each is given
     with the threshold at which its HOTA is best.
     """
     ours: list[ClipScores] = []
     unlike: list[ClipScores] = []
-    rivals: dict[tuple[str, float, int], list[ClipScores]] = {}
+    others: dict[tuple[str, float, int], list[ClipScores]] = {}
     for _, clip in draw_held_out_clips(seed, scenes):
         looks = sorted({shape.look for shape in clip.shapes})
         prompt = ConceptPrompt(tuple(f"{color} {kind}" for color, kind in looks))
@@ -108,12 +108,12 @@ def measure_video_concepts(
                         detected, len(looks), functools.partial(make, threshold, patience)
                     )
                     key = name, threshold, patience
-                    rivals.setdefault(key, []).append(score_clip(truth, tracks))
+                    others.setdefault(key, []).append(score_clip(truth, tracks))
     named = {"video": sum_scores(ours)}
     if unlike:
         named["video_unlike"] = sum_scores(unlike)
     for name in MAKERS:
-        totals = [sum_scores(scores) for key, scores in rivals.items() if key[0] == name]
+        totals = [sum_scores(scores) for key, scores in others.items() if key[0] == name]
         named[name] = max(totals, key=lambda total: total["hota"])
     return {f"{name}_{k}": v for name, total in named.items() for k, v in total.items()}
 
