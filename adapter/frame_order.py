@@ -19,7 +19,7 @@ class Relation(enum.Enum):
 
 
 class FrameOrder:
-    """Tells whether a frame is the previous one again, the next one, or from elsewhere.
+    """Classifies a frame: the same as the previous one, the next one, or neither.
 
     The position alone does not tell: behind a task whose video is saved it stands still while
     the video plays, as it does in a paused video. So the image of the frame before is kept.

@@ -70,7 +70,7 @@ class VideoTracking:
         self._forget()
 
     def _forget(self) -> None:
-        """Drops the tracks and all that belongs to them."""
+        """Deletes the session, the trails and the warnings of the video so far."""
         if self._session is not None:
             logger.info("tracking: another video, size or prompt; starting over")
         self.trails = {}

@@ -1,4 +1,4 @@
-"""Measures time and memory, prints the rows and writes them as tables to RESULTS.md.
+"""Measures time and memory, prints tables and writes them to RESULTS.md.
 
     python -m infer_segment_anything_3.benchmarks [--model tiny_shapes] [--only speed,memory]
     python -m infer_segment_anything_3.benchmarks --device cuda --out gpu.md
@@ -35,7 +35,7 @@ RESULTS = Path(__file__).with_name("RESULTS.md")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line; returns 0 also where a limit is missed, which the row shows."""
+    """Runs the command line; returns 0 also where a limit is missed, which the table shows."""
     options = _parse(arguments)
     with contextlib.ExitStack() as stack:
         if NEED_IKOMIA.intersection(options.only):
@@ -59,11 +59,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for row in importlib.import_module(f"{__package__}.{group}").measure(context):
                 print(" | ".join(cell for cell in row.format_cells() if cell), flush=True)
                 rows.append(row)
-            if options.out and rows:
+            if not rows:
+                continue
+            table = format_table(rows)
+            print(f"\n{table}\n", flush=True)
+            if options.out:
                 title = group.replace("_", " ").capitalize()
                 heading = f"{title}, {options.model} on {options.device}"
                 body = f"{machine}; {context.engine.precision} unless a row says otherwise."
-                write_section(options.out, heading, f"{body}\n\n{format_table(rows)}")
+                write_section(options.out, heading, f"{body}\n\n{table}")
     return 0
 
 

@@ -55,7 +55,7 @@ def compare(
     theirs: Callable[[T], object],
     **fields: Any,
 ) -> Row:
-    """Times two ways to do the same thing in turns, each with each of the inputs.
+    """Times two functions on the same inputs, in turns, and makes a row of them.
 
     ``theirs`` is the package's way unless ``reference_name``, one of the fields of
     :class:`Row`, says otherwise. The row is in milliseconds.
@@ -112,7 +112,7 @@ class BenchmarkContext:
         return list(itertools.islice(source, self.slow_repeats))
 
     def load_engine(self, precision: Precision, input_size: Any = "auto") -> Engine:
-        """Loads the engine in a precision, with a side of the model's input."""
+        """Loads the engine with a precision and an input size."""
         return Engine.load(self.model_name, self.weight_file, self.device, precision, input_size)
 
     @functools.cached_property
@@ -127,7 +127,7 @@ class BenchmarkContext:
 
     @functools.cached_property
     def encoded(self) -> tuple[RgbImage, State]:
-        """Encodes an image by engine and package; returns it and the package's state."""
+        """Encodes an image with both; returns the image and the package's state."""
         image = next(self.images)
         click(self.engine, image)
         return image, self.package.encode(image)
@@ -142,6 +142,14 @@ class BenchmarkContext:
         """Segments texts by the engine; returns the number of instances."""
         prompt = ConceptPrompt(tuple(texts), confidence_threshold=threshold)
         return len(self.engine.segment(image, prompt).instances)
+
+    def segment_texts_by_package(
+        self, image: RgbImage, texts: Sequence[str], threshold: float
+    ) -> None:
+        """Does what :meth:`segment_texts` does with the package, which takes one at a time."""
+        state = self.package.encode(image)
+        for text in texts:
+            self.package.segment_concept(state, text, threshold)
 
     def click_by_package(self, image: RgbImage, state: State | None = None) -> object:
         """Does what :func:`click` does with the package; encodes the image without a state."""

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from .context import PHOTO, BenchmarkContext, RgbImage, draw_image
+from .context import PHOTO, BenchmarkContext, draw_image
 from .overhead import make_workflow, split_time
 from .table import Row
 from .timing import time_call
@@ -34,9 +34,9 @@ def _measure_folder(context: BenchmarkContext, kind: str, threshold: float) -> R
     """Measures a folder through Ikomia against the package on the same images in memory."""
     count = 5 if context.is_slow else 50
 
-    def segment_by_package(image: RgbImage) -> None:
-        context.package.segment_concept(context.package.encode(image), TEXT, threshold)
-
+    segment_by_package = partial(
+        context.segment_texts_by_package, texts=[TEXT], threshold=threshold
+    )
     segment_by_package(next(context.images))  # a warm-up, as the next line
     context.segment_texts(next(context.images), [TEXT], threshold)
     theirs = 0.0

@@ -28,7 +28,8 @@ def measure(context: BenchmarkContext) -> Iterator[Row]:
     path, device = context.weight_file, context.device
     if path is None:
         return
-    seconds, peak, first, second = call_in_process(load_by_engine, path, device, context.precision)
+    load = partial(call_in_process, load_by_engine)
+    seconds, peak, (first, second) = load(path, device, context.precision, 2)
     theirs, their_peak = call_in_process(load_by_package, path, device)
     yield Row("checkpoint (.pt) to model", seconds, "s", theirs, ratio_at_most=0.25,
               note="each in a process of its own, the file in the system's cache")  # fmt: skip
@@ -40,25 +41,24 @@ def measure(context: BenchmarkContext) -> Iterator[Row]:
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         converted = Path(folder) / "sam3.safetensors"
         save_file(torch.load(path, mmap=True, weights_only=True), converted)
-        seconds, peak, *_ = call_in_process(load_by_engine, converted, device, context.precision)
+        seconds, peak, _ = load(converted, device, context.precision, 0)
     yield Row("checkpoint (.safetensors) to model", seconds, "s", theirs,
               ratio_at_most=0.25, note="sam3 reads .pt only: its time for that")  # fmt: skip
     yield Row("peak memory of loading (.safetensors) / size of the file", peak, "", at_most=1.1)
 
 
 def load_by_engine(
-    path: Path, device: str, precision: Precision
-) -> tuple[float, float, float, float]:
-    """Loads a checkpoint and clicks on two images.
+    path: Path, device: str, precision: Precision, images: int
+) -> tuple[float, float, list[float]]:
+    """Loads a checkpoint and clicks on some images.
 
     Returns:
-        Seconds of loading, its peak memory in sizes of the file, seconds of both images.
+        Seconds of loading, its peak memory in sizes of the file, seconds of each image.
     """
     size = _read_file(path)
     engine, seconds, peak = measure_peak(lambda: Engine.load("sam3", path, device, precision))
-    images = draw_image(1), draw_image(2)
-    first, second = (time_call(partial(click, engine, image)) for image in images)
-    return seconds, peak / size, first, second
+    clicks = [time_call(partial(click, engine, draw_image(seed))) for seed in range(images)]
+    return seconds, peak / size, clicks
 
 
 def load_by_package(path: Path, device: str) -> tuple[float, float]:
@@ -79,7 +79,7 @@ def load_by_package(path: Path, device: str) -> tuple[float, float]:
 
 
 def _read_file(path: Path) -> int:
-    """Reads a file into the system's cache; returns its size in bytes."""
+    """Reads a file into the operating system's file cache; returns its size in bytes."""
     with path.open("rb") as file:
         while file.read(2**24):
             pass

@@ -58,7 +58,7 @@ def measure(context: BenchmarkContext) -> Iterator[Row]:
 
 
 def make_workflow(context: BenchmarkContext, **parameters: Any) -> tuple[Any, Any]:
-    """Makes a workflow of one task, as a user of Ikomia API does; returns both."""
+    """Creates a workflow with this plugin's task; returns the workflow and the task."""
     from ikomia.dataprocess.workflow import Workflow
 
     logging.getLogger("ikomia").setLevel(logging.WARNING)
@@ -76,14 +76,14 @@ def make_workflow(context: BenchmarkContext, **parameters: Any) -> tuple[Any, An
 
 
 def split_time(task: Any, run: Callable[[], object]) -> dict[str, float]:
-    """Splits the seconds that a run of a workflow takes.
+    """Measures a run of a workflow, and how its time divides into parts.
 
     Args:
         task: The workflow's task.
         run: Runs the workflow.
 
     Returns:
-        ``total``, and what of it ``engine``, ``ikomia`` (around the task's runs and in the
+        Seconds: ``total``, and what of it ``engine``, ``ikomia`` (around the task's runs and in the
         calls they make of it) and ``plugin`` take.
     """
     from ikomia import dataprocess
@@ -99,9 +99,9 @@ def split_time(task: Any, run: Callable[[], object]) -> dict[str, float]:
         total = time_call(run)
     return {
         "total": total,
-        "engine": engine.seconds,
-        "ikomia": ikomia.seconds + total - runs.seconds,
-        "plugin": runs.seconds - engine.seconds - ikomia.seconds,
+        "engine": sum(engine),
+        "ikomia": sum(ikomia) + total - sum(runs),
+        "plugin": sum(runs) - sum(engine) - sum(ikomia),
     }
 
 

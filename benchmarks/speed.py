@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 from .context import PHOTO, BenchmarkContext, RgbImage, click, compare
@@ -23,7 +23,7 @@ def measure(context: BenchmarkContext) -> Iterator[Row]:
 
 
 def _measure_encoded_image(context: BenchmarkContext) -> Iterator[Row]:
-    """Measures prompts on an image that engine and package have encoded."""
+    """Measures prompts on an image whose encoding is cached on both sides."""
     image, state = context.encoded
     segment = context.package.segment_concept
     texts = context.take(context.texts)
@@ -66,29 +66,30 @@ def _measure_thresholds(context: BenchmarkContext, wanted: int) -> Row:
 
 def _measure_new_images(context: BenchmarkContext) -> Iterator[Row]:
     """Measures from an RGB array to masks on the host, with encoding."""
-
-    def by_engine(image: RgbImage, texts: list[str], threshold: float) -> None:
-        if texts:
-            context.segment_texts(image, texts, threshold)
-        else:
-            click(context.engine, image)
-
-    def by_package(image: RgbImage, texts: list[str], threshold: float) -> None:
-        state = context.package.encode(image)
-        for text in texts:
-            context.package.segment_concept(state, text, threshold)
-        if not texts:
-            context.click_by_package(image, state)
-
-    for count in (0, 1) if context.is_slow else (0, 1, 4, 16):
+    yield _compare_new_images(
+        context, "click", partial(click, context.engine), context.click_by_package
+    )
+    for count in (1,) if context.is_slow else (1, 4, 16):
         texts = [next(context.texts) for _ in range(count)]
-        threshold = max(map(context.find_threshold, texts), default=0)
-        ways = [partial(way, texts=texts, threshold=threshold) for way in (by_engine, by_package)]
-        what = f"{count} text{'s' * (count > 1)}" if texts else "click"
-        for way in ways:
-            way(next(context.images))  # a warm-up
-        yield compare(f"new image, {PHOTO}, {what}", context.take(context.images), *ways,
-                      ratio_at_most=1.0 if context.device == "cuda" else 1.05)  # fmt: skip
+        threshold = max(map(context.find_threshold, texts))
+        yield _compare_new_images(
+            context,
+            f"{count} text{'s' * (count > 1)}",
+            partial(context.segment_texts, texts=texts, threshold=threshold),
+            partial(context.segment_texts_by_package, texts=texts, threshold=threshold),
+        )
+
+
+def _compare_new_images(
+    context: BenchmarkContext,
+    what: str,
+    ours: Callable[[RgbImage], object],
+    theirs: Callable[[RgbImage], object],
+) -> Row:
+    for warm_up in (ours, theirs):
+        warm_up(next(context.images))
+    return compare(f"new image, {PHOTO}, {what}", context.take(context.images), ours, theirs,
+                   ratio_at_most=1.0 if context.device == "cuda" else 1.05)  # fmt: skip
 
 
 def _measure_compiled(context: BenchmarkContext) -> Row:

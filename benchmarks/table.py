@@ -40,7 +40,7 @@ class Row:
     note: str = ""
 
     def check_limit(self) -> tuple[str, bool] | None:
-        """Returns the text of the limit and whether it holds; None without a limit."""
+        """Checks the limit; returns its text and whether it holds, or None without a limit."""
         other = math.nan if self.reference is None else self.reference
         if self.at_most is not None:
             return f"≤ {self.at_most} {self.unit}".strip(), self.value <= self.at_most

@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
+from functools import partial, partialmethod
 from pathlib import Path
 from typing import Any, TypeVar
 from unittest import mock
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 def run_timed(call: Callable[[], T]) -> tuple[T, float]:
-    """Returns a call's result and the seconds it takes, the work of a GPU included."""
+    """Calls something; returns its result and its seconds, including its work on a GPU."""
     synchronize()
     started = time.perf_counter()
     result = call()
@@ -33,7 +33,7 @@ def run_timed(call: Callable[[], T]) -> tuple[T, float]:
 
 
 def time_call(call: Callable[[], object]) -> float:
-    """Returns the seconds that a call takes, the work of a GPU included."""
+    """Measures how many seconds a call takes, including its work on a GPU."""
     return run_timed(call)[1]
 
 
@@ -45,10 +45,10 @@ def synchronize() -> None:
 
 
 def time_in_turns(inputs: Iterable[T], *calls: Callable[[T], object]) -> list[float]:
-    """Times several ways to do the same thing in turns, each with each of the inputs.
+    """Times several functions on the same inputs, in turns.
 
     Returns:
-        For each way the milliseconds of its fastest round, which the rest of the machine
+        For each function the milliseconds of its fastest round, which the rest of the machine
         disturbed least.
     """
     times = [[time_call(partial(call, value)) for call in calls] for value in inputs]
@@ -69,38 +69,32 @@ def measure_peak(call: Callable[[], T]) -> tuple[T, float, float]:
     return result, seconds, int(found[1]) * 1024 - before if found else float("nan")
 
 
-class Stopwatch:
-    """Adds up the seconds spent in functions; calls inside other timed calls count once."""
-
-    seconds = 0.0
-    _is_running = False
-
-    def wrap(self, function: Callable[..., T]) -> Callable[..., T]:
-        """Returns the function with its time counted."""
-
-        def call_timed(*args: Any, **kwargs: Any) -> T:
-            if self._is_running:
-                return function(*args, **kwargs)
-            self._is_running = True
-            try:
-                result, seconds = run_timed(lambda: function(*args, **kwargs))
-            finally:
-                self._is_running = False
-            self.seconds += seconds
-            return result
-
-        return call_timed
-
-
 @contextlib.contextmanager
-def watch_calls(*places: tuple[Any, str]) -> Iterator[Stopwatch]:
-    """Times methods, each given by its class and its name, while the context lasts."""
-    watch = Stopwatch()
+def watch_calls(*places: tuple[Any, str]) -> Iterator[list[float]]:
+    """Times methods, each given by its class and its name, while the context lasts.
+
+    Yields:
+        A list to which each call adds its seconds; calls inside other timed calls add none.
+    """
+    seconds: list[float] = []
+    running: list[object] = []
+
+    def call_timed(instance: Any, method: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        if running:
+            return method(instance, *args, **kwargs)
+        running.append(method)
+        try:
+            result, taken = run_timed(partial(method, instance, *args, **kwargs))
+        finally:
+            running.clear()
+        seconds.append(taken)
+        return result
+
     with contextlib.ExitStack() as stack:
         for owner, name in places:
-            timed = watch.wrap(getattr(owner, name))
+            timed = partialmethod(call_timed, getattr(owner, name))
             stack.enter_context(mock.patch.object(owner, name, timed))
-        yield watch
+        yield seconds
 
 
 def call_in_process(function: Callable[..., T], *arguments: Any) -> T:

@@ -35,7 +35,7 @@ def create_app(served: ServedModel, settings: Settings) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        trimming = asyncio.create_task(trim_heaps_periodically(service))
+        trimming = asyncio.create_task(trim_heaps_periodically())
         yield
         trimming.cancel()
         service.close()

@@ -6,30 +6,25 @@ import asyncio
 import ctypes
 from collections.abc import Callable
 
-from .service import SegmentationService
-
 TRIM_PERIOD_S = 30.0
 
 
-async def trim_heaps_periodically(service: SegmentationService) -> None:
+async def trim_heaps_periodically() -> None:
     """Trims the heaps of all threads every ``TRIM_PERIOD_S``, until it is cancelled.
 
     glibc keeps a heap for each thread. Blocks of a few megabytes are freed in the middle of
     these heaps, and their pages stay resident until the heap's end is free. After a few hundred
     images of up to 10 megapixels that is 700 MB. Mapping each block instead, which
     ``M_MMAP_THRESHOLD`` does, makes such images a sixth slower.
-
-    Args:
-        service: One of its threads trims.
     """
     trim = _find_malloc_trim()
     while trim is not None:
         await asyncio.sleep(TRIM_PERIOD_S)
-        await service.run_in_thread(trim, 0)
+        await asyncio.to_thread(trim, 0)
 
 
 def _find_malloc_trim() -> Callable[[int], int] | None:
-    """Finds glibc's function; other C libraries have none."""
+    """Returns glibc's ``malloc_trim``, or None with another C library."""
     try:
         trim = ctypes.CDLL(None).malloc_trim
     except (AttributeError, OSError, TypeError):  # TypeError: on Windows

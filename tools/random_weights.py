@@ -40,7 +40,7 @@ def build_random_model(architecture: Architecture, seed: int = 0) -> Sam3Image:
 
 
 def write_random_weights(path: Path) -> Path:
-    """Writes a full-size ``.pt`` file in the layout of Meta's checkpoint; returns its path."""
+    """Writes a full-size checkpoint of random weights in Meta's layout; returns its path."""
     state = build_random_model(SAM3).state_dict()
     torch.save({get_meta_name(name): tensor for name, tensor in state.items()}, path)
     return path

@@ -32,7 +32,7 @@ Frames = Sequence[npt.NDArray[np.uint8]]
 
 
 class OnCpu(TorchFunctionMode):
-    """Keeps tensors on the CPU and their dtype, for this thread, while it is entered."""
+    """Context in which the tensors of this thread stay on the CPU and keep their dtype."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None

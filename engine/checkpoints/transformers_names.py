@@ -156,7 +156,7 @@ _OUTPUT_PROJECTION = re.compile(r"\.o_proj\.")
 
 
 class Placement(NamedTuple):
-    """Names the weight of the model that a tensor of a file belongs to.
+    """Maps a tensor of a file to a weight of the model.
 
     Attributes:
         name: A name of ``Sam3Image.state_dict()``.
@@ -194,7 +194,7 @@ def place_transformers_name(name: str) -> Placement:
 
 
 def add_prefix(name: str, is_detector: bool, is_tracker: bool) -> str:
-    """Adds to the name of a weight of a bare model its prefix in ``Sam3VideoModel``.
+    """Adds the prefix of ``Sam3VideoModel`` to the name of a bare model's weight.
 
     Args:
         name: Its name in the file.

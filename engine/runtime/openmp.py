@@ -65,7 +65,7 @@ def fix_thread_teams() -> Iterator[None]:
 
 
 def is_machine_busy() -> bool:
-    """Tells whether thread teams wait for a core now; a positive answer holds for a while."""
+    """Tells whether OpenMP threads have to wait for a core; True is kept for a while."""
     global busy_until_s
     now = time.monotonic()
     if now < busy_until_s:

@@ -233,7 +233,7 @@ class SessionTracks:
         memory.current = dataclasses.replace(current, objects=left)
 
     def _forget(self, memory: SessionMemory, frame: Frame, removed: tuple[int, ...]) -> None:
-        """Records which tracks are visible, and removes those that were not for too long."""
+        """Records which tracks are visible, and removes those unseen for too long."""
         current = memory.get_current()
         tracks = [t for tracks in current.concepts for t in tracks] + list(current.objects)
         for track in tracks:

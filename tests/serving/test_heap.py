@@ -5,8 +5,8 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Callable
-from pathlib import Path
 
+import psutil
 import pytest
 from starlette.testclient import TestClient
 
@@ -17,8 +17,7 @@ BLOCKS = 3000
 
 
 def resident_bytes() -> int:
-    status = Path("/proc/self/status").read_text()
-    return int(status.split("VmRSS:")[1].split()[0]) * 1024
+    return psutil.Process().memory_info().rss
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries cannot trim")

@@ -42,7 +42,7 @@ EXTENT_RANGE = (0.13, 0.28)
 """Longer side of a shape's box, as a fraction of the image's short side."""
 
 OCCLUDER_EXTENT_RANGE = (0.36, 0.46)
-"""The same of a shape behind which others pass."""
+"""Longer side of the box of a shape behind which others pass, in the same unit."""
 
 OCCLUDER_SHARE = 0.4
 SPEED_RANGE = (0.004, 0.035)

@@ -18,7 +18,7 @@ SEARCH_THRESHOLD = 0.1
 
 
 class Agreement(NamedTuple):
-    """Says how far the instances of two engines agree.
+    """Holds measures of the agreement of two engines' instances.
 
     Attributes:
         instances: Instances that pass the threshold in at least one engine.

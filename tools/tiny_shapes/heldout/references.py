@@ -1,4 +1,4 @@
-"""Measures exemplar boxes that lie in another image than the one that is segmented."""
+"""Measures segmentation by exemplar boxes that lie in a reference image."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Pair(NamedTuple):
 
     @property
     def prompt(self) -> ConceptPrompt:
-        """The prompt of the example's box in the reference."""
+        """Prompt with the example's box in the reference image."""
         reference = ReferenceImage(self.reference.image)
         return ConceptPrompt(exemplars_xyxy=(get_box(self.example),), reference=reference)
 
@@ -56,7 +56,7 @@ def draw_pair(
     with_lookalikes: bool = False,
     side_range_px: tuple[int, int] = SIDE_RANGE_PX,
 ) -> Pair:
-    """Draws an image with an example, and another with at least one shape that looks the same.
+    """Draws a reference image, and a target image with at least one shape like its example.
 
     Args:
         rng: Source of every random choice.
