@@ -69,6 +69,16 @@ def measure_peak(call: Callable[[], T]) -> tuple[T, float, float]:
     return result, seconds, int(found[1]) * 1024 - before if found else float("nan")
 
 
+def measure_gpu_peak(call: Callable[[], object]) -> float:
+    """Calls something; returns the peak growth of allocated GPU memory in bytes."""
+    import torch
+
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    time_call(call)
+    return torch.cuda.max_memory_allocated() - before
+
+
 @contextlib.contextmanager
 def watch_calls(*places: tuple[Any, str]) -> Iterator[list[float]]:
     """Times methods, each given by its class and its name, while the context lasts.

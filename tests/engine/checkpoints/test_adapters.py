@@ -73,8 +73,11 @@ def test_adapter_of_transformers_modules(tmp_path: Path, monkeypatch: pytest.Mon
     import dataclasses
 
     from infer_segment_anything_3.engine.checkpoints.zoo import MODELS
-
-    from .transformers_models import SMALL, make_video_model, save_as_released
+    from infer_segment_anything_3.tools.transformers_models import (
+        SMALL,
+        make_video_model,
+        save_as_released,
+    )
 
     spec = dataclasses.replace(MODELS["tiny_shapes"], architecture=SMALL)
     monkeypatch.setitem(MODELS, "small", spec)

@@ -25,7 +25,11 @@ pytest.importorskip("transformers")
 
 from transformers import Sam3ImageProcessor, Sam3TrackerModel, Sam3VideoModel
 
-from .transformers_models import SMALL, make_video_model, save_as_released
+from infer_segment_anything_3.tools.transformers_models import (
+    SMALL,
+    make_video_model,
+    save_as_released,
+)
 
 LOGITS, SCORES = 1e-3, 1e-4
 CLICK = PromptedObject(points_xy=((100.0, 120.0), (50.0, 60.0)), point_labels=(1, 0))

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import nn
 from transformers import Sam3VideoConfig, Sam3VideoModel
 
-from infer_segment_anything_3.engine.model.config import TINY_SHAPES, Architecture
+from ..engine.model.config import TINY_SHAPES, Architecture
 
 SMALL = dataclasses.replace(TINY_SHAPES, width=128, memory_width=64)
 """The small model with the sizes that ``transformers`` cannot change."""
