@@ -18,7 +18,7 @@ import torch
 
 from ..engine import ConceptPrompt, Engine
 from ..engine.checkpoints.loader import load_model
-from ..engine.checkpoints.zoo import find_weight_files
+from ..engine.checkpoints.zoo import find_weight_files, resolve_input_size
 from ..engine.model.config import SAM3
 from ..engine.runtime.memory import release_memory
 from .context import PHOTO, BenchmarkContext, RgbImage, click, get_click_xy
@@ -74,7 +74,10 @@ def _measure_weights(context: BenchmarkContext) -> Row:
 
 def _measure_resting_text_encoder(context: BenchmarkContext) -> Iterator[Row]:
     """Measures what it saves and costs that the text encoder rests in the CPU's memory."""
-    engine = _load_unshared(context, context.engine.precision)
+    precision = context.engine.precision
+    release_memory()
+    before = torch.cuda.memory_allocated()
+    engine = _load_unshared(context, precision)
     texts = tuple(islice(context.texts, TEXTS))
     prompt = ConceptPrompt(texts, confidence_threshold=UNREACHABLE)
     seen: list[tuple[float, float, float]] = []
@@ -87,18 +90,18 @@ def _measure_resting_text_encoder(context: BenchmarkContext) -> Iterator[Row]:
         )
         engine.image_cache.clear()
         release_memory()
-        seen.append((torch.cuda.memory_allocated() / GIB, known, new))
+        seen.append(((torch.cuda.memory_allocated() - before) / GIB, known, new))
     where = "text encoder at rest on the CPU"
     what = ("allocated", f"new image, {TEXTS} known texts", "encode a new text")
-    for name, unit, before, after in zip(what, ("GiB", "ms", "ms"), *seen, strict=True):
-        yield Row(f"{name}, {where}", after, unit, before, "on the GPU")
+    for name, unit, full, resting in zip(what, ("GiB", "ms", "ms"), *seen, strict=True):
+        yield Row(f"{name}, {where}", resting, unit, full, "on the GPU")
 
 
 def _load_unshared(context: BenchmarkContext, precision: Any) -> Engine:
     """Loads an engine that no one else holds, so that its memory can be counted and freed."""
     files = find_weight_files(context.model_name, context.weight_file)
     model = load_model(context.model_name, files, context.device, precision=precision)
-    return Engine(model, context.engine.image_size, precision)
+    return Engine(model, resolve_input_size(context.model_name), precision)
 
 
 def _load_transformers(
@@ -130,6 +133,7 @@ def _list_tasks(
         "click": {"engine": partial(click, engine), "sam3": context.click_by_package},
     }
     if theirs is not None:
+        tasks["encode"]["transformers, for texts only"] = lambda image: theirs.encode([image])
         tasks["click"]["transformers"] = lambda image: theirs.click(image, get_click_xy(image))
     for count in (1, TEXTS):
         asked: dict[str, Any] = {"texts": texts[:count], "threshold": threshold}
@@ -211,7 +215,9 @@ def _compare(
     ours, *others = time_in_turns(timed, *calls.values())
     rows = [Row(what, ours, "ms", other, name) for name, other in zip(names, others, strict=True)]
     if context.device == "cuda":
-        peak, *peaks = (measure_gpu_peak(partial(call, last)) / GIB for call in calls.values())
         what = f"{what}: peak allocated above the weights"
-        rows += [Row(what, peak, "GiB", p, name) for name, p in zip(names, peaks, strict=True)]
+        ours, *others = (measure_gpu_peak(partial(call, last)) / GIB for call in calls.values())
+        rows += [
+            Row(what, ours, "GiB", other, name) for name, other in zip(names, others, strict=True)
+        ]
     return rows

@@ -119,7 +119,7 @@ class TransformersPackage:
         point = [xy[0] * self._side / width, xy[1] * self._side / height]
         outputs = self.tracker(
             pixel_values=self._preprocess([image]),
-            input_points=torch.tensor([[[point]]]).to(self._device, self._dtype),
+            input_points=torch.tensor([[[point]]], device=self._device),
             input_labels=torch.ones(1, 1, 1, dtype=torch.long, device=self._device),
             multimask_output=False,
         )

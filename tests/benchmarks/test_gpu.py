@@ -1,45 +1,60 @@
-"""The rows for a GPU that need none."""
+"""The measurements for a GPU give their rows; those that need no GPU are taken on a CPU."""
 
 from __future__ import annotations
 
-import numpy as np
+import itertools
+
 import pytest
 
-pytest.importorskip("transformers")
+from infer_segment_anything_3.benchmarks import __main__ as command
+from infer_segment_anything_3.benchmarks import gpu, precision
+from infer_segment_anything_3.benchmarks.context import BenchmarkContext, draw_image
+from infer_segment_anything_3.benchmarks.table import Row
 
-from infer_segment_anything_3.benchmarks import gpu
-from infer_segment_anything_3.benchmarks.__main__ import main
-from infer_segment_anything_3.benchmarks.context import (
-    BenchmarkContext,
-    click,
-    draw_image,
-    get_click_xy,
-)
-
-
-def test_rows_compare_with_package_and_transformers(monkeypatch, tmp_path):
-    monkeypatch.setattr(gpu, "BATCH", 2)
-    monkeypatch.setattr(gpu, "TEXTS", 2)
-    path = tmp_path / "gpu.md"
-    options = ["--model", "tiny_shapes", "--only", "gpu", "--repeats", "1", "--out", str(path)]
-    assert main([*options, "--precision", "float32"]) == 0
-    table = path.read_text()
-    for what in ("encode", "click", "1 known text", "2 known texts", "a batch of 2 new images"):
-        (first, *_) = [line for line in table.splitlines() if what in line]
-        assert "sam3" in first or "one by one" in first
-    assert table.count("| transformers") == 4
+ONE_IMAGE = {f"new image, 1800×1200, {what}" for what in ("click", "1 known text", "8 known texts")}
+ENCODE = "new image, 1800×1200, encode"
+BATCH = "a batch of 8 new images, 1800×1200, 1 known text"
+AT_REST = "text encoder at rest on the CPU"
 
 
-def test_transformers_segments_the_same():
-    context = BenchmarkContext("tiny_shapes", None, "cpu", "float32", repeats=1)
-    context, theirs = gpu._load_transformers(context)
-    image = draw_image(1, (240, 320))
-    mine = click(context.engine, image).instances[0].mask.full()
-    found = theirs.click(image, get_click_xy(image)).numpy()
-    # Each resizes the image in its own way.
-    assert np.mean(found != mine) < 0.02
-    assert 0.1 < np.mean(mine) < 0.9
-    threshold = context.find_threshold("circle")
-    wanted = context.segment_texts(image, ["circle"], threshold)
-    ((masks,),) = theirs.segment_texts([image], ["circle"], threshold)
-    assert len(masks) == wanted > 0
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_every_row_is_measured(device):
+    pytest.importorskip("transformers")
+    small = (draw_image(seed, (120, 180)) for seed in itertools.count(1))
+    context = BenchmarkContext("tiny_shapes", None, device, "auto", repeats=1, images=small)
+    rows = list(gpu.measure(context))
+    assert all(row.value > 0 and row.reference > 0 for row in rows)
+    expected = {(what, name) for what in ONE_IMAGE for name in ("sam3", "transformers")}
+    expected |= {(ENCODE, "sam3"), (ENCODE, "transformers, for texts only")}
+    expected |= {(BATCH, n) for n in ("one by one", "sam3, one by one", "transformers, a batch")}
+    if device == "cuda":
+        alone = {(what, name) for what, name in expected if what != BATCH}
+        expected |= {(f"{what}, torch.compile", name) for what, name in alone}
+        expected |= {(f"{w}: peak allocated above the weights", n) for w, n in expected}
+        expected |= {(f"{w}, torch.compile", "eager") for w in (*ONE_IMAGE, ENCODE)}
+        expected |= {("allocated weights, bfloat16", "float32")}
+        expected |= {
+            (f"{what}, {AT_REST}", "on the GPU")
+            for what in ("allocated", "new image, 8 known texts", "encode a new text")
+        }
+        memory = {row.what: row for row in rows if row.unit == "GiB"}
+        for what in ("allocated weights, bfloat16", f"allocated, {AT_REST}"):
+            assert memory[what].value < memory[what].reference
+    assert len(rows) == len(expected)
+    assert {(row.what, row.reference_name) for row in rows} == expected
+
+
+def test_a_group_that_fails_does_not_end_the_others(monkeypatch, tmp_path, capfd):
+    def fail(context):
+        yield Row("measured before", 1.0)
+        raise RuntimeError("no such kernel")
+
+    monkeypatch.setattr(precision, "measure", fail)
+    monkeypatch.setattr(gpu, "measure", lambda context: [Row("measured after", 2.0)])
+    out = tmp_path / "gpu.md"
+    chosen = ["--model", "tiny_shapes", "--only", "precision,gpu", "--out", str(out)]
+    assert command.main(chosen) == 1
+    assert "no such kernel" in capfd.readouterr().err
+    text = out.read_text()
+    assert "measured before" in text
+    assert "measured after" in text
