@@ -10,7 +10,7 @@ from ..engine import ConceptPrompt
 from ..engine.checkpoints.zoo import MODELS
 from .context import BenchmarkContext, click, compare
 from .table import Row
-from .timing import time_in_turns
+from .timing import measure_gpu_peak, time_in_turns
 
 AT_MOST = {672: 0.45, 336: 0.15}
 """Limits of an encoding's time at full size, as shares of that at 1008."""
@@ -37,6 +37,10 @@ def measure(context: BenchmarkContext) -> Iterator[Row]:
     for size, engine in zip(sizes, engines, strict=True):
         held = engine.image_cache.nbytes / max(1, len(engine.image_cache))
         yield Row(f"an encoded image in the cache, input_size {size}", held / 2**20, "MiB")
+        if context.device == "cuda":
+            peak = measure_gpu_peak(partial(click, engine, next(context.images)))
+            yield Row(f"new image, click, input_size {size}: peak allocated above the weights",
+                      peak / 2**20, "MiB")  # fmt: skip
 
     def segment_new_text(masks: bool, _: object) -> None:
         # A low threshold, so that the mask head always runs.
