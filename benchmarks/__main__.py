@@ -32,7 +32,7 @@ GROUPS = (
 """Modules of this folder, in the order in which they run."""
 
 DEFAULT_GROUPS = {
-    "cpu": GROUPS[:-1],
+    "cpu": tuple(group for group in GROUPS if group != "gpu"),
     "cuda": ("speed", "input_size", "video", "precision", "gpu"),
 }
 """Those that run where none are named: what they measure depends on the device."""

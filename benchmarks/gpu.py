@@ -1,4 +1,4 @@
-"""Measures what a GPU is bought for, against the package and against ``transformers``.
+"""Measures encoding, prompts, batches and memory, against the package and ``transformers``.
 
 Rows of allocated memory and of ``torch.compile`` need CUDA; the others run on a CPU, too.
 ``transformers`` has some sizes fixed: beside it ``tiny_shapes`` is replaced by a small model with
@@ -24,7 +24,7 @@ from ..engine.runtime.memory import release_memory
 from .context import PHOTO, BenchmarkContext, RgbImage, click, get_click_xy
 from .speed import UNREACHABLE
 from .table import Row
-from .timing import measure_gpu_peak, time_call, time_in_turns
+from .timing import GIB, measure_gpu_peak, time_call, time_in_turns
 
 if TYPE_CHECKING:
     from ..tools.transformers_package import TransformersPackage
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 ROUNDS = 5
 TEXTS = 8
 BATCH = 8
-GIB = 1024**3
 
 Calls = dict[str, Callable[[Any], object]]
 """What is compared, by name; the first is the engine."""
@@ -60,7 +59,7 @@ def measure(context: BenchmarkContext) -> Iterator[Row]:
 
 
 def _measure_weights(context: BenchmarkContext) -> Row:
-    """Measures the memory that loading allocates."""
+    """Measures the GPU memory of the weights, in bfloat16 and in float32."""
     allocated = []
     for precision in ("bfloat16", "float32"):
         release_memory()
@@ -73,7 +72,7 @@ def _measure_weights(context: BenchmarkContext) -> Row:
 
 
 def _measure_resting_text_encoder(context: BenchmarkContext) -> Iterator[Row]:
-    """Measures what it saves and costs that the text encoder rests in the CPU's memory."""
+    """Measures memory and time with the text encoder in the CPU's memory and in the GPU's."""
     precision = context.engine.precision
     release_memory()
     before = torch.cuda.memory_allocated()
@@ -98,7 +97,7 @@ def _measure_resting_text_encoder(context: BenchmarkContext) -> Iterator[Row]:
 
 
 def _load_unshared(context: BenchmarkContext, precision: Any) -> Engine:
-    """Loads an engine that no one else holds, so that its memory can be counted and freed."""
+    """Loads an engine that is not shared, so that its memory can be measured and freed."""
     files = find_weight_files(context.model_name, context.weight_file)
     model = load_model(context.model_name, files, context.device, precision=precision)
     return Engine(model, resolve_input_size(context.model_name), precision)
@@ -107,7 +106,11 @@ def _load_unshared(context: BenchmarkContext, precision: Any) -> Engine:
 def _load_transformers(
     context: BenchmarkContext,
 ) -> tuple[BenchmarkContext, TransformersPackage]:
-    """Loads the weights into ``transformers``; returns the context of a model that it has."""
+    """Builds the models of ``transformers`` with the weights of an engine.
+
+    Returns:
+        A context whose engine has sizes that ``transformers`` supports, and these models.
+    """
     from ..tools.random_weights import build_random_model
     from ..tools.transformers_models import SMALL
     from ..tools.transformers_package import TransformersPackage
@@ -126,7 +129,7 @@ def _list_tasks(
     texts: Sequence[str],
     threshold: float,
 ) -> dict[str, Calls]:
-    """Lists what is done with one new image, from an RGB array to masks on the host."""
+    """Returns what is compared on one new image, from an RGB array to masks on the host."""
     engine, package = context.engine, context.package
     tasks: dict[str, Calls] = {
         "encode": {"engine": engine.encoder.encode_uncached, "sam3": package.encode},
@@ -153,7 +156,7 @@ def _segment_texts_of_one(theirs: TransformersPackage, image: RgbImage, **asked:
 def _measure_batch(
     context: BenchmarkContext, theirs: TransformersPackage | None, text: str, threshold: float
 ) -> list[Row]:
-    """Measures several new images and a text that is known."""
+    """Measures a text that was encoded before on several new images."""
     engine, prompt = context.engine, ConceptPrompt((text,), confidence_threshold=threshold)
 
     def segment_batch(images: Sequence[RgbImage]) -> None:
@@ -189,7 +192,7 @@ def _measure_compiled(
     tasks: dict[str, Calls],
     eager: dict[str, Row],
 ) -> Iterator[Row]:
-    """Measures the tasks again with image encoders that are compiled."""
+    """Measures the tasks again with compiled image encoders."""
     context.engine.compile()
     if theirs is not None:
         theirs.compile()
@@ -202,14 +205,14 @@ def _measure_compiled(
 
 
 def _take_images(context: BenchmarkContext) -> list[RgbImage]:
-    """Takes an image for each round and one more for :func:`_compare`."""
+    """Takes a new image for each timed round, and one for the memory measurement."""
     return list(islice(context.images, 1 + min(ROUNDS, context.slow_repeats)))
 
 
 def _compare(
     context: BenchmarkContext, what: str, inputs: Sequence[Any], calls: Calls
 ) -> list[Row]:
-    """Times functions in turns, and on a GPU measures their peak memory on the last input."""
+    """Times functions in turns; on a GPU also measures their peak memory, on the last input."""
     *timed, last = inputs
     names = list(calls)[1:]
     ours, *others = time_in_turns(timed, *calls.values())

@@ -15,12 +15,11 @@ from ..engine.postprocess.masks import upscale_probability_masks
 from ..tools.sam3_package import Sam3Package
 from .context import BenchmarkContext, draw_image
 from .table import Row
-from .timing import call_in_process, measure_peak
+from .timing import GIB, call_in_process, measure_peak
 
 LARGE_HW = (4000, 6000)
 SMALL_HW = (800, 1200)
 INSTANCES = 100
-GIB = 1024**3
 
 
 class MaskMemory(NamedTuple):

@@ -21,6 +21,7 @@ from unittest import mock
 import psutil
 
 T = TypeVar("T")
+GIB = 1024**3
 
 
 def run_timed(call: Callable[[], T]) -> tuple[T, float]:

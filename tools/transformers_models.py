@@ -16,6 +16,10 @@ from ..engine.model.config import TINY_SHAPES, Architecture
 SMALL = dataclasses.replace(TINY_SHAPES, width=128, memory_width=64)
 """The small model with the sizes that ``transformers`` cannot change."""
 
+NO_BOX = ([[0.0, 0.0, 0.0, 0.0]], [-10])
+"""A padded box and its label: without any, transformers leaves out a token that Meta's code
+always adds."""
+
 
 def make_config(a: Architecture) -> Sam3VideoConfig:
     """Describes a model of these sizes for ``transformers``."""

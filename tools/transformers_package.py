@@ -1,4 +1,4 @@
-"""Calls SAM 3 of the ``transformers`` library on an engine's weights, to compare them."""
+"""Runs SAM 3 of the ``transformers`` library with an engine's weights, for comparison."""
 
 from __future__ import annotations
 
@@ -14,14 +14,11 @@ from transformers import Sam3ImageProcessor, Sam3Model, Sam3TrackerModel
 from ..engine import Engine
 from ..engine.checkpoints.transformers_names import add_prefix, place_transformers_name
 from ..engine.model.config import Architecture
-from .transformers_models import make_config
+from .transformers_models import NO_BOX, make_config
 
 M = TypeVar("M", bound=nn.Module)
 
 RgbImages = Sequence[npt.NDArray[np.uint8]]
-
-_NO_BOX = ([[0.0, 0.0, 0.0, 0.0]], [-10])
-"""A padded box: without any, a token is left out that Meta's code always adds."""
 
 
 def copy_weights(model: M, state: Mapping[str, Tensor]) -> M:
@@ -62,7 +59,12 @@ class TransformersPackage:
     """
 
     def __init__(self, engine: Engine, architecture: Architecture) -> None:
-        """Builds the models with the weights of an engine that has this architecture."""
+        """Builds the models from an engine's weights.
+
+        Args:
+            engine: The engine.
+            architecture: The sizes of its model.
+        """
         self._device, self._side = engine.device, engine.image_size
         self._dtype = torch.bfloat16 if engine.precision == "bfloat16" else torch.float32
         self._tokenizer = engine.model.backbone.language_backbone.tokenizer
@@ -82,20 +84,20 @@ class TransformersPackage:
 
     @torch.inference_mode()
     def encode(self, images: RgbImages) -> Any:
-        """Encodes a batch of images for texts."""
+        """Encodes a batch of images; returns the features that text prompts need."""
         return self.detector.get_vision_features(pixel_values=self._preprocess(images))
 
     @torch.inference_mode()
     def segment_texts(
         self, images: RgbImages, texts: Sequence[str], threshold: float
     ) -> list[list[Tensor]]:
-        """Segments texts, one after another, on a batch of images.
+        """Segments a batch of images by each of several texts.
 
         Returns:
             For each text and image the masks, (N, H, W) bool on the CPU.
         """
         encoded = self.encode(images)
-        boxes, labels = (torch.tensor([value] * len(images)) for value in _NO_BOX)
+        boxes, labels = (torch.tensor([value] * len(images)) for value in NO_BOX)
         found = []
         for text in texts:
             tokens = self._tokenizer([text] * len(images), context_length=32).to(self._device)

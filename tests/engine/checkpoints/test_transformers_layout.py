@@ -26,6 +26,7 @@ pytest.importorskip("transformers")
 from transformers import Sam3ImageProcessor, Sam3TrackerModel, Sam3VideoModel
 
 from infer_segment_anything_3.tools.transformers_models import (
+    NO_BOX,
     SMALL,
     make_video_model,
     save_as_released,
@@ -90,10 +91,6 @@ def compare(ours: Tensor, theirs: Tensor, tolerance: float) -> None:
     assert ours.shape == theirs.shape
     assert theirs.std() > 20 * tolerance, "the tolerance would hide a difference"
     assert (ours - theirs).abs().max() < tolerance
-
-
-NO_BOX = ([[0.0, 0.0, 0.0, 0.0]], [-10])
-"""A padded box: without any, transformers leaves out a token that Meta's code always adds."""
 
 
 @pytest.mark.parametrize(
