@@ -8,6 +8,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from torch import nn
 
 from ..engine import ConceptPrompt, ObjectPrompt, PromptedObject, VideoSession
 from ..engine.inference.automatic_masks import make_point_grid
@@ -39,6 +40,7 @@ _COLORS = ((220, 40, 40), (40, 180, 60), (50, 70, 220), (235, 210, 50))
 _NETWORKS = (
     (SAM3VLBackbone, "forward_image"),
     (SAM3VLBackbone, "forward_text"),
+    (nn.Conv2d, "forward"),  # the mask decoder's first layers, computed with the image
     (Sam3Image, "_encode_prompt"),
     (Sam3Image, "_run_encoder"),
     (Sam3Image, "_run_decoder"),

@@ -61,7 +61,9 @@ def check_finite(tensors: Iterable[Tensor], what: str, weights_name: str) -> Non
         what: What the error calls them.
         weights_name: What the error calls the weights.
     """
-    if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors):
+    # The extremes are NaN if one value is.
+    extremes = (torch.stack(tensor.aminmax()) for tensor in tensors if tensor.numel())
+    if not all(bool(torch.isfinite(pair).all()) for pair in extremes):
         raise NonFiniteOutputError(
             f"{weights_name}: the model's {what} are not finite (NaN or infinity). The weights "
             "are damaged or do not fit this precision: set precision to float32, or use "

@@ -39,6 +39,8 @@ class PromptProcessor(Sam3Processor):
             device: Where it is.
         """
         super().__init__(model, resolution=resolution, device=device)
+        # The tensor it normalizes was just converted from uint8, so nobody else has it.
+        self.transform.transforms[-1].inplace = True
         self._texts: LruCache[str, dict[str, Tensor]] = LruCache(
             MAX_TEXTS, MAX_TEXT_BYTES, lambda features: count_tensor_bytes([features])
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -21,6 +22,9 @@ and one that changes would change results."""
 
 MAX_POINTS = 16
 """Points of one prompt that the tracker was trained for: the first and last 8 are used."""
+
+_LEAST_AREA_LEFT = 0.3
+"""Share of a mask that must be left where objects overlap (the package's ``shrink_threshold``)."""
 
 _PRESENT_LOGIT = 1024.0
 """The package's logit of a pixel that a given mask sets (``NO_OBJ_SCORE`` of the others)."""
@@ -222,9 +226,25 @@ class VideoTracker(Sam3TrackerPredictor):
         return torch.where(kept, pred_masks, pred_masks.clamp(max=-10.0))
 
     def _suppress_object_pw_area_shrinkage(self, pred_masks: Tensor) -> Tensor:
-        # The package's method calls the slow version of the method above by ``super()``.
-        separate = self._apply_non_overlapping_constraints(pred_masks)
-        return self._suppress_shrinked_masks(pred_masks, separate)
+        """Empties masks of which other objects' higher logits leave less than 0.3 of the area.
+
+        As the package does, which makes three copies of all masks and adds up their pixels as
+        integers: 0.1 s of a frame with 4 objects at full size.
+
+        Args:
+            pred_masks: (N, 1, S, S) float32 logits.
+
+        Returns:
+            The same logits, or a copy with those of emptied masks at -10 and below.
+        """
+        if pred_masks.is_cuda:
+            return super()._suppress_object_pw_area_shrinkage(pred_masks)
+        areas, own_areas = _count_pixels(pred_masks > 0), _count_own_pixels(pred_masks)
+        is_shrunk = own_areas / areas.clamp(min=1.0) < _LEAST_AREA_LEFT
+        if is_shrunk.any():
+            pred_masks = pred_masks.clone()
+            pred_masks[is_shrunk] = pred_masks[is_shrunk].clamp(max=-10.0)
+        return pred_masks
 
     def _consolidate_temp_output_across_obj(
         self, *args: Any, consolidate_at_video_res: bool = False, **kwargs: Any
@@ -239,3 +259,27 @@ class VideoTracker(Sam3TrackerPredictor):
     ) -> tuple[Tensor | None, None]:
         # The engine brings masks to the video's size itself, those it shows, in chunks.
         return any_res_masks, None
+
+
+def _count_pixels(masks: Tensor) -> Tensor:
+    """Counts the pixels of (N, ...) bool masks on a CPU, (N,) int64: faster than their sum."""
+    return torch.tensor([np.count_nonzero(mask) for mask in masks.numpy()], dtype=torch.int64)
+
+
+def _count_own_pixels(logits: Tensor) -> Tensor:
+    """Counts the pixels above 0 at which no other object's logit is higher, nor an earlier's equal.
+
+    Args:
+        logits: (N, ...) float32 on a CPU.
+
+    Returns:
+        (N,) int64.
+    """
+    highest = logits.amax(dim=0)
+    is_free = highest > 0
+    counts = []
+    for own in logits:
+        is_own = (own == highest).logical_and_(is_free)
+        is_free ^= is_own
+        counts.append(np.count_nonzero(is_own.numpy()))
+    return torch.tensor(counts, dtype=torch.int64)

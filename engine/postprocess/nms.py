@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from pycocotools import mask as mask_api
+from torch import Tensor
 from torchvision.ops import nms
 
 from ..export.rle import mask_to_rle
@@ -97,3 +98,22 @@ def compute_mask_ious(masks: Sequence[Mask]) -> npt.NDArray[np.float64]:
     runs = [mask_to_rle(mask) for mask in masks]
     # Its cost is bounded by the overlaps: it skips pairs whose boxes are apart.
     return np.nan_to_num(np.asarray(mask_api.iou(runs, runs, [0] * len(runs)), np.float64))
+
+
+def compute_cell_ious(masks: Tensor, others: Tensor) -> Tensor:
+    """Computes the IoU of every pair of low-resolution masks as the package's ``mask_iou`` does.
+
+    The package lays out all pairs: 3 GB for 200 masks at full size, and much slower on a CPU.
+
+    Args:
+        masks: (N, g, g) bool.
+        others: (M, g, g) bool, on the same device.
+
+    Returns:
+        (N, M) float32, equal to the package's in every bit: counts below 2**24 are exact.
+    """
+    rows, columns = masks.flatten(1).float(), others.flatten(1).float()
+    with torch.autocast(masks.device.type, enabled=False):
+        shared = rows @ columns.T
+    union = rows.sum(dim=1)[:, None] + columns.sum(dim=1)[None] - shared
+    return shared / union.clamp(min=1)

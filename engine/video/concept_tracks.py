@@ -16,9 +16,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..inference.detection import PromptTokens
-from ..model.sam3_imports import Sam3VideoBase, mask_iou
+from ..model.sam3_imports import Sam3VideoBase
 from ..model.video_tracker import ENDLESS, TrackerState, VideoTracker
 from ..postprocess.masks import clean_track_masks
+from ..postprocess.nms import compute_cell_ious
 from .frame import Frame, Track, find_visible
 from .memory_pruning import (
     copy_containers,
@@ -227,7 +228,7 @@ class _Association(Sam3VideoBase):
             new = self._drop_new_det_with_obj_limit(new, det_scores_np, self.room)
         self.scores = {}
         if len(det_scores_np) and len(trk_obj_ids):
-            ious = mask_iou(det_masks > 0, trk_masks > 0).cpu().numpy()
+            ious = compute_cell_ious(det_masks > 0, trk_masks > 0).cpu().numpy()
             best = ious.argmax(axis=0)
             self.scores = {
                 int(i): float(det_scores_np[best[k]])

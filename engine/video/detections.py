@@ -14,7 +14,8 @@ from ..inference.concepts import detect_concepts
 from ..inference.detection import PromptTokens
 from ..inference.prompt_processor import get_texts, get_thresholds
 from ..inference.tiling import CROWDED_SHARE
-from ..model.sam3_imports import generic_nms_cpu, mask_iou
+from ..model.sam3_imports import generic_nms_cpu
+from ..postprocess.nms import compute_cell_ious
 from ..prompts import ConceptPrompt
 from ..runtime.memory import BatchLimits
 from .concept_tracks import Detections
@@ -106,7 +107,7 @@ def _make_detections(engine: Engine, output: ConceptOutput, kept: Tensor) -> Det
     masks = head["pred_masks"][0].float()
     check_finite([masks], "mask logits", engine.weights_name)
     is_set = masks > 0
-    best = generic_nms_cpu(mask_iou(is_set, is_set), output.scores[kept], NMS_IOU)
+    best = generic_nms_cpu(compute_cell_ious(is_set, is_set), output.scores[kept], NMS_IOU)
     rows = best.sort().values
     return {
         "scores": output.scores[kept][rows],

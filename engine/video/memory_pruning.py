@@ -111,6 +111,8 @@ def copy_containers(value: Any) -> Any:
     what to go back to when a frame fails half-way. The features of the current frame, which
     all states of a session share, stay shared.
     """
+    if not isinstance(value, dict | list | set):  # most values are tensors
+        return value
     if isinstance(value, defaultdict):
         return defaultdict(value.default_factory, {k: copy_containers(v) for k, v in value.items()})
     if isinstance(value, dict):
@@ -120,7 +122,7 @@ def copy_containers(value: Any) -> Any:
         return OrderedDict(copied) if isinstance(value, OrderedDict) else dict(copied)
     if isinstance(value, list):
         return [copy_containers(v) for v in value]
-    return set(value) if isinstance(value, set) else value
+    return set(value)
 
 
 def _keep_only(by_key: dict[Any, Any], kept: set[Any]) -> None:

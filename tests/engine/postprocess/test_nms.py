@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import torch
 
 from infer_segment_anything_3.engine import (
     ConceptPrompt,
@@ -17,8 +18,10 @@ from infer_segment_anything_3.engine import (
     Mask,
     Result,
 )
+from infer_segment_anything_3.engine.model.sam3_imports import mask_iou
 from infer_segment_anything_3.engine.postprocess.nms import (
     apply_filters,
+    compute_cell_ious,
     compute_mask_ious,
     mask_nms,
 )
@@ -115,3 +118,15 @@ def test_one_pixel_one_answer_without_another_network_run(
     ious = compute_mask_ious([i.mask for i in best])
     np.fill_diagonal(ious, 0)
     assert ious.max(initial=0) <= 0.7
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_ious_of_low_resolution_masks_are_the_packages(precision: str) -> None:
+    masks = torch.randn(6, 288, 288, generator=torch.Generator().manual_seed(1)) > 0.3
+    masks[2] = False
+    masks[3] = masks[0]
+    masks[4:, :, 100:] = False
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+        ious = compute_cell_ious(masks, masks[1:])
+    assert torch.equal(ious, mask_iou(masks, masks[1:]))
+    assert compute_cell_ious(masks[:0], masks).shape == (0, 6)
