@@ -5,26 +5,34 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from infer_segment_anything_3.engine import Engine
 from infer_segment_anything_3.engine.checkpoints.zoo import MODELS
 from infer_segment_anything_3.engine.model.config import TINY_SHAPES
+from infer_segment_anything_3.engine.model.sam3_imports import Sam3Image
 from infer_segment_anything_3.tools.tiny_shapes import (
-    clip_samples,
     export,
     stages,
+    tracker_training,
     train,
     training_model,
 )
-from infer_segment_anything_3.tools.tiny_shapes.clip_losses import ClipTracking
-from infer_segment_anything_3.tools.tiny_shapes.clip_samples import ClipPool
+from infer_segment_anything_3.tools.tiny_shapes.footage import FootageSource
+from infer_segment_anything_3.tools.tiny_shapes.rollouts import roll_out
+from infer_segment_anything_3.tools.tiny_shapes.tracker_losses import (
+    TrainingHeads,
+    compute_tracker_losses,
+)
+
+TRACKER_PARTS = (training_model.TRACKER, training_model.TRACKER_NECK)
 
 
 @pytest.fixture(autouse=True)
 def _few_clips(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clip_samples, "LEAST_KEPT", 1)
+    monkeypatch.setattr(tracker_training, "LEAST_KEPT", 1)
 
 
 def training(out: Path, **arguments: object) -> train.Training:
@@ -58,7 +66,12 @@ def test_an_interrupted_run_goes_on_and_gives_weights_that_load(
 
 @pytest.mark.parametrize(
     ("name", "trained"),
-    [("many alike", stages.DETECTOR), ("video, two frames", (training_model.TRACKER,))],
+    [
+        ("many alike", stages.DETECTOR),
+        ("looks", TRACKER_PARTS),
+        ("video, scattered", TRACKER_PARTS),
+        ("video, small", TRACKER_PARTS),
+    ],
 )
 def test_a_stage_changes_its_part_of_trained_weights_and_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, trained: tuple[str, ...]
@@ -100,38 +113,69 @@ def test_a_stage_can_end_with_the_mean_of_its_weights_and_earlier_ones(
             torch.testing.assert_close(value, 0.25 * start[name] + 0.75 * ends[0][name])
 
 
-def test_a_loss_of_video_reaches_every_part_of_the_memory() -> None:
+@pytest.fixture(scope="module")
+def model() -> Sam3Image:
     model = training_model.build_training_model(TINY_SHAPES, torch.device("cpu"))
     training_model.initialize_weights(model)
-    tracker = model.inst_interactive_predictor.model
+    return model
+
+
+def make_source(model: Sam3Image, seed: int) -> FootageSource:
+    return FootageSource(model, np.random.default_rng(seed), TINY_SHAPES.image_size, 80)
+
+
+@pytest.mark.parametrize("moving", [False, True])
+def test_losses_of_the_tracker_reach_every_part_of_the_memory(
+    model: Sam3Image, moving: bool
+) -> None:
     for parameter in model.parameters():
         parameter.requires_grad_(False)
-    tracker.requires_grad_(True)
-    pool = ClipPool(model, seed=5, side=280, mask_side=80, frames=4, capacity=4)
-    losses, _ = ClipTracking(model, pool, clips=2).compute_losses(frames=4)
+        parameter.grad = None
+    trained = [(n, p) for n, p in model.named_parameters() if n.startswith(TRACKER_PARTS)]
+    for _, parameter in trained:
+        parameter.requires_grad_(True)
+    rng = np.random.default_rng(5)
+    source = make_source(model, 5)
+    footage = source.draw_moving(5) if moving else source.draw_scattered()
+    objects = footage.pick_objects(rng, 2)
+    rollout = roll_out(model, footage, objects, rng) if moving else None
+    heads = TrainingHeads(TINY_SHAPES.width)
+    losses, answers = compute_tracker_losses(model, heads, footage, rollout, objects, [3, 4], rng)
+    assert {"iou", "seen_as_there", "gone_as_gone"} == answers.keys()
     torch.stack(list(losses.values())).sum().backward()
     untouched = [
         name
-        for name, parameter in model.named_parameters()
+        for name, parameter in trained
         if training_model.is_memory(name) and (parameter.grad is None or not parameter.grad.any())
     ]
-    # The package keeps this one and never uses it; those of absent objects need one.
-    unused = ("no_mem_pos_enc", "no_obj_ptr", "no_obj_embed_spatial", "mask_downsample")
+    # The package keeps the first and never uses it; others belong to what is absent, or to
+    # objects that are given as masks.
+    unused = ("no_mem_pos_enc", "no_obj_ptr", "no_obj_embed_spatial", "mask_downsample", "obj_ptr")
     assert [name for name in untouched if not name.split("model.")[1].startswith(unused)] == []
 
 
-def test_a_clip_goes_on_from_the_memory_of_the_frames_before() -> None:
-    model = training_model.build_training_model(TINY_SHAPES, torch.device("cpu"))
-    training_model.initialize_weights(model)
-    losses = []
-    for part in (4, 2):
-        pool = ClipPool(model, seed=5, side=280, mask_side=80, frames=4, capacity=2)
-        followed = ClipTracking(model, pool, clips=1)
-        parts = 0
-        with torch.no_grad():
-            while not followed.is_over:
-                _, report = followed.compute_losses(part)
-                parts += 1
-        assert parts == 4 // part
-        losses.append(report["late_iou"])
-    assert losses[0] == pytest.approx(losses[1], abs=1e-6)
+def test_a_rollout_remembers_the_frames_that_the_package_remembers(model: Sam3Image) -> None:
+    rng = np.random.default_rng(5)
+    footage = make_source(model, 5).draw_moving(5)
+    rollout = roll_out(model, footage, footage.pick_objects(rng, 2), rng)
+    tracker = model.inst_interactive_predictor.model
+    stored = {t: {"eff_iou_score": quality} for t, quality in enumerate(rollout.quality) if t}
+    for least in (-1.0, float(np.median(rollout.quality)), 2.0):
+        tracker.mf_threshold, before = least, tracker.mf_threshold
+        for frame in range(1, 5):
+            known = {t: out for t, out in stored.items() if t < frame}
+            chosen = tracker.frame_filter({"non_cond_frame_outputs": known}, False, frame, 5, 1)
+            assert rollout.choose_remembered(frame, least) == [t for t in chosen if t]
+        tracker.mf_threshold = before
+
+
+def test_scattered_shapes_are_elsewhere_on_each_frame_and_none_looks_like_another(
+    model: Sam3Image,
+) -> None:
+    footage = make_source(model, 6).draw_scattered()
+    assert len(set(footage.looks)) == len(footage.looks)
+    shown = footage.coverage[:, footage.counts.all(axis=0)] > 0.5
+    assert shown.shape[1]
+    both = (shown[1:] & shown[:-1]).flatten(2).sum(2)
+    either = (shown[1:] | shown[:-1]).flatten(2).sum(2)
+    assert float((both / either).mean()) < 0.3

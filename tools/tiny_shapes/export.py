@@ -22,6 +22,7 @@ import torch
 from ...engine.checkpoints.writer import save_weights
 from ...engine.model.config import TINY_SHAPES
 from .scenes import COLORS, KINDS
+from .training_model import HEADS
 
 logger = logging.getLogger("infer_segment_anything_3")
 
@@ -35,7 +36,8 @@ def export(snapshot: Path, out: Path, seed: int) -> None:
         seed: The seed of the training, for the record.
     """
     saved = torch.load(snapshot, map_location="cpu", weights_only=True)
-    save_weights(saved["average"], out)
+    weights = {name: t for name, t in saved["average"].items() if not name.startswith(HEADS)}
+    save_weights(weights, out)
     sha256 = hashlib.sha256(out.read_bytes()).hexdigest()
     description = out.with_suffix(".json")
     text = json.dumps(

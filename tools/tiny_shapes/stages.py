@@ -6,7 +6,7 @@ import dataclasses
 
 from ...engine.model.config import TINY_SHAPES
 from .samples import LIKE_SHARE
-from .training_model import TRACKER
+from .training_model import TRACKER, TRACKER_NECK
 
 DETECTOR = (
     "backbone.language_backbone.",
@@ -31,12 +31,14 @@ class Stage:
         last_rate: Last learning rate, as a share of the highest.
         concepts: Whether concept prompts are trained.
         objects: Whether object prompts are trained.
-        clips: Clips in each step, with :data:`~.clip_losses.OBJECTS_PER_CLIP` tracked shapes.
-        frames: Frames of each clip.
-        frames_a_step: Frames of a clip in each step; gradients go through these.
+        looks: Clips of scattered shapes in each step whose looks the tracker's neck learns.
+        scattered: Such clips whose shapes are followed, with the truth remembered.
+        moving: Clips whose shapes are followed with what the tracker found before.
+        frames: Frames of these.
         trained: Prefixes of the parameters that are trained; the others are frozen.
         new_memory: Whether the tracker's memory starts from new random weights.
         known_rate: Factor on the learning rate of parameters outside the tracker's memory.
+        neck_rate: Factor on that of the tracker's neck.
         like_share: Share of scenes with several shapes of one color and kind.
         exemplar_share: Share of the concepts with something to find that get exemplar boxes.
         warmup: Steps in which the learning rate rises linearly.
@@ -52,12 +54,14 @@ class Stage:
     last_rate: float
     concepts: bool
     objects: bool = True
-    clips: int = 0
-    frames: int = 0
-    frames_a_step: int = 8
+    looks: int = 0
+    scattered: int = 0
+    moving: int = 0
+    frames: int = 20
     trained: tuple[str, ...] = ("",)
     new_memory: bool = False
     known_rate: float = 1.0
+    neck_rate: float = 1.0
     like_share: float = LIKE_SHARE
     exemplar_share: float = 0.3
     warmup: int = 200
@@ -132,77 +136,65 @@ STAGES = (
         # The mean finds crowds as well as each, and exemplars and cut shapes better.
         mixed_with=(("sharper", 0.05), ("many alike, with exemplars", 0.475)),
     ),
-    # Clicks are asked for all along: video alone makes the mask decoder forget them.
+    # Clicks teach the tracker's neck edges. To find a shape again, it must tell looks.
     Stage(
-        name="video, two frames",
+        name="looks",
         side=TINY_SHAPES.image_size,
-        steps=350,
+        steps=300,
         batch=4,
-        learning_rate=1.5e-3,
-        last_rate=0.6,
+        learning_rate=1e-3,
+        last_rate=0.05,
         concepts=False,
-        clips=4,
-        frames=2,
-        trained=(TRACKER,),
-        new_memory=True,
-        known_rate=0.3,
+        looks=3,
+        trained=(TRACKER, TRACKER_NECK),
+        known_rate=0.2,
         warmup=30,
     ),
+    # Where shapes are is no help here: attention learns to compare looks within 100 steps.
     Stage(
-        name="video, four frames",
+        name="video, scattered",
         side=TINY_SHAPES.image_size,
         steps=250,
-        batch=4,
-        learning_rate=1.2e-3,
-        last_rate=0.5,
-        concepts=False,
-        clips=4,
-        frames=4,
-        trained=(TRACKER,),
-        known_rate=0.3,
-        warmup=20,
-    ),
-    Stage(
-        name="video, long",
-        side=TINY_SHAPES.image_size,
-        steps=480,
-        batch=4,
+        batch=3,
         learning_rate=8e-4,
-        last_rate=0.01,
+        last_rate=0.8,
         concepts=False,
-        clips=2,
-        frames=24,
-        trained=(TRACKER,),
-        known_rate=0.3,
-        warmup=20,
+        scattered=1,
+        trained=(TRACKER, TRACKER_NECK),
+        new_memory=True,
+        known_rate=0.1,
+        neck_rate=0.15,
+        warmup=40,
     ),
-    # Attention to the memory takes half of a step's time; on fewer cells it takes a third.
+    # A step takes half the time of one at full size.
     Stage(
-        name="video, long and small",
+        name="video, small",
         side=224,
-        steps=2000,
-        batch=4,
-        learning_rate=6e-4,
-        last_rate=0.4,
+        steps=1200,
+        batch=3,
+        learning_rate=8e-4,
+        last_rate=0.2,
         concepts=False,
-        clips=2,
-        frames=24,
-        trained=(TRACKER,),
-        known_rate=0.3,
-        warmup=30,
+        scattered=1,
+        moving=1,
+        trained=(TRACKER, TRACKER_NECK),
+        known_rate=0.12,
+        neck_rate=0.15,
+        warmup=40,
     ),
     Stage(
-        name="video, long and annealed",
+        name="video, annealed",
         side=TINY_SHAPES.image_size,
-        steps=500,
-        batch=4,
-        learning_rate=4e-4,
-        last_rate=0.01,
+        steps=400,
+        batch=3,
+        learning_rate=3e-4,
+        last_rate=0.02,
         concepts=False,
-        clips=2,
-        frames=24,
-        trained=(TRACKER,),
-        known_rate=0.3,
-        warmup=20,
+        scattered=1,
+        moving=1,
+        trained=(TRACKER, TRACKER_NECK),
+        known_rate=0.12,
+        neck_rate=0.15,
+        warmup=40,
     ),
 )

@@ -26,12 +26,14 @@ from ...engine.checkpoints.layouts import convert_to_model_names, recognize_layo
 from ...engine.checkpoints.reader import read_tensors
 from ...engine.model.config import TINY_SHAPES
 from ...engine.model.sam3_imports import Sam3Image
-from .clip_losses import ClipTracking
-from .clip_samples import ClipPool
 from .prompt_losses import compute_concept_losses, compute_object_loss
 from .samples import SamplePool, make_images_tensor
 from .stages import STAGES, Stage
+from .tracker_losses import TrainingHeads
+from .tracker_training import TrackerTraining
 from .training_model import (
+    HEADS,
+    TRACKER_NECK,
     build_training_model,
     drop_rotary_tables,
     initialize_weights,
@@ -41,9 +43,8 @@ from .training_model import (
 logger = logging.getLogger("tiny_shapes")
 
 
-FRAMES_KEPT = 2000
-"""Frames of clips that are kept with their features, of 1.1 MB each."""
-
+HEADS_RATE = 4.0
+"""Factor on the learning rate of the heads that only the training has."""
 EMA_DECAY = 0.998
 SNAPSHOT_EVERY_S = 240
 
@@ -78,7 +79,6 @@ class Training:
         self.weights: dict[str, Tensor] | None = None
         self.average: dict[str, Tensor] = {}
         self.optimizer_state: dict[str, Any] | None = None
-        self.tracking: ClipTracking | None = None
         self.snapshot_path = out / "snapshot.pt"
         if self.snapshot_path.exists():
             snapshot = torch.load(self.snapshot_path, map_location="cpu", weights_only=True)
@@ -114,13 +114,15 @@ class Training:
         architecture = dataclasses.replace(TINY_SHAPES, image_size=stage.side)
         model = build_training_model(architecture, self.device)
         initialize_weights(model)
+        heads = TrainingHeads(TINY_SHAPES.width).to(self.device)
+        model.add_module(HEADS, heads)
         if self.weights is not None:
             reused = drop_rotary_tables(self.weights)
             if stage.new_memory and self.step == 0:
                 reused = {name: t for name, t in reused.items() if not is_memory(name)}
             model.load_state_dict(reused, strict=False)
         for name, parameter in model.named_parameters():
-            if not name.startswith(stage.trained):
+            if not name.startswith((*stage.trained, HEADS)):
                 parameter.requires_grad_(False)
         groups = make_parameter_groups(model, stage)
         optimizer = torch.optim.AdamW(groups, weight_decay=1e-4, betas=(0.9, 0.98))
@@ -134,22 +136,16 @@ class Training:
             fresh=0.3,
             like_share=stage.like_share,
         )
-        clip_pool = ClipPool(
-            model,
-            seed=(self.seed, self.stage_index, self.step, 1),
-            side=stage.side,
-            mask_side=architecture.mask_side,
-            frames=stage.frames,
-            capacity=FRAMES_KEPT // max(1, stage.frames),
+        tracking = TrackerTraining(
+            model, heads, stage, (self.seed, self.stage_index, self.step, 1), architecture.mask_side
         )
-        self.tracking = None
         logger.info("stage %d: %s", self.stage_index, stage)
         seen: dict[str, list[float]] = defaultdict(list)
         started_s = saved_s = time.monotonic()
         while self.step < stage.steps:
             for group in optimizer.param_groups:
                 group["lr"] = compute_learning_rate(stage, self.step) * group["share"]
-            for name, value in self._train_step(model, optimizer, pool, clip_pool, stage).items():
+            for name, value in self._train_step(model, optimizer, pool, tracking, stage).items():
                 seen[name].append(value)
             self.step += 1
             self._update_average(model)
@@ -173,7 +169,7 @@ class Training:
         model: Sam3Image,
         optimizer: torch.optim.Optimizer,
         pool: SamplePool,
-        clip_pool: ClipPool,
+        tracking: TrackerTraining,
         stage: Stage,
     ) -> dict[str, float]:
         samples = pool.batch(stage.batch)
@@ -186,12 +182,8 @@ class Training:
                 losses |= compute_concept_losses(
                     model, features, samples, pool.rng, stage.exemplar_share
                 )
-        report: dict[str, float] = {}
-        if stage.clips:
-            if self.tracking is None or self.tracking.is_over:
-                self.tracking = ClipTracking(model, clip_pool, stage.clips)
-            clip_losses, report = self.tracking.compute_losses(stage.frames_a_step)
-            losses |= clip_losses
+        tracking_losses, report = tracking.compute_losses()
+        losses |= tracking_losses
         total = torch.stack(list(losses.values())).sum()
         optimizer.zero_grad(set_to_none=True)
         total.backward()
@@ -248,14 +240,21 @@ class Training:
 
 def make_parameter_groups(model: Sam3Image, stage: Stage) -> list[dict[str, Any]]:
     """Groups the trained parameters for the optimizer, each with its factor on the rate."""
-    groups = []
-    for memory, share in ((True, 1.0), (False, stage.known_rate)):
-        parameters = [
-            parameter
-            for name, parameter in model.named_parameters()
-            if parameter.requires_grad and is_memory(name) == memory
-        ]
-        groups.append({"params": parameters, "lr": stage.learning_rate, "share": share})
+    rates = {"memory": 1.0, "neck": stage.neck_rate, "heads": HEADS_RATE, "known": stage.known_rate}
+    parameters: dict[str, list[nn.Parameter]] = {part: [] for part in rates}
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        if name.startswith(HEADS):
+            parameters["heads"].append(parameter)
+        elif name.startswith(TRACKER_NECK):
+            parameters["neck"].append(parameter)
+        else:
+            parameters["memory" if is_memory(name) else "known"].append(parameter)
+    groups = [
+        {"params": parameters[part], "lr": stage.learning_rate, "share": rate}
+        for part, rate in rates.items()
+    ]
     return groups
 
 

@@ -12,6 +12,10 @@ from ...engine.model.config import Architecture
 from ...engine.model.sam3_imports import Sam3Image
 
 TRACKER = "inst_interactive_predictor.model."
+TRACKER_NECK = "backbone.vision_backbone.sam2_convs."
+HEADS = "training_heads"
+"""Name of the part of the model that only the training has."""
+
 _MEMORY = (
     "transformer.",
     "maskmem",
@@ -66,6 +70,21 @@ def initialize_weights(model: Sam3Image) -> None:
         tracker.sam_mask_decoder.pred_obj_score_head.layers[-1].bias.fill_(6.0)
         for layer in tracker.maskmem_backbone.fuser.layers:
             layer.gamma.fill_(0.1)
+        # Memory attention must first find what looks the same: remember features as they
+        # are, and compare them with the same projection. Without that it learns to look at
+        # the same place only.
+        tracker.maskmem_backbone.pix_feat_proj.weight.copy_(
+            torch.eye(tracker.hidden_dim)[..., None, None]
+        )
+        tracker.maskmem_backbone.pix_feat_proj.bias.zero_()
+        for layer in tracker.transformer.encoder.layers:
+            attention = layer.cross_attn_image
+            nn.init.orthogonal_(attention.q_proj.weight, gain=1.3)
+            attention.k_proj.weight.copy_(attention.q_proj.weight)
+            attention.q_proj.bias.zero_()
+            attention.k_proj.bias.zero_()
+            nn.init.orthogonal_(attention.v_proj.weight)
+            nn.init.orthogonal_(attention.out_proj.weight)
 
 
 def build_training_model(architecture: Architecture, device: torch.device) -> Sam3Image:

@@ -1,0 +1,101 @@
+"""Lets the tracker follow shapes through footage with its own memory, to learn from it later."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ...engine.model.patched_modules import TensorsStayOnDevice
+from ...engine.model.sam3_imports import Sam3Image
+from .footage import Footage
+from .tracker_steps import (
+    FIRST_PROMPTS,
+    FrameFeatures,
+    make_empty_memory,
+    make_first_prompt,
+    run_tracker,
+)
+
+POINTERS = 15
+"""Frames whose object pointers the tracker remembers, beside that of the first frame."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Rollout:
+    """Holds what the tracker found of K shapes on T frames.
+
+    Attributes:
+        objects: Indices of the shapes, (K,).
+        logits: Its masks, (T, K, 1, M, M) float16.
+        scores: Object scores, (T, K, 1).
+        pointers: Object pointers, (T, K, C).
+        quality: What it thinks of each frame, T numbers.
+        is_mask_given: Whether the shapes were given as masks on the first frame.
+    """
+
+    objects: npt.NDArray[np.int64]
+    logits: Tensor
+    scores: Tensor
+    pointers: Tensor
+    quality: list[float]
+    is_mask_given: bool
+
+    def choose_remembered(self, frame: int, least_quality: float) -> list[int]:
+        """Chooses the frames before one that the package's ``frame_filter`` chooses.
+
+        Args:
+            frame: The frame to follow to.
+            least_quality: ``mf_threshold``.
+
+        Returns:
+            At most :data:`POINTERS` indices, without that of the first frame.
+        """
+        chosen = [t for t in range(1, frame) if self.quality[t] > least_quality]
+        if frame > 1 and frame - 1 not in chosen:
+            chosen.append(frame - 1)
+        return chosen[-POINTERS:]
+
+
+@torch.no_grad()
+def roll_out(
+    model: Sam3Image, footage: Footage, objects: npt.NDArray[np.int64], rng: np.random.Generator
+) -> Rollout:
+    """Follows shapes from the first frame to the last.
+
+    Args:
+        model: The model.
+        footage: The frames.
+        objects: Indices of K shapes, visible on the first frame.
+        rng: Chooses how they are given there.
+
+    Returns:
+        What was found.
+    """
+    tracker = model.inst_interactive_predictor.model
+    frames = range(len(footage.trunk))
+    features = FrameFeatures(model, footage, frames, frames)
+    form = str(rng.choice(FIRST_PROMPTS))
+    prompt = make_first_prompt(rng, tracker, footage.coverage[0, objects], form)
+    memory = make_empty_memory()
+    outs = []
+    with TensorsStayOnDevice():
+        for t in frames:
+            out = run_tracker(tracker, features, t, len(objects), memory, None if t else prompt)
+            memory["non_cond_frame_outputs" if t else "cond_frame_outputs"][t] = out
+            outs.append(out)
+    # A given mask comes back at a size of its own.
+    size = footage.coverage.shape[-2:]
+    masks = [F.interpolate(out["pred_masks"], size, mode="bilinear") for out in outs]
+    return Rollout(
+        objects=objects,
+        logits=torch.stack(masks).half(),
+        scores=torch.stack([out["object_score_logits"] for out in outs]),
+        pointers=torch.stack([out["obj_ptr"] for out in outs]),
+        quality=[float(out["eff_iou_score"]) for out in outs],
+        is_mask_given=form == "mask",
+    )
