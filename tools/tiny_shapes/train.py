@@ -28,12 +28,15 @@ from ...engine.model.config import TINY_SHAPES
 from ...engine.model.sam3_imports import Sam3Image
 from .clip_losses import ClipTracking
 from .clip_samples import ClipPool
+from .frozen_encoder import FrozenEncoder
 from .prompt_losses import compute_concept_losses, compute_object_loss
-from .samples import SamplePool, make_images_tensor
-from .stages import STAGES, Stage
+from .sample_pool import SamplePool
+from .samples import make_images_tensor
+from .stages import DETECTOR, STAGES, Stage
 from .training_model import (
     build_training_model,
     drop_rotary_tables,
+    has_fast_bfloat16,
     initialize_weights,
     is_memory,
 )
@@ -126,6 +129,8 @@ class Training:
         optimizer = torch.optim.AdamW(groups, weight_decay=1e-4, betas=(0.9, 0.98))
         if self.optimizer_state is not None:
             optimizer.load_state_dict(self.optimizer_state)
+        # Only the detector is trained: it sees each image through an encoder that stays.
+        encoder = FrozenEncoder(model) if stage.trained == DETECTOR and not stage.objects else None
         pool = SamplePool(
             seed=(self.seed, self.stage_index, self.step),
             side=stage.side,
@@ -133,6 +138,8 @@ class Training:
             capacity=2000,
             fresh=0.3,
             like_share=stage.like_share,
+            frame_share=stage.frame_share,
+            encoder=encoder,
         )
         clip_pool = ClipPool(
             model,
@@ -177,14 +184,25 @@ class Training:
         stage: Stage,
     ) -> dict[str, float]:
         samples = pool.batch(stage.batch)
-        with torch.autocast(self.device.type, torch.bfloat16):
-            features = model.backbone.forward_image(make_images_tensor(samples).to(self.device))
+        with torch.autocast(
+            self.device.type, torch.bfloat16, enabled=has_fast_bfloat16(self.device)
+        ):
+            if pool.encoder is not None:
+                features = pool.encoder.join(samples)
+            else:
+                images = make_images_tensor(samples).to(self.device)
+                features = model.backbone.forward_image(images)
             losses: dict[str, Tensor] = {}
             if stage.objects:
                 losses["object"], _ = compute_object_loss(model, features, samples, pool.rng)
             if stage.concepts:
                 losses |= compute_concept_losses(
-                    model, features, samples, pool.rng, stage.exemplar_share
+                    model,
+                    features,
+                    samples,
+                    pool.rng,
+                    stage.exemplar_share,
+                    stage.elsewhere_share,
                 )
         report: dict[str, float] = {}
         if stage.clips:
