@@ -39,6 +39,7 @@ from .training_model import (
     has_fast_bfloat16,
     initialize_weights,
     is_memory,
+    make_parameter_groups,
 )
 
 logger = logging.getLogger("tiny_shapes")
@@ -125,7 +126,7 @@ class Training:
         for name, parameter in model.named_parameters():
             if not name.startswith(stage.trained):
                 parameter.requires_grad_(False)
-        groups = make_parameter_groups(model, stage)
+        groups = make_parameter_groups(model, stage.learning_rate, stage.known_rate)
         optimizer = torch.optim.AdamW(groups, weight_decay=1e-4, betas=(0.9, 0.98))
         if self.optimizer_state is not None:
             optimizer.load_state_dict(self.optimizer_state)
@@ -262,19 +263,6 @@ class Training:
         partial = self.snapshot_path.with_suffix(".part")
         torch.save(snapshot, partial)
         partial.replace(self.snapshot_path)
-
-
-def make_parameter_groups(model: Sam3Image, stage: Stage) -> list[dict[str, Any]]:
-    """Groups the trained parameters for the optimizer, each with its factor on the rate."""
-    groups = []
-    for memory, share in ((True, 1.0), (False, stage.known_rate)):
-        parameters = [
-            parameter
-            for name, parameter in model.named_parameters()
-            if parameter.requires_grad and is_memory(name) == memory
-        ]
-        groups.append({"params": parameters, "lr": stage.learning_rate, "share": share})
-    return groups
 
 
 def compute_learning_rate(stage: Stage, step: int) -> float:

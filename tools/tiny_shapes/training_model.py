@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -83,6 +84,30 @@ def build_training_model(architecture: Architecture, device: torch.device) -> Sa
 def drop_rotary_tables(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Drops the rotary tables, which depend on the side of the input."""
     return {name: value for name, value in state.items() if "freqs_cis" not in name}
+
+
+def make_parameter_groups(
+    model: Sam3Image, learning_rate: float, known_rate: float
+) -> list[dict[str, Any]]:
+    """Groups the trained parameters for the optimizer, each with its factor on the rate.
+
+    Args:
+        model: The model, with frozen parameters that need no gradient.
+        learning_rate: Highest learning rate.
+        known_rate: Factor on it for parameters outside the tracker's memory.
+
+    Returns:
+        Two groups.
+    """
+    groups = []
+    for memory, share in ((True, 1.0), (False, known_rate)):
+        parameters = [
+            parameter
+            for name, parameter in model.named_parameters()
+            if parameter.requires_grad and is_memory(name) == memory
+        ]
+        groups.append({"params": parameters, "lr": learning_rate, "share": share})
+    return groups
 
 
 def has_fast_bfloat16(device: torch.device) -> bool:
