@@ -45,6 +45,9 @@ from .training_model import (
 logger = logging.getLogger("tiny_shapes")
 
 
+SAMPLES_KEPT = 1500
+"""Samples of scenes and single frames that are kept, of about 3 MB each with their features."""
+
 FRAMES_KEPT = 2000
 """Frames of clips that are kept with their features, of 1.1 MB each."""
 
@@ -136,7 +139,7 @@ class Training:
             seed=(self.seed, self.stage_index, self.step),
             side=stage.side,
             mask_side=architecture.mask_side,
-            capacity=2000,
+            capacity=SAMPLES_KEPT,
             fresh=0.3,
             like_share=stage.like_share,
             frame_share=stage.frame_share,
