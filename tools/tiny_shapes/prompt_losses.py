@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...engine.inference.detection import make_find_stage, run_detector
+from ...engine.inference.detection import PromptTokens, make_find_stage, run_detector_on_tokens
 from ...engine.model.sam3_imports import GeometricPrompt, Sam3Image
 from .losses import Targets, compute_concept_loss, compute_mean_object_loss
 from .random_prompts import ConceptPrompts, ObjectPrompts, draw_concept_prompts, draw_object_prompts
@@ -38,16 +38,17 @@ def run_concept_route(
     device = with_masks.device
     texts = sorted(set(prompts.texts))
     features = {**features, **model.backbone.forward_text(texts, device=device)}
-    find = make_find_stage(
-        prompts.image_index.to(device),
-        torch.tensor([texts.index(t) for t in prompts.texts], device=device),
-    )
+    text_index = torch.tensor([texts.index(t) for t in prompts.texts], device=device)
+    find = make_find_stage(prompts.image_index.to(device), text_index)
+    shown = make_find_stage(prompts.exemplar_index.to(device), text_index)
     exemplars = GeometricPrompt(
         box_embeddings=prompts.exemplars.to(device),
         box_labels=prompts.exemplar_labels.long().to(device),
         box_mask=prompts.exemplar_padding.to(device),
     )
-    decoded = run_detector(model, features, find, exemplars)
+    prompt, prompt_mask, features = model._encode_prompt(features, shown, exemplars)
+    tokens = PromptTokens(prompt, prompt_mask)
+    decoded = run_detector_on_tokens(model, features, find, tokens)
     outputs = decoded.outputs
     if len(with_masks):
         model._run_segmentation_heads(
@@ -70,10 +71,13 @@ def compute_concept_losses(
     samples: list[Sample],
     rng: np.random.Generator,
     exemplar_share: float,
+    elsewhere_share: float = 0.0,
 ) -> dict[str, Tensor]:
     """Computes the losses of random concept prompts."""
     device = features["vision_features"].device
-    prompts = draw_concept_prompts(rng, samples, CONCEPTS_PER_IMAGE, exemplar_share)
+    prompts = draw_concept_prompts(
+        rng, samples, CONCEPTS_PER_IMAGE, exemplar_share, elsewhere_share
+    )
     present = [p for p, wanted in enumerate(prompts.wanted) if wanted]
     # The mask head is half of the work: one prompt an image is enough to teach it.
     chosen = rng.permutation(np.array(present, np.int64))[: len(samples)]

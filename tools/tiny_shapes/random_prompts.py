@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,11 @@ from .scenes import COLORS, KINDS
 ABSENT_WORDS = ("zebra", "truck", "shoe", "person", "car", "dog", "tree", "line", "house")
 """Words outside the vocabulary, trained to find nothing."""
 
+ANYWHERE_SHARE = 0.25
+"""Share of the exemplars of another image that need not look like anything in this one."""
+
+MOST_TRIES = 8
+
 
 @dataclasses.dataclass(frozen=True)
 class ConceptPrompts:
@@ -22,6 +28,7 @@ class ConceptPrompts:
 
     Attributes:
         image_index: (P,) int64.
+        exemplar_index: Image on which each prompt's exemplars lie, (P,) int64.
         texts: P texts.
         exemplars: (E, P, 4) float32, normalized cxcywh.
         exemplar_labels: (E, P) bool, True for "like this".
@@ -30,6 +37,7 @@ class ConceptPrompts:
     """
 
     image_index: Tensor
+    exemplar_index: Tensor
     texts: list[str]
     exemplars: Tensor
     exemplar_labels: Tensor
@@ -38,7 +46,11 @@ class ConceptPrompts:
 
 
 def draw_concept_prompts(
-    rng: np.random.Generator, samples: list[Sample], per_image: int, exemplar_share: float
+    rng: np.random.Generator,
+    samples: list[Sample],
+    per_image: int,
+    exemplar_share: float,
+    elsewhere_share: float = 0.0,
 ) -> ConceptPrompts:
     """Draws text prompts, exemplar prompts and both together.
 
@@ -47,17 +59,27 @@ def draw_concept_prompts(
         samples: The images of the batch.
         per_image: Prompts for each image.
         exemplar_share: Share of the prompts with something to find that get exemplar boxes.
+        elsewhere_share: Share of those whose boxes lie in another image of the batch.
 
     Returns:
         ``len(samples) * per_image`` prompts.
     """
-    texts, wanted, boxes, labels = [], [], [], []
-    for sample in samples:
+    texts, wanted, sources, boxes, labels = [], [], [], [], []
+    for index, sample in enumerate(samples):
         for _ in range(per_image):
-            text, chosen, exemplars = _draw_concept(rng, sample, exemplar_share)
+            text, chosen = _draw_text(rng, sample)
+            source = index
+            exemplars: list[tuple[int, bool]] = []
+            if chosen and rng.random() < exemplar_share:
+                if rng.random() < elsewhere_share:
+                    source = _choose_source(rng, samples, index, chosen)
+                text, chosen, exemplars = _draw_exemplars(
+                    rng, sample, samples[source], text, chosen
+                )
             texts.append(text)
             wanted.append(chosen)
-            boxes.append([_shake_box(rng, sample.cxcywh[i]) for i, _ in exemplars])
+            sources.append(source)
+            boxes.append([_shake_box(rng, samples[source].cxcywh[i]) for i, _ in exemplars])
             labels.append([positive for _, positive in exemplars])
     most = max(len(b) for b in boxes)
     count = len(texts)
@@ -69,6 +91,7 @@ def draw_concept_prompts(
             exemplars_array[e, p], labels_array[e, p], padding[p, e] = box, positive, False
     return ConceptPrompts(
         image_index=torch.arange(len(samples)).repeat_interleave(per_image),
+        exemplar_index=torch.tensor(sources),
         texts=texts,
         exemplars=torch.from_numpy(exemplars_array),
         exemplar_labels=torch.from_numpy(labels_array),
@@ -77,57 +100,86 @@ def draw_concept_prompts(
     )
 
 
-def _draw_concept(
-    rng: np.random.Generator, sample: Sample, exemplar_share: float
-) -> tuple[str, list[int], list[tuple[int, bool]]]:
-    """Draws a text, the shapes it means, and exemplars as (shape, is it a positive one)."""
-    shapes = range(len(sample.kinds))
-    if rng.random() < 0.06:
-        return str(rng.choice(ABSENT_WORDS)), [], []
-    model = int(rng.integers(len(shapes)))
-    color, kind = sample.colors[model], sample.kinds[model]
-    # Colors are learned soon and shapes late, so most of what is absent has a color that is
-    # there, and many prompts name a shape alone.
-    if rng.random() < 0.22:
-        kind = str(rng.choice(KINDS))
-        if rng.random() < 0.3:
-            color = str(rng.choice(list(COLORS)))
-    form = rng.choice(3, p=[0.45, 0.4, 0.15])
-    text = (f"{color} {kind}", kind, f"{color} shape")[form]
-    wanted = [
-        i
-        for i in shapes
-        if (form == 1 or sample.colors[i] == color) and (form == 2 or sample.kinds[i] == kind)
-    ]
-    if not wanted or rng.random() >= exemplar_share:
-        return text, wanted, []
-    return _draw_exemplars(rng, sample, text, wanted)
+def _draw_text(rng: np.random.Generator, sample: Sample) -> tuple[str, list[int]]:
+    """Draws a text that means no unsure shape, and the shapes that it means."""
+    for _ in range(MOST_TRIES):
+        if rng.random() < 0.06:
+            break
+        model = int(rng.integers(len(sample.looks)))
+        color, kind = sample.looks[model]
+        # Colors are learned soon and shapes late, so most of what is absent has a color that is
+        # there, and many prompts name a shape alone.
+        if rng.random() < 0.22:
+            kind = str(rng.choice(KINDS))
+            if rng.random() < 0.3:
+                color = str(rng.choice(list(COLORS)))
+        form = int(rng.choice(3, p=[0.45, 0.4, 0.15]))
+        text = (f"{color} {kind}", kind, f"{color} shape")[form]
+        colors, kinds = COLORS if form == 1 else {color}, KINDS if form == 2 else {kind}
+        if not any(c in colors and k in kinds for c, k in sample.unsure):
+            looks = enumerate(sample.looks)
+            return text, [i for i, (c, k) in looks if c in colors and k in kinds]
+    return str(rng.choice(ABSENT_WORDS)), []
+
+
+def _choose_source(
+    rng: np.random.Generator, samples: list[Sample], own: int, wanted: list[int]
+) -> int:
+    """Chooses another image with a shape that looks like a wanted one, or at times any other.
+
+    Returns:
+        Its index, or ``own`` where there is none.
+    """
+    looks = {samples[own].looks[i] for i in wanted}
+    others = [i for i in range(len(samples)) if i != own]
+    if rng.random() >= ANYWHERE_SHARE:
+        others = [i for i in others if looks & set(samples[i].looks)]
+    return int(rng.choice(others)) if others else own
 
 
 def _draw_exemplars(
-    rng: np.random.Generator, sample: Sample, text: str, wanted: list[int]
+    rng: np.random.Generator, sample: Sample, source: Sample, text: str, wanted: list[int]
 ) -> tuple[str, list[int], list[tuple[int, bool]]]:
-    def twins(of: int, among: list[int]) -> list[int]:
-        look = sample.colors[of], sample.kinds[of]
-        return [i for i in among if (sample.colors[i], sample.kinds[i]) == look]
+    """Draws exemplars for shapes that a text means.
 
+    Args:
+        rng: Source of every random choice.
+        sample: The image to search.
+        source: The image with the exemplars, perhaps the same.
+        text: The text.
+        wanted: Indices of the shapes of ``sample`` that it means.
+
+    Returns:
+        The text that goes with the exemplars, the shapes of ``sample`` that both mean, and the
+        exemplars, each as the index of a shape of ``source`` and whether it is a positive one.
+    """
+    # An example of what is unsure in the image has no right answer.
+    usable = [i for i in np.flatnonzero(source.is_clear) if source.looks[i] not in sample.unsure]
+    meant = _find_looks(source, {sample.looks[i] for i in wanted}, usable)
+    if not usable:
+        return text, wanted, []
     exemplars: list[tuple[int, bool]] = []
-    model = int(rng.choice(wanted))
-    if rng.random() < 0.5:
-        text, wanted = "visual", twins(model, list(range(len(sample.kinds))))
+    model = int(rng.choice(meant or usable))
+    look = source.looks[model]
+    if not meant or rng.random() < 0.5:
+        text, wanted = "visual", _find_looks(sample, {look}, range(len(sample.looks)))
+        meant = _find_looks(source, {look}, usable)
     if text == "visual" or rng.random() < 0.5:
         exemplars.append((model, True))
-        if len(wanted) > 1 and rng.random() < 0.3:
-            exemplars.append((int(rng.choice([i for i in wanted if i != model])), True))
-    others = [i for i in range(len(sample.kinds)) if i not in twins(model, wanted)]
+        if len(meant) > 1 and rng.random() < 0.3:
+            exemplars.append((int(rng.choice([i for i in meant if i != model])), True))
+    others = [i for i in usable if source.looks[i] != look]
     if others and (not exemplars or rng.random() < 0.4):
         # A negative one that the text would not have meant anyway teaches little.
-        meant = [i for i in others if i in wanted]
-        unlike = int(rng.choice(meant or others))
+        unlike = int(rng.choice([i for i in others if i in meant] or others))
         exemplars.append((unlike, False))
-        unwanted = twins(unlike, wanted)
-        wanted = [i for i in wanted if i not in unwanted]
+        wanted = [i for i in wanted if sample.looks[i] != source.looks[unlike]]
     return text, wanted, exemplars
+
+
+def _find_looks(sample: Sample, looks: set[tuple[str, str]], among: Iterable[int]) -> list[int]:
+    """Finds the shapes of some looks among shapes of a sample."""
+    return [int(i) for i in among if sample.looks[i] in looks]
 
 
 def _shake_box(

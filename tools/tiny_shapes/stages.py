@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from ...engine.model.config import TINY_SHAPES
-from .samples import LIKE_SHARE
+from .sample_pool import LIKE_SHARE
 from .training_model import TRACKER, TRACKER_NECK
 
 DETECTOR = (
@@ -41,6 +41,8 @@ class Stage:
         neck_rate: Factor on that of the tracker's neck.
         like_share: Share of scenes with several shapes of one color and kind.
         exemplar_share: Share of the concepts with something to find that get exemplar boxes.
+        elsewhere_share: Share of those whose boxes lie in another image of the batch.
+        frame_share: Share of the images that are frames of clips.
         warmup: Steps in which the learning rate rises linearly.
         mixed_with: Earlier stages, each with its share of the final weights, which are the
             mean of theirs and of this stage's.
@@ -64,6 +66,8 @@ class Stage:
     neck_rate: float = 1.0
     like_share: float = LIKE_SHARE
     exemplar_share: float = 0.3
+    elsewhere_share: float = 0.0
+    frame_share: float = 0.0
     warmup: int = 200
     mixed_with: tuple[tuple[str, float], ...] = ()
 
@@ -135,6 +139,41 @@ STAGES = (
         warmup=40,
         # The mean finds crowds as well as each, and exemplars and cut shapes better.
         mixed_with=(("sharper", 0.05), ("many alike, with exemplars", 0.475)),
+    ),
+    # Scenes have almost no overlap: what others hide is learned from frames of clips. Their
+    # exemplars are used on other frames, as in a video.
+    Stage(
+        name="frames of clips",
+        side=TINY_SHAPES.image_size,
+        steps=1450,
+        batch=8,
+        learning_rate=4e-4,
+        last_rate=0.01,
+        concepts=True,
+        objects=False,
+        trained=DETECTOR,
+        like_share=0.45,
+        exemplar_share=0.5,
+        elsewhere_share=0.4,
+        frame_share=0.5,
+        warmup=60,
+    ),
+    Stage(
+        name="frames of clips, annealed",
+        side=TINY_SHAPES.image_size,
+        steps=1450,
+        batch=8,
+        learning_rate=3e-4,
+        last_rate=0.01,
+        concepts=True,
+        objects=False,
+        trained=DETECTOR,
+        like_share=0.45,
+        exemplar_share=0.5,
+        elsewhere_share=0.4,
+        frame_share=0.5,
+        warmup=40,
+        mixed_with=(("frames of clips", 0.5),),
     ),
     # Clicks teach the tracker's neck edges. To find a shape again, it must tell looks.
     Stage(

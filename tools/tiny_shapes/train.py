@@ -26,25 +26,29 @@ from ...engine.checkpoints.layouts import convert_to_model_names, recognize_layo
 from ...engine.checkpoints.reader import read_tensors
 from ...engine.model.config import TINY_SHAPES
 from ...engine.model.sam3_imports import Sam3Image
+from .frozen_encoder import FrozenEncoder
 from .prompt_losses import compute_concept_losses, compute_object_loss
-from .samples import SamplePool, make_images_tensor
-from .stages import STAGES, Stage
+from .sample_pool import SamplePool
+from .samples import make_images_tensor
+from .stages import DETECTOR, STAGES, Stage
 from .tracker_losses import TrainingHeads
 from .tracker_training import TrackerTraining
 from .training_model import (
     HEADS,
-    TRACKER_NECK,
     build_training_model,
     drop_rotary_tables,
+    has_fast_bfloat16,
     initialize_weights,
     is_memory,
+    make_parameter_groups,
 )
 
 logger = logging.getLogger("tiny_shapes")
 
 
-HEADS_RATE = 4.0
-"""Factor on the learning rate of the heads that only the training has."""
+SAMPLES_KEPT = 1500
+"""Samples of scenes and single frames that are kept, of about 3 MB each with their features."""
+
 EMA_DECAY = 0.998
 SNAPSHOT_EVERY_S = 240
 
@@ -124,17 +128,22 @@ class Training:
         for name, parameter in model.named_parameters():
             if not name.startswith((*stage.trained, HEADS)):
                 parameter.requires_grad_(False)
-        groups = make_parameter_groups(model, stage)
+        rates = {"neck": stage.neck_rate, "known": stage.known_rate}
+        groups = make_parameter_groups(model, stage.learning_rate, rates)
         optimizer = torch.optim.AdamW(groups, weight_decay=1e-4, betas=(0.9, 0.98))
         if self.optimizer_state is not None:
             optimizer.load_state_dict(self.optimizer_state)
+        # Only the detector is trained: it sees each image through an encoder that stays.
+        encoder = FrozenEncoder(model) if stage.trained == DETECTOR and not stage.objects else None
         pool = SamplePool(
             seed=(self.seed, self.stage_index, self.step),
             side=stage.side,
             mask_side=architecture.mask_side,
-            capacity=2000,
+            capacity=SAMPLES_KEPT,
             fresh=0.3,
             like_share=stage.like_share,
+            frame_share=stage.frame_share,
+            encoder=encoder,
         )
         tracking = TrackerTraining(
             model, heads, stage, (self.seed, self.stage_index, self.step, 1), architecture.mask_side
@@ -173,14 +182,25 @@ class Training:
         stage: Stage,
     ) -> dict[str, float]:
         samples = pool.batch(stage.batch)
-        with torch.autocast(self.device.type, torch.bfloat16):
-            features = model.backbone.forward_image(make_images_tensor(samples).to(self.device))
+        with torch.autocast(
+            self.device.type, torch.bfloat16, enabled=has_fast_bfloat16(self.device)
+        ):
+            if pool.encoder is not None:
+                features = pool.encoder.join(samples)
+            else:
+                images = make_images_tensor(samples).to(self.device)
+                features = model.backbone.forward_image(images)
             losses: dict[str, Tensor] = {}
             if stage.objects:
                 losses["object"], _ = compute_object_loss(model, features, samples, pool.rng)
             if stage.concepts:
                 losses |= compute_concept_losses(
-                    model, features, samples, pool.rng, stage.exemplar_share
+                    model,
+                    features,
+                    samples,
+                    pool.rng,
+                    stage.exemplar_share,
+                    stage.elsewhere_share,
                 )
         tracking_losses, report = tracking.compute_losses()
         losses |= tracking_losses
@@ -236,26 +256,6 @@ class Training:
         partial = self.snapshot_path.with_suffix(".part")
         torch.save(snapshot, partial)
         partial.replace(self.snapshot_path)
-
-
-def make_parameter_groups(model: Sam3Image, stage: Stage) -> list[dict[str, Any]]:
-    """Groups the trained parameters for the optimizer, each with its factor on the rate."""
-    rates = {"memory": 1.0, "neck": stage.neck_rate, "heads": HEADS_RATE, "known": stage.known_rate}
-    parameters: dict[str, list[nn.Parameter]] = {part: [] for part in rates}
-    for name, parameter in model.named_parameters():
-        if not parameter.requires_grad:
-            continue
-        if name.startswith(HEADS):
-            parameters["heads"].append(parameter)
-        elif name.startswith(TRACKER_NECK):
-            parameters["neck"].append(parameter)
-        else:
-            parameters["memory" if is_memory(name) else "known"].append(parameter)
-    groups = [
-        {"params": parameters[part], "lr": stage.learning_rate, "share": rate}
-        for part, rate in rates.items()
-    ]
-    return groups
 
 
 def compute_learning_rate(stage: Stage, step: int) -> float:
