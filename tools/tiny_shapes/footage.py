@@ -126,7 +126,8 @@ class FootageSource:
 
     def _place(self, motion: Motion) -> Motion:
         """Replaces a motion by standing still at a random place."""
-        start = self._rng.uniform(*motion.bounds_xy)
+        least, greatest = motion.bounds_xy
+        start = least + self._rng.random(2) * (greatest - least)
         if self._rng.random() < OUTSIDE_SHARE:
             start = np.full(2, -1.0)
         bounds = np.array([[-2.0, -2.0], [4.0, 4.0]])

@@ -145,7 +145,7 @@ STAGES = (
     Stage(
         name="frames of clips",
         side=TINY_SHAPES.image_size,
-        steps=1450,
+        steps=1250,
         batch=8,
         learning_rate=4e-4,
         last_rate=0.01,
@@ -161,7 +161,7 @@ STAGES = (
     Stage(
         name="frames of clips, annealed",
         side=TINY_SHAPES.image_size,
-        steps=1450,
+        steps=980,
         batch=8,
         learning_rate=3e-4,
         last_rate=0.01,
@@ -173,7 +173,7 @@ STAGES = (
         elsewhere_share=0.4,
         frame_share=0.5,
         warmup=40,
-        mixed_with=(("frames of clips", 0.5),),
+        mixed_with=(("many alike, annealed", 0.45), ("frames of clips", 0.275)),
     ),
     # Clicks teach the tracker's neck edges. To find a shape again, it must tell looks.
     Stage(
@@ -209,10 +209,10 @@ STAGES = (
     Stage(
         name="video, small",
         side=224,
-        steps=1200,
+        steps=850,
         batch=3,
         learning_rate=8e-4,
-        last_rate=0.2,
+        last_rate=0.35,
         concepts=False,
         scattered=1,
         moving=1,
@@ -224,10 +224,10 @@ STAGES = (
     Stage(
         name="video, annealed",
         side=TINY_SHAPES.image_size,
-        steps=400,
+        steps=420,
         batch=3,
-        learning_rate=3e-4,
-        last_rate=0.02,
+        learning_rate=5e-4,
+        last_rate=0.03,
         concepts=False,
         scattered=1,
         moving=1,
