@@ -157,7 +157,7 @@ STAGES = (
     Stage(
         name="frames of clips, annealed",
         side=TINY_SHAPES.image_size,
-        steps=1450,
+        steps=980,
         batch=8,
         learning_rate=3e-4,
         last_rate=0.01,
