@@ -84,7 +84,7 @@ def initialize_weights(model: Sam3Image) -> None:
         for layer in tracker.transformer.encoder.layers:
             attention = layer.cross_attn_image
             nn.init.orthogonal_(attention.q_proj.weight, gain=1.3)
-            attention.k_proj.weight.copy_(attention.q_proj.weight)
+            attention.k_proj.weight.copy_(attention.q_proj.weight[:, : attention.kv_in_dim])
             attention.q_proj.bias.zero_()
             attention.k_proj.bias.zero_()
             nn.init.orthogonal_(attention.v_proj.weight)
