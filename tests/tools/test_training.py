@@ -12,7 +12,7 @@ import torch
 from infer_segment_anything_3.engine import Engine
 from infer_segment_anything_3.engine.checkpoints.zoo import MODELS
 from infer_segment_anything_3.engine.model.config import TINY_SHAPES
-from infer_segment_anything_3.engine.model.sam3_imports import Sam3Image
+from infer_segment_anything_3.engine.model.sam3_imports import Sam3Image, Sam3TrackerBase
 from infer_segment_anything_3.tools.tiny_shapes import (
     export,
     stages,
@@ -164,8 +164,9 @@ def test_a_rollout_remembers_the_frames_that_the_package_remembers(model: Sam3Im
         tracker.mf_threshold, before = least, tracker.mf_threshold
         for frame in range(1, 5):
             known = {t: out for t, out in stored.items() if t < frame}
-            chosen = tracker.frame_filter({"non_cond_frame_outputs": known}, False, frame, 5, 1)
-            assert rollout.choose_remembered(frame, least) == [t for t in chosen if t]
+            memory = {"non_cond_frame_outputs": known}
+            chosen = Sam3TrackerBase.frame_filter(tracker, memory, False, frame, 5, 1)
+            assert rollout.choose_remembered(tracker, frame) == [t for t in chosen if t]
         tracker.mf_threshold = before
 
 

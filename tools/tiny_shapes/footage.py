@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torchvision.transforms import v2
 
 from ...engine.model.sam3_imports import Sam3Image
 from .clips import CLIP_FRAMES, Clip, Frame, Motion
 from .random_clips import draw_clip
+from .samples import compute_coverage, normalize_images, resize_image
 
 TRAIN_SIDE_RANGE_PX = (320, 480)
 TRAIN_LIKE_SHARE = 0.75
 STRIDES = (1, 1, 1, 2)
-"""Frames from one frame of a sample to the next."""
+"""Steps in frames between two frames of a sample, one of these at random."""
 
 REVERSED_SHARE = 0.5
 """Share of the samples that run backwards."""
@@ -86,7 +85,7 @@ class FootageSource:
         self._side, self._mask_side = side, mask_side
 
     def draw_moving(self, frames: int) -> Footage:
-        """Draws frames of a clip, forwards or backwards, some shape visible on the first."""
+        """Draws frames of a clip, forwards or backwards; the first shows at least one shape."""
         while True:
             clip = draw_clip(self._rng, TRAIN_SIDE_RANGE_PX, TRAIN_LIKE_SHARE)
             longest = (CLIP_FRAMES - 1) // max(1, frames - 1)
@@ -100,7 +99,7 @@ class FootageSource:
                 return footage
 
     def draw_scattered(self) -> Footage:
-        """Draws frames with the same shapes in other places, no two of which look the same.
+        """Draws frames on which the same shapes are at random places; no two look the same.
 
         Nothing but its looks tells which shape is which, so a tracker must learn them.
         """
@@ -138,19 +137,11 @@ class FootageSource:
     @torch.no_grad()
     def _encode(self, frames: list[Frame], clip: Clip) -> Footage:
         device = next(self._model.parameters()).device
-        stacked = torch.from_numpy(np.stack([f.image for f in frames])).permute(0, 3, 1, 2)
-        images = v2.functional.resize(stacked, [self._side, self._side]).to(device)
-        trunk = self._model.backbone.vision_backbone.trunk(images.float().div_(127.5).sub_(1))[-1]
-        grid = (self._mask_side, self._mask_side)
+        images = torch.stack([resize_image(f.image, self._side) for f in frames]).to(device)
+        trunk = self._model.backbone.vision_backbone.trunk(normalize_images(images))[-1]
         shapes = range(len(clip.shapes))
         coverage = np.array(
-            [
-                [
-                    cv2.resize(f.mask(i).astype(np.float32), grid, interpolation=cv2.INTER_AREA)
-                    for i in shapes
-                ]
-                for f in frames
-            ]
+            [[compute_coverage(f.mask(i), self._mask_side) for i in shapes] for f in frames]
         )
         cells = coverage.sum(axis=(2, 3))
         return Footage(

@@ -12,7 +12,7 @@ from .samples import Sample, squeeze
 from .scenes import Scene, Shape
 
 FRAME_SIDE_RANGE_PX = (320, 640)
-"""Sides of drawn clips: of the held-out ones the smaller half, which draw faster."""
+"""Least short side and greatest long side of a clip, in pixels: small ones are drawn faster."""
 
 FRAMES_PER_CLIP = 4
 TRIED_PER_FRAME = 3
@@ -49,7 +49,7 @@ def draw_frame_samples(rng: np.random.Generator, side: int, mask_side: int) -> t
 
 
 def _measure_hidden(frame: Frame) -> float:
-    """Sums the hidden shares of the shapes that count; -1 where there are none."""
+    """Adds up the hidden share of each shape that counts; -1 if no shape counts."""
     hidden = [1 - frame.visible_share[i] for i in range(len(frame.visible)) if frame.counts(i)]
     return float(sum(hidden)) if hidden else -1.0
 

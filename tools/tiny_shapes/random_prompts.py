@@ -178,7 +178,7 @@ def _draw_exemplars(
 
 
 def _find_looks(sample: Sample, looks: set[tuple[str, str]], among: Iterable[int]) -> list[int]:
-    """Finds the shapes of some looks among shapes of a sample."""
+    """Finds the shapes of a sample that have one of the given looks, among some of its shapes."""
     return [int(i) for i in among if sample.looks[i] in looks]
 
 

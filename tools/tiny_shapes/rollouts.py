@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from ...engine.model.patched_modules import TensorsStayOnDevice
 from ...engine.model.sam3_imports import Sam3Image
+from ...engine.model.video_tracker import ENDLESS, VideoTracker
 from .footage import Footage
 from .tracker_steps import (
     FIRST_PROMPTS,
@@ -21,13 +22,10 @@ from .tracker_steps import (
     run_tracker,
 )
 
-POINTERS = 15
-"""Frames whose object pointers the tracker remembers, beside that of the first frame."""
-
 
 @dataclasses.dataclass(frozen=True)
 class Rollout:
-    """Holds what the tracker found of K shapes on T frames.
+    """Holds the tracker's outputs for K shapes on T frames.
 
     Attributes:
         objects: Indices of the shapes, (K,).
@@ -45,20 +43,20 @@ class Rollout:
     quality: list[float]
     is_mask_given: bool
 
-    def choose_remembered(self, frame: int, least_quality: float) -> list[int]:
-        """Chooses the frames before one that the package's ``frame_filter`` chooses.
+    def choose_remembered(self, tracker: VideoTracker, frame: int) -> list[int]:
+        """Chooses the earlier frames that the tracker remembers when it follows to a frame.
 
         Args:
+            tracker: The tracker.
             frame: The frame to follow to.
-            least_quality: ``mf_threshold``.
 
         Returns:
-            At most :data:`POINTERS` indices, without that of the first frame.
+            Their indices, without that of the first frame.
         """
-        chosen = [t for t in range(1, frame) if self.quality[t] > least_quality]
-        if frame > 1 and frame - 1 not in chosen:
-            chosen.append(frame - 1)
-        return chosen[-POINTERS:]
+        stored = {t: {"eff_iou_score": self.quality[t]} for t in range(1, frame)}
+        memory = {**make_empty_memory(), "non_cond_frame_outputs": stored}
+        chosen = tracker.frame_filter(memory, False, frame, ENDLESS, 1)
+        return [t for t in chosen if t]
 
 
 @torch.no_grad()

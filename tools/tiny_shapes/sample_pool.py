@@ -9,7 +9,7 @@ import numpy as np
 from .crowds import draw_crowd
 from .frame_samples import FRAMES_PER_CLIP, draw_frame_samples
 from .frozen_encoder import FrozenEncoder
-from .samples import Sample, Seed, squeeze
+from .samples import Sample, Seed, keep_at_most, squeeze
 from .scenes import Scene, cut_window, draw_scene
 
 TRAIN_SIDE_RANGE_PX = (200, 640)
@@ -28,7 +28,6 @@ LIKE_SHARE = 0.3
 
 LIKE_COUNT_RANGE = (3, 25)
 LIKE_EXTENT_RANGE = (0.07, 0.30)
-
 
 LEAST_KEPT = 16
 """Fewest scenes, and clips, of which some are used again."""
@@ -96,7 +95,12 @@ class SamplePool:
         return [clip[int(i)] for i in chosen]
 
     def _is_fresh(self, kept: int, used_share: float = 1.0) -> bool:
-        """Decides whether to draw anew, where ``used_share`` of what is drawn is used at once."""
+        """Decides at random whether to draw a new sample.
+
+        Args:
+            kept: Number of samples that are kept.
+            used_share: Share of a new sample's images that its batch uses.
+        """
         return kept < LEAST_KEPT or self.rng.random() < self._fresh * used_share
 
     def _keep(
@@ -109,10 +113,7 @@ class SamplePool:
                 dataclasses.replace(sample, features=self.encoder.encode(sample))
                 for sample in mirrored
             )
-        if len(kept) < most:
-            kept.append(drawn)
-        else:
-            kept[int(self.rng.integers(most))] = drawn
+        keep_at_most(self.rng, kept, drawn, most)
         return drawn
 
     def _mirror_some(self, sample: Sample) -> Sample:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -15,6 +16,8 @@ from .scenes import Scene
 
 Seed = int | tuple[int, ...]
 """What NumPy takes as a seed."""
+
+_Item = TypeVar("_Item")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,21 +79,12 @@ def squeeze(scene: Scene, side: int, mask_side: int) -> Sample:
         The sample.
     """
     height, width = scene.image.shape[:2]
-    image = v2.functional.resize(
-        torch.from_numpy(scene.image).permute(2, 0, 1), [side, side]
-    ).numpy()
-    resized = [
-        tuple(
-            cv2.resize(shape.mask.astype(np.float32), (n, n), interpolation=cv2.INTER_AREA)
-            for n in (side, mask_side)
-        )
-        for shape in scene.shapes
-    ]
+    masks = [shape.mask for shape in scene.shapes]
     xyxy = np.stack([s.xyxy for s in scene.shapes]) / [width, height, width, height]
     return Sample(
-        image=image,
-        masks=np.stack([r[0] > 0.5 for r in resized]),
-        coverage=np.stack([r[1] for r in resized]),
+        image=resize_image(scene.image, side).numpy(),
+        masks=np.stack([compute_coverage(mask, side) > 0.5 for mask in masks]),
+        coverage=np.stack([compute_coverage(mask, mask_side) for mask in masks]),
         cxcywh=np.concatenate(
             [(xyxy[:, :2] + xyxy[:, 2:]) / 2, xyxy[:, 2:] - xyxy[:, :2]], axis=1
         ).astype(np.float32),
@@ -98,6 +92,14 @@ def squeeze(scene: Scene, side: int, mask_side: int) -> Sample:
         kinds=tuple(s.kind for s in scene.shapes),
         is_clear=np.ones(len(scene.shapes), bool),
     )
+
+
+def keep_at_most(rng: np.random.Generator, kept: list[_Item], item: _Item, most: int) -> None:
+    """Adds an item to a list; a random one makes room for it where the list has ``most``."""
+    if len(kept) < most:
+        kept.append(item)
+    else:
+        kept[int(rng.integers(most))] = item
 
 
 def make_images_tensor(samples: list[Sample]) -> Tensor:
@@ -110,4 +112,20 @@ def make_images_tensor(samples: list[Sample]) -> Tensor:
         (B, 3, S, S) float32 in -1..1, normalized as in ``Sam3Processor``.
     """
     stacked = torch.from_numpy(np.stack([np.ascontiguousarray(s.image) for s in samples]))
-    return stacked.float().div_(127.5).sub_(1)
+    return normalize_images(stacked)
+
+
+def resize_image(image: npt.NDArray[np.uint8], side: int) -> Tensor:
+    """Resizes an (H, W, 3) image to the model's square, (3, S, S) uint8."""
+    return v2.functional.resize(torch.from_numpy(image).permute(2, 0, 1), [side, side])
+
+
+def normalize_images(images: Tensor) -> Tensor:
+    """Normalizes (B, 3, S, S) uint8 images to float32 in -1..1, as in ``Sam3Processor``."""
+    return images.float().div_(127.5).sub_(1)
+
+
+def compute_coverage(mask: npt.NDArray[np.bool_], side: int) -> npt.NDArray[np.float32]:
+    """Computes the share of each cell that a mask covers, on a grid of side x side cells."""
+    covered = cv2.resize(mask.astype(np.float32), (side, side), interpolation=cv2.INTER_AREA)
+    return np.asarray(covered, np.float32)

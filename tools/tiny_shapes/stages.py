@@ -72,6 +72,42 @@ class Stage:
     mixed_with: tuple[tuple[str, float], ...] = ()
 
 
+# Scenes have almost no overlap: what others hide is learned from frames of clips. Their
+# exemplars are used on other frames, as in a video.
+_FRAMES_OF_CLIPS = Stage(
+    name="frames of clips",
+    side=TINY_SHAPES.image_size,
+    steps=1250,
+    batch=8,
+    learning_rate=4e-4,
+    last_rate=0.01,
+    concepts=True,
+    objects=False,
+    trained=DETECTOR,
+    like_share=0.45,
+    exemplar_share=0.5,
+    elsewhere_share=0.4,
+    frame_share=0.5,
+    warmup=60,
+)
+
+# A step takes half the time of one at full size.
+_VIDEO_SMALL = Stage(
+    name="video, small",
+    side=224,
+    steps=850,
+    batch=3,
+    learning_rate=8e-4,
+    last_rate=0.35,
+    concepts=False,
+    scattered=1,
+    moving=1,
+    trained=(TRACKER, TRACKER_NECK),
+    known_rate=0.12,
+    neck_rate=0.15,
+    warmup=40,
+)
+
 STAGES = (
     # The interactive decoder stays on a plateau for a thousand steps before it learns;
     # alone and small, those steps are cheap.
@@ -140,38 +176,12 @@ STAGES = (
         # The mean finds crowds as well as each, and exemplars and cut shapes better.
         mixed_with=(("sharper", 0.05), ("many alike, with exemplars", 0.475)),
     ),
-    # Scenes have almost no overlap: what others hide is learned from frames of clips. Their
-    # exemplars are used on other frames, as in a video.
-    Stage(
-        name="frames of clips",
-        side=TINY_SHAPES.image_size,
-        steps=1250,
-        batch=8,
-        learning_rate=4e-4,
-        last_rate=0.01,
-        concepts=True,
-        objects=False,
-        trained=DETECTOR,
-        like_share=0.45,
-        exemplar_share=0.5,
-        elsewhere_share=0.4,
-        frame_share=0.5,
-        warmup=60,
-    ),
-    Stage(
+    _FRAMES_OF_CLIPS,
+    dataclasses.replace(
+        _FRAMES_OF_CLIPS,
         name="frames of clips, annealed",
-        side=TINY_SHAPES.image_size,
         steps=980,
-        batch=8,
         learning_rate=3e-4,
-        last_rate=0.01,
-        concepts=True,
-        objects=False,
-        trained=DETECTOR,
-        like_share=0.45,
-        exemplar_share=0.5,
-        elsewhere_share=0.4,
-        frame_share=0.5,
         warmup=40,
         mixed_with=(("many alike, annealed", 0.45), ("frames of clips", 0.275)),
     ),
@@ -205,35 +215,13 @@ STAGES = (
         neck_rate=0.15,
         warmup=40,
     ),
-    # A step takes half the time of one at full size.
-    Stage(
-        name="video, small",
-        side=224,
-        steps=850,
-        batch=3,
-        learning_rate=8e-4,
-        last_rate=0.35,
-        concepts=False,
-        scattered=1,
-        moving=1,
-        trained=(TRACKER, TRACKER_NECK),
-        known_rate=0.12,
-        neck_rate=0.15,
-        warmup=40,
-    ),
-    Stage(
+    _VIDEO_SMALL,
+    dataclasses.replace(
+        _VIDEO_SMALL,
         name="video, annealed",
         side=TINY_SHAPES.image_size,
         steps=420,
-        batch=3,
         learning_rate=5e-4,
         last_rate=0.03,
-        concepts=False,
-        scattered=1,
-        moving=1,
-        trained=(TRACKER, TRACKER_NECK),
-        known_rate=0.12,
-        neck_rate=0.15,
-        warmup=40,
     ),
 )

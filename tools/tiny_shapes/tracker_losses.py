@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from ...engine.model.patched_modules import TensorsStayOnDevice
 from ...engine.model.sam3_imports import Sam3Image, Sam3TrackerBase
+from ...engine.model.video_tracker import VideoTracker
 from .footage import Footage
 from .losses import compute_object_losses
 from .rollouts import Rollout
@@ -40,7 +41,7 @@ INSIDE_WEIGHT = 4.0
 """Weight of cells that a shape covers in the loss of its place."""
 
 LEAST_OBJECTS = 4
-"""A step with fewer objects is not worth more than one with so many."""
+"""The losses of a step are divided by its objects, and by no fewer than these."""
 
 MOST_SCATTERED = 2
 """Most frames remembered beside the first where shapes are scattered."""
@@ -69,7 +70,7 @@ class TrainingHeads(nn.Module):
 
 
 def compute_look_loss(heads: TrainingHeads, features: FrameFeatures, footage: Footage) -> Tensor:
-    """Computes the loss of color and kind in every cell of what the tracker remembers.
+    """Computes the loss of predicting color and kind in each cell of the tracker's features.
 
     Clicks alone teach its neck little more than edges.
     """
@@ -123,8 +124,8 @@ def compute_tracker_losses(
     answers: dict[str, list[float]] = {"iou": [], "seen_as_there": [], "gone_as_gone": []}
     with TensorsStayOnDevice(), record_decoding(tracker) as decoded:
         entries = _remember(tracker, features, footage, rollout, objects, spatial)
-        first = make_first_prompt(rng, tracker, footage.coverage[0, objects], "mask")
         if rollout is None or rollout.is_mask_given:
+            first = make_first_prompt(rng, tracker, footage.coverage[0, objects], "mask")
             out = run_tracker(
                 tracker, features, 0, len(objects), make_empty_memory(), first, remembered=False
             )
@@ -145,13 +146,13 @@ def compute_tracker_losses(
 
 
 def _choose_past(
-    tracker: Sam3TrackerBase, rollout: Rollout | None, frame: int, rng: np.random.Generator
+    tracker: VideoTracker, rollout: Rollout | None, frame: int, rng: np.random.Generator
 ) -> list[int]:
     """Chooses the frames that are remembered beside the first."""
     if rollout is None:
         count = int(rng.integers(0, min(MOST_SCATTERED, frame - 1) + 1))
         return sorted((1 + rng.permutation(frame - 1)[:count]).tolist())
-    chosen = rollout.choose_remembered(frame, tracker.mf_threshold)
+    chosen = rollout.choose_remembered(tracker, frame)
     return chosen[-int(rng.choice(RECENT_FRAMES)) :]
 
 

@@ -12,19 +12,17 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ...engine.model.sam3_imports import Sam3Image, Sam3TrackerBase
+from ...engine.model.video_tracker import ENDLESS
 from .footage import Footage
 
 FIRST_PROMPTS = ("mask", "mask", "click", "box")
 """How shapes are given on the first frame, one of these at random."""
 
-NO_END = 10**9
-"""Number of frames of a video whose length is not known."""
-
 TrackerMemory = dict[str, dict[int, dict[str, Any]]]
 
 
 def make_empty_memory() -> TrackerMemory:
-    """Makes the memory before the first frame."""
+    """Makes an empty memory of the tracker."""
     return {"cond_frame_outputs": {}, "non_cond_frame_outputs": {}}
 
 
@@ -105,7 +103,7 @@ def run_tracker(
         **{"mask_inputs": None, "point_inputs": None, **(prompt or {})},
         **features.arrange(frame, count),
         output_dict=memory,
-        num_frames=NO_END,
+        num_frames=ENDLESS,
         run_mem_encoder=remembered,
     )
     return out

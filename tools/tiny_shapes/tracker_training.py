@@ -7,13 +7,14 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from ...engine.model.sam3_imports import Sam3Image
 from .footage import Footage, FootageSource
 from .rollouts import Rollout, roll_out
-from .samples import Seed
+from .samples import Seed, keep_at_most
 from .stages import Stage
 from .tracker_losses import TrainingHeads, compute_look_loss, compute_tracker_losses
 from .tracker_steps import FrameFeatures
@@ -26,7 +27,7 @@ FRESH_SCATTERED, FRESH_MOVING = 0.3, 0.15
 """Share of the steps that draw a new sample; drawing and following one takes up to 2 s."""
 
 CAPACITY = 100
-"""Samples of each kind that are kept."""
+"""Number of samples kept, of scattered and of moving shapes each."""
 
 _Item = TypeVar("_Item")
 
@@ -93,7 +94,7 @@ class TrackerTraining:
         self,
         footage: Footage,
         rollout: Rollout | None,
-        objects: np.ndarray[tuple[int, ...], np.dtype[np.int64]],
+        objects: npt.NDArray[np.int64],
         frames: list[int],
     ) -> tuple[dict[str, Tensor], dict[str, float]]:
         return compute_tracker_losses(
@@ -108,9 +109,5 @@ class TrackerTraining:
     def _draw(self, pool: list[_Item], fresh: float, make: Callable[[], _Item]) -> _Item:
         """Draws a sample from a pool, after a new one was perhaps added."""
         if len(pool) < LEAST_KEPT or self._rng.random() < fresh:
-            item = make()
-            if len(pool) < CAPACITY:
-                pool.append(item)
-            else:
-                pool[int(self._rng.integers(CAPACITY))] = item
+            keep_at_most(self._rng, pool, make(), CAPACITY)
         return pool[int(self._rng.integers(len(pool)))]
