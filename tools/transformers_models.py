@@ -13,7 +13,7 @@ from transformers import Sam3VideoConfig, Sam3VideoModel
 
 from ..engine.model.config import TINY_SHAPES, Architecture
 
-SMALL = dataclasses.replace(TINY_SHAPES, width=128, memory_width=64)
+SMALL = dataclasses.replace(TINY_SHAPES, width=128, memory_width=64, memory_layers=2)
 """The small model with the sizes that ``transformers`` cannot change."""
 
 NO_BOX = ([[0.0, 0.0, 0.0, 0.0]], [-10])

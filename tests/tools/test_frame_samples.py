@@ -9,7 +9,11 @@ import torch
 from infer_segment_anything_3.engine.model.config import TINY_SHAPES
 from infer_segment_anything_3.tools.tiny_shapes import frame_samples, training_model
 from infer_segment_anything_3.tools.tiny_shapes.clips import Clip, Frame
-from infer_segment_anything_3.tools.tiny_shapes.frozen_encoder import FrozenEncoder
+from infer_segment_anything_3.tools.tiny_shapes.frozen_encoder import (
+    DetectorEncoder,
+    TrackerEncoder,
+)
+from infer_segment_anything_3.tools.tiny_shapes.prompt_losses import get_tracker_maps
 from infer_segment_anything_3.tools.tiny_shapes.random_clips import draw_clip
 from infer_segment_anything_3.tools.tiny_shapes.sample_pool import SamplePool
 from infer_segment_anything_3.tools.tiny_shapes.samples import make_images_tensor
@@ -75,7 +79,7 @@ def test_a_pool_gives_the_asked_share_of_frames_in_pairs_of_one_clip() -> None:
 def test_kept_features_are_those_of_the_samples_themselves() -> None:
     model = training_model.build_training_model(TINY_SHAPES, torch.device("cpu"))
     training_model.initialize_weights(model)
-    encoder = FrozenEncoder(model)
+    encoder = DetectorEncoder(model)
     pool = SamplePool(3, 280, 80, 20, fresh=0.5, frame_share=0.5, encoder=encoder)
     samples = pool.batch(4)
     joined = encoder.join(samples)
@@ -87,3 +91,17 @@ def test_kept_features_are_those_of_the_samples_themselves() -> None:
     torch.testing.assert_close(
         joined["vision_features"], expected["vision_features"], atol=5e-3, rtol=2e-3
     )
+
+
+def test_kept_maps_of_the_tracker_are_those_of_the_samples_themselves() -> None:
+    model = training_model.build_training_model(TINY_SHAPES, torch.device("cpu"))
+    training_model.initialize_weights(model)
+    encoder = TrackerEncoder(model)
+    samples = SamplePool(3, 280, 80, 20, fresh=0.5, encoder=encoder).batch(3)
+    joined = encoder.join(samples)
+    with torch.no_grad():
+        features = model.backbone.forward_image(make_images_tensor(samples))
+        expected = get_tracker_maps(model, features)
+    for found, wanted in zip(joined, expected, strict=True):
+        torch.testing.assert_close(found, wanted, atol=5e-3, rtol=2e-3)
+    assert [found.requires_grad for found in joined] == [False, False, True]

@@ -21,13 +21,11 @@ from infer_segment_anything_3.tools.tiny_shapes import (
     training_model,
 )
 from infer_segment_anything_3.tools.tiny_shapes.footage import FootageSource
-from infer_segment_anything_3.tools.tiny_shapes.rollouts import roll_out
+from infer_segment_anything_3.tools.tiny_shapes.rollouts import find_lost, roll_out
 from infer_segment_anything_3.tools.tiny_shapes.tracker_losses import (
     TrainingHeads,
     compute_tracker_losses,
 )
-
-TRACKER_PARTS = (training_model.TRACKER, training_model.TRACKER_NECK)
 
 
 @pytest.fixture(autouse=True)
@@ -68,9 +66,9 @@ def test_an_interrupted_run_goes_on_and_gives_weights_that_load(
     ("name", "trained"),
     [
         ("many alike", stages.DETECTOR),
-        ("looks", TRACKER_PARTS),
-        ("video, scattered", TRACKER_PARTS),
-        ("video, small", TRACKER_PARTS),
+        ("looks", stages.TRACKER_PARTS),
+        ("video, scattered", stages.TRACKER_PARTS),
+        ("video", stages.TRACKER_PARTS),
     ],
 )
 def test_a_stage_changes_its_part_of_trained_weights_and_no_other(
@@ -92,6 +90,8 @@ def test_a_stage_changes_its_part_of_trained_weights_and_no_other(
     }
     assert changed
     assert all(key.startswith(trained) for key in changed)
+    # The finer maps serve clicks; they were encoded once.
+    assert not any("conv_s" in key for key in changed)
 
 
 def test_a_stage_can_end_with_the_mean_of_its_weights_and_earlier_ones(
@@ -131,7 +131,7 @@ def test_losses_of_the_tracker_reach_every_part_of_the_memory(
     for parameter in model.parameters():
         parameter.requires_grad_(False)
         parameter.grad = None
-    trained = [(n, p) for n, p in model.named_parameters() if n.startswith(TRACKER_PARTS)]
+    trained = [(n, p) for n, p in model.named_parameters() if n.startswith(stages.TRACKER_PARTS)]
     for _, parameter in trained:
         parameter.requires_grad_(True)
     rng = np.random.default_rng(5)
@@ -168,6 +168,37 @@ def test_a_rollout_remembers_the_frames_that_the_package_remembers(model: Sam3Im
             chosen = Sam3TrackerBase.frame_filter(tracker, memory, False, frame, 5, 1)
             assert rollout.choose_remembered(tracker, frame) == [t for t in chosen if t]
         tracker.mf_threshold = before
+
+
+def test_exchanged_memories_are_of_another_shape_that_looks_different(model: Sam3Image) -> None:
+    rng = np.random.default_rng(5)
+    footage = make_source(model, 5).draw_scattered()
+    objects = footage.pick_objects(rng, 3)
+    rollout = roll_out(model, footage, objects, rng)
+    marked = dataclasses.replace(
+        rollout, pointers=torch.arange(len(objects)).expand(len(footage.trunk), -1)[..., None]
+    )
+    whose = [marked.exchange_some(rng, footage.looks, 3).pointers[..., 0] for _ in range(30)]
+    own = torch.arange(len(objects))
+    assert all(torch.equal(table[0], own) for table in whose)
+    assert any(not torch.equal(table[3], own) for table in whose)
+    assert all(torch.equal(table[3], table[-1]) for table in whose)
+    alike = (("red", "circle"),) * len(footage.looks)
+    kept = marked.exchange_some(rng, alike, 3).pointers[..., 0]
+    assert torch.equal(kept, own.expand_as(kept))
+
+
+def test_a_rollout_knows_where_a_shape_was_lost(model: Sam3Image) -> None:
+    rng = np.random.default_rng(5)
+    footage = make_source(model, 5).draw_moving(5)
+    objects = footage.pick_objects(rng, 2)
+    real = footage.coverage[:, objects] > 0.5
+    counts = footage.counts[:, objects]
+    assert not find_lost(real, real, counts).any()
+    elsewhere = real.roll(40, dims=-1) & ~real
+    assert find_lost(elsewhere, real, counts)[counts].all()
+    nothing = torch.zeros_like(real)
+    assert np.array_equal(find_lost(nothing, real, counts), counts)
 
 
 def test_scattered_shapes_are_elsewhere_on_each_frame_and_none_looks_like_another(

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ...engine.model.sam3_imports import Sam3Image
 from .clips import CLIP_FRAMES, Clip, Frame, Motion
+from .frozen_encoder import encode_for_tracker
 from .random_clips import draw_clip
 from .samples import compute_coverage, normalize_images, resize_image
 
@@ -35,6 +36,8 @@ class Footage:
     """Holds T frames of a clip with N shapes, resized to the model's square.
 
     Attributes:
+        fine: Finest map of each frame that the mask decoder reads, (T, C, M, M) float16.
+        middle: The middle one, (T, C, M / 2, M / 2) float16.
         trunk: What the trunk of the image encoder gives for each frame, (T, C, h, w) float16.
         coverage: Share of each mask-grid cell that a shape covers, (T, N, M, M) float16.
         counts: Whether enough of a shape is visible for it to be asked for, (T, N) bool.
@@ -42,6 +45,8 @@ class Footage:
         looks: Color and kind of each shape.
     """
 
+    fine: Tensor
+    middle: Tensor
     trunk: Tensor
     coverage: Tensor
     counts: npt.NDArray[np.bool_]
@@ -76,7 +81,8 @@ class FootageSource:
         """Creates a source.
 
         Args:
-            model: Its image encoder gives the features; its trunk must not be trained meanwhile.
+            model: Encodes the frames; but for the tracker's coarsest map its image encoder must
+                not be trained meanwhile.
             rng: Source of every random choice.
             side: S, side of the model's input in pixels.
             mask_side: M, side of the mask grid in cells.
@@ -138,14 +144,16 @@ class FootageSource:
     def _encode(self, frames: list[Frame], clip: Clip) -> Footage:
         device = next(self._model.parameters()).device
         images = torch.stack([resize_image(f.image, self._side) for f in frames]).to(device)
-        trunk = self._model.backbone.vision_backbone.trunk(normalize_images(images))[-1]
+        fine, middle, trunk = encode_for_tracker(self._model, normalize_images(images))
         shapes = range(len(clip.shapes))
         coverage = np.array(
             [[compute_coverage(f.mask(i), self._mask_side) for i in shapes] for f in frames]
         )
         cells = coverage.sum(axis=(2, 3))
         return Footage(
-            trunk=trunk.half(),
+            fine=fine,
+            middle=middle,
+            trunk=trunk,
             coverage=torch.from_numpy(coverage).half().to(device),
             counts=np.array([[f.counts(i) for i in shapes] for f in frames])
             & (cells >= LEAST_CELLS),

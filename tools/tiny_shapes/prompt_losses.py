@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ...engine.inference.detection import PromptTokens, make_find_stage, run_detector_on_tokens
 from ...engine.model.sam3_imports import GeometricPrompt, Sam3Image
+from .frozen_encoder import TrackerMaps
 from .losses import Targets, compute_concept_loss, compute_mean_object_loss
 from .random_prompts import ConceptPrompts, ObjectPrompts, draw_concept_prompts, draw_object_prompts
 from .samples import Sample
@@ -94,16 +95,21 @@ def compute_concept_losses(
     return compute_concept_loss(outputs, targets)
 
 
+def get_tracker_maps(model: Sam3Image, features: dict[str, Any]) -> TrackerMaps:
+    """Gets the maps that the mask decoder reads from what ``forward_image`` gave."""
+    decoder = model.inst_interactive_predictor.model.sam_mask_decoder
+    fine, middle, coarse = features["sam2_backbone_out"]["backbone_fpn"][:3]
+    return decoder.conv_s0(fine), decoder.conv_s1(middle), coarse
+
+
 def compute_object_loss(
-    model: Sam3Image, features: dict[str, Any], samples: list[Sample], rng: np.random.Generator
+    model: Sam3Image, maps: TrackerMaps, samples: list[Sample], rng: np.random.Generator
 ) -> tuple[Tensor, float]:
     """Computes the loss of random object prompts, and the mean IoU of the single mask."""
     tracker = model.inst_interactive_predictor.model
-    device = features["vision_features"].device
-    fpn = features["sam2_backbone_out"]["backbone_fpn"]
+    device = maps[0].device
     decoder = tracker.sam_mask_decoder
-    high_res = [decoder.conv_s0(fpn[0]), decoder.conv_s1(fpn[1])]
-    embedding = fpn[2] + tracker.no_mem_embed.view(1, -1, 1, 1)
+    embedding = maps[2] + tracker.no_mem_embed.view(1, -1, 1, 1)
     prompts = draw_object_prompts(rng, samples, OBJECTS_PER_IMAGE)
     index = prompts.image_index.to(device)
     coverage = prompts.coverage.to(device)
@@ -118,7 +124,7 @@ def compute_object_loss(
             sparse_prompt_embeddings=sparse,
             dense_prompt_embeddings=dense,
             repeat_image=False,
-            high_res_features=[f[index] for f in high_res],
+            high_res_features=[m[index] for m in maps[:2]],
         )[:2]
         return logits.float(), quality.float()
 

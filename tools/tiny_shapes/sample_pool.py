@@ -58,7 +58,7 @@ class SamplePool:
             like_share: Share of scenes with several shapes of one color and kind.
             frame_share: Share of samples that are frames of clips, not scenes. They come in
                 pairs from the same clip.
-            encoder: Encodes each sample once, if the image encoder is not trained.
+            encoder: Encodes each sample once, with what is not trained.
         """
         self.rng = np.random.default_rng(seed)
         self._side, self._mask_side = side, mask_side

@@ -17,6 +17,10 @@ DETECTOR = (
 )
 """Prefixes of the detector's parameters, without those of the image encoder."""
 
+TRACKER_PARTS = (TRACKER, TRACKER_NECK + "2.")
+"""Prefixes of the tracker's parameters, with those of its coarsest map. Clicks need the finer
+ones, which stay as they are."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
@@ -59,7 +63,7 @@ class Stage:
     looks: int = 0
     scattered: int = 0
     moving: int = 0
-    frames: int = 20
+    frames: int = 24
     trained: tuple[str, ...] = ("",)
     new_memory: bool = False
     known_rate: float = 1.0
@@ -89,23 +93,6 @@ _FRAMES_OF_CLIPS = Stage(
     elsewhere_share=0.4,
     frame_share=0.5,
     warmup=60,
-)
-
-# A step takes half the time of one at full size.
-_VIDEO_SMALL = Stage(
-    name="video, small",
-    side=224,
-    steps=850,
-    batch=3,
-    learning_rate=8e-4,
-    last_rate=0.35,
-    concepts=False,
-    scattered=1,
-    moving=1,
-    trained=(TRACKER, TRACKER_NECK),
-    known_rate=0.12,
-    neck_rate=0.15,
-    warmup=40,
 )
 
 STAGES = (
@@ -185,18 +172,19 @@ STAGES = (
         warmup=40,
         mixed_with=(("many alike, annealed", 0.45), ("frames of clips", 0.275)),
     ),
-    # Clicks teach the tracker's neck edges. To find a shape again, it must tell looks.
+    # Clicks teach the tracker's neck edges. To find a shape again, it must tell looks. That
+    # disturbs clicks; with as many of them as here they get all of it back.
     Stage(
         name="looks",
         side=TINY_SHAPES.image_size,
-        steps=300,
-        batch=4,
-        learning_rate=1e-3,
-        last_rate=0.05,
+        steps=900,
+        batch=12,
+        learning_rate=8e-4,
+        last_rate=0.02,
         concepts=False,
-        looks=3,
-        trained=(TRACKER, TRACKER_NECK),
-        known_rate=0.2,
+        looks=2,
+        trained=TRACKER_PARTS,
+        known_rate=0.4,
         warmup=30,
     ),
     # Where shapes are is no help here: attention learns to compare looks within 100 steps.
@@ -204,24 +192,30 @@ STAGES = (
         name="video, scattered",
         side=TINY_SHAPES.image_size,
         steps=250,
-        batch=3,
+        batch=6,
         learning_rate=8e-4,
         last_rate=0.8,
         concepts=False,
         scattered=1,
-        trained=(TRACKER, TRACKER_NECK),
+        trained=TRACKER_PARTS,
         new_memory=True,
-        known_rate=0.1,
+        known_rate=0.15,
         neck_rate=0.15,
         warmup=40,
     ),
-    _VIDEO_SMALL,
-    dataclasses.replace(
-        _VIDEO_SMALL,
-        name="video, annealed",
+    Stage(
+        name="video",
         side=TINY_SHAPES.image_size,
-        steps=420,
-        learning_rate=5e-4,
+        steps=1500,
+        batch=5,
+        learning_rate=7e-4,
         last_rate=0.03,
+        concepts=False,
+        scattered=1,
+        moving=2,
+        trained=TRACKER_PARTS,
+        known_rate=0.12,
+        neck_rate=0.12,
+        warmup=40,
     ),
 )

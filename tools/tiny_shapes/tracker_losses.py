@@ -112,14 +112,19 @@ def compute_tracker_losses(
         frames: The frames to follow to.
         rng: Source of every random choice.
 
+    In a share of the shapes the latest memories are of another shape: the tracker must learn to
+    believe what the shape looked like on the first frame.
+
     Returns:
         Weighted losses to sum; and the mean IoU of the masks that the tracker picks, and the
         shares of right object scores for visible shapes and for those that are gone.
     """
     tracker = model.inst_interactive_predictor.model
+    if rollout is not None:
+        rollout = rollout.exchange_some(rng, footage.looks, min(frames))
     past = {t: _choose_past(tracker, rollout, t, rng) for t in frames}
     spatial = sorted({0, *(s for chosen in past.values() for s in chosen[-SPATIAL_FRAMES:])})
-    features = FrameFeatures(model, footage, sorted({*spatial, *frames}), sorted({0, *frames}))
+    features = FrameFeatures(model, footage, sorted({*spatial, *frames}))
     terms: dict[str, list[Tensor]] = {"video": [], "score": [], "place": []}
     answers: dict[str, list[float]] = {"iou": [], "seen_as_there": [], "gone_as_gone": []}
     with TensorsStayOnDevice(), record_decoding(tracker) as decoded:

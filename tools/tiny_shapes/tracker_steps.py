@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from ...engine.model.sam3_imports import Sam3Image, Sam3TrackerBase
 from ...engine.model.video_tracker import ENDLESS
 from .footage import Footage
+from .frozen_encoder import compute_coarse_map
 
 FIRST_PROMPTS = ("mask", "mask", "click", "box")
 """How shapes are given on the first frame, one of these at random."""
@@ -27,33 +28,26 @@ def make_empty_memory() -> TrackerMemory:
 
 
 class FrameFeatures:
-    """Computes what the tracker's neck gives for frames of footage, and keeps it.
+    """Computes the coarsest map of frames of footage, and keeps it.
 
     Attributes:
         coarse: By frame, the map that memory attention reads and that is remembered,
             (C, h, w).
     """
 
-    def __init__(
-        self, model: Sam3Image, footage: Footage, frames: Sequence[int], decoded: Sequence[int]
-    ) -> None:
-        """Computes the features.
+    def __init__(self, model: Sam3Image, footage: Footage, frames: Sequence[int]) -> None:
+        """Computes the maps.
 
         Args:
             model: The model.
             footage: The frames.
             frames: Indices of the frames that are remembered or decoded.
-            decoded: Indices of those that are decoded, which takes finer maps, too.
         """
-        vision = model.backbone.vision_backbone
-        decoder = model.inst_interactive_predictor.model.sam_mask_decoder
-        maps = vision.sam2_convs[2](footage.trunk[list(frames)].float())
+        maps = compute_coarse_map(model, footage.trunk[list(frames)])
         self.coarse = dict(zip(frames, maps, strict=True))
-        self._position = vision.position_encoding(maps[:1]).flatten(2).permute(2, 0, 1)
-        trunk = footage.trunk[list(decoded)].float()
-        fine = decoder.conv_s0(vision.sam2_convs[0](trunk))
-        middle = decoder.conv_s1(vision.sam2_convs[1](trunk))
-        self._finer = dict(zip(decoded, zip(fine, middle, strict=True), strict=True))
+        position = model.backbone.vision_backbone.position_encoding(maps[:1])
+        self._position = position.flatten(2).permute(2, 0, 1)
+        self._footage = footage
 
     def arrange(self, frame: int, count: int) -> dict[str, Any]:
         """Arranges the features of a decoded frame as arguments of ``track_step``.
@@ -65,7 +59,9 @@ class FrameFeatures:
         Returns:
             Features (h w, K, C) from the finest on, encoded positions, and sizes.
         """
-        maps = [m.expand(count, -1, -1, -1) for m in (*self._finer[frame], self.coarse[frame])]
+        footage = self._footage
+        levels = footage.fine[frame].float(), footage.middle[frame].float(), self.coarse[frame]
+        maps = [level.expand(count, -1, -1, -1) for level in levels]
         return {
             "current_vision_feats": [m.flatten(2).permute(2, 0, 1) for m in maps],
             "current_vision_pos_embeds": [self._position.expand(-1, count, -1)],

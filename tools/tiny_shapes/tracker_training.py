@@ -75,7 +75,7 @@ class TrackerTraining:
 
         for _ in range(stage.looks):
             footage = self._draw(self._scattered, FRESH_SCATTERED, self._source.draw_scattered)
-            features = FrameFeatures(self._model, footage, range(len(footage.trunk)), [0])
+            features = FrameFeatures(self._model, footage, range(len(footage.trunk)))
             add("looks", {"look": compute_look_loss(self._heads, features, footage)}, {})
         for _ in range(stage.scattered):
             footage = self._draw(self._scattered, FRESH_SCATTERED, self._source.draw_scattered)
@@ -85,7 +85,7 @@ class TrackerTraining:
             add("scattered", *self._compute(footage, None, objects, frames))
         for _ in range(stage.moving):
             footage, rollout = self._draw(self._moving, FRESH_MOVING, self._follow_new)
-            t = int(rng.integers(1, len(footage.trunk) - 2))
+            t = self._choose_frame(rollout)
             frames = [t, t + int(rng.integers(1, 3))]
             add("moving", *self._compute(footage, rollout, rollout.objects, frames))
         return {name: torch.stack(values).mean() for name, values in found.items()}, report
@@ -100,6 +100,13 @@ class TrackerTraining:
         return compute_tracker_losses(
             self._model, self._heads, footage, rollout, objects, frames, self._rng
         )
+
+    def _choose_frame(self, rollout: Rollout) -> int:
+        """Chooses a frame to follow to; in half of the steps after one where a shape was lost."""
+        times = np.arange(1, len(rollout.is_lost) - 2)
+        lost = times[rollout.is_lost[times - 1].any(axis=1)]
+        is_any = not len(lost) or self._rng.random() < 0.5
+        return int(self._rng.choice(times if is_any else lost))
 
     def _follow_new(self) -> tuple[Footage, Rollout]:
         footage = self._source.draw_moving(self._stage.frames)

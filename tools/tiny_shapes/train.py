@@ -27,11 +27,11 @@ from ...engine.checkpoints.layouts import convert_to_model_names, recognize_layo
 from ...engine.checkpoints.reader import read_tensors
 from ...engine.model.config import TINY_SHAPES
 from ...engine.model.sam3_imports import Sam3Image
-from .frozen_encoder import FrozenEncoder
-from .prompt_losses import compute_concept_losses, compute_object_loss
+from .frozen_encoder import DetectorEncoder, FrozenEncoder, TrackerEncoder
+from .prompt_losses import compute_concept_losses, compute_object_loss, get_tracker_maps
 from .sample_pool import SamplePool
 from .samples import make_images_tensor
-from .stages import DETECTOR, STAGES, Stage
+from .stages import DETECTOR, STAGES, TRACKER_PARTS, Stage
 from .tracker_losses import TrainingHeads
 from .tracker_training import TrackerTraining
 from .training_model import (
@@ -135,8 +135,12 @@ class Training:
         optimizer = torch.optim.AdamW(groups, weight_decay=1e-4, betas=(0.9, 0.98))
         if self.optimizer_state is not None:
             optimizer.load_state_dict(self.optimizer_state)
-        # Only the detector is trained: it sees each image through an encoder that stays.
-        encoder = FrozenEncoder(model) if stage.trained == DETECTOR and not stage.objects else None
+        # Where the image encoder stays, each image is encoded once.
+        encoder: FrozenEncoder | None = None
+        if stage.trained == DETECTOR and not stage.objects:
+            encoder = DetectorEncoder(model)
+        elif stage.trained == TRACKER_PARTS and not stage.concepts:
+            encoder = TrackerEncoder(model)
         pool = SamplePool(
             seed=(self.seed, self.stage_index, self.step),
             side=stage.side,
@@ -183,27 +187,10 @@ class Training:
         tracking: TrackerTraining,
         stage: Stage,
     ) -> dict[str, float]:
-        samples = pool.batch(stage.batch)
         with torch.autocast(
             self.device.type, torch.bfloat16, enabled=has_fast_bfloat16(self.device)
         ):
-            if pool.encoder is not None:
-                features = pool.encoder.join(samples)
-            else:
-                images = make_images_tensor(samples).to(self.device)
-                features = model.backbone.forward_image(images)
-            losses: dict[str, Tensor] = {}
-            if stage.objects:
-                losses["object"], _ = compute_object_loss(model, features, samples, pool.rng)
-            if stage.concepts:
-                losses |= compute_concept_losses(
-                    model,
-                    features,
-                    samples,
-                    pool.rng,
-                    stage.exemplar_share,
-                    stage.elsewhere_share,
-                )
+            losses = self._compute_image_losses(model, pool, stage)
         tracking_losses, report = tracking.compute_losses()
         losses |= tracking_losses
         total = torch.stack(list(losses.values())).sum()
@@ -215,6 +202,28 @@ class Training:
             optimizer.step()
         report |= {name: float(value.detach()) for name, value in losses.items()}
         return {**report, "norm": float(norm)}
+
+    def _compute_image_losses(
+        self, model: Sam3Image, pool: SamplePool, stage: Stage
+    ) -> dict[str, Tensor]:
+        """Computes the losses of prompts on single images."""
+        samples = pool.batch(stage.batch)
+        if isinstance(pool.encoder, TrackerEncoder):
+            maps = pool.encoder.join(samples)
+            return {"object": compute_object_loss(model, maps, samples, pool.rng)[0]}
+        if pool.encoder is not None:
+            features = pool.encoder.join(samples)
+        else:
+            features = model.backbone.forward_image(make_images_tensor(samples).to(self.device))
+        losses: dict[str, Tensor] = {}
+        if stage.objects:
+            maps = get_tracker_maps(model, features)
+            losses["object"], _ = compute_object_loss(model, maps, samples, pool.rng)
+        if stage.concepts:
+            losses |= compute_concept_losses(
+                model, features, samples, pool.rng, stage.exemplar_share, stage.elsewhere_share
+            )
+        return losses
 
     @torch.no_grad()
     def _update_average(self, model: Sam3Image) -> None:
