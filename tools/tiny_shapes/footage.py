@@ -16,7 +16,9 @@ from .random_clips import draw_clip
 from .samples import compute_coverage, normalize_images, resize_image
 
 TRAIN_SIDE_RANGE_PX = (320, 480)
-TRAIN_LIKE_SHARE = 0.75
+CLIP_LIKE_SHARE = 0.75
+"""Share of clips with shapes that look the same, unless a stage has its own."""
+
 STRIDES = (1, 1, 1, 2)
 """Steps in frames between two frames of a sample, one of these at random."""
 
@@ -90,10 +92,18 @@ class FootageSource:
         self._model, self._rng = model, rng
         self._side, self._mask_side = side, mask_side
 
-    def draw_moving(self, frames: int) -> Footage:
-        """Draws frames of a clip, forwards or backwards; the first shows at least one shape."""
+    def draw_moving(self, frames: int, like_share: float = CLIP_LIKE_SHARE) -> Footage:
+        """Draws frames of a clip, forwards or backwards; the first shows at least one shape.
+
+        Args:
+            frames: How many.
+            like_share: Share of clips with shapes that look the same.
+
+        Returns:
+            The frames.
+        """
         while True:
-            clip = draw_clip(self._rng, TRAIN_SIDE_RANGE_PX, TRAIN_LIKE_SHARE)
+            clip = draw_clip(self._rng, TRAIN_SIDE_RANGE_PX, like_share)
             longest = (CLIP_FRAMES - 1) // max(1, frames - 1)
             stride = int(self._rng.choice([s for s in STRIDES if s <= longest]))
             first = int(self._rng.integers(CLIP_FRAMES - stride * (frames - 1)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from ...engine.model.config import TINY_SHAPES
+from .footage import CLIP_LIKE_SHARE
 from .sample_pool import LIKE_SHARE
 from .training_model import TRACKER, TRACKER_NECK
 
@@ -39,6 +40,7 @@ class Stage:
         scattered: Such clips whose shapes are followed, with the truth remembered.
         moving: Clips whose shapes are followed with what the tracker found before.
         frames: Frames of these.
+        clip_like_share: Share of these with shapes that look the same.
         trained: Prefixes of the parameters that are trained; the others are frozen.
         new_memory: Whether the tracker's memory starts from new random weights.
         known_rate: Factor on the learning rate of parameters outside the tracker's memory.
@@ -64,6 +66,7 @@ class Stage:
     scattered: int = 0
     moving: int = 0
     frames: int = 24
+    clip_like_share: float = CLIP_LIKE_SHARE
     trained: tuple[str, ...] = ("",)
     new_memory: bool = False
     known_rate: float = 1.0
@@ -93,6 +96,22 @@ _FRAMES_OF_CLIPS = Stage(
     elsewhere_share=0.4,
     frame_share=0.5,
     warmup=60,
+)
+
+_VIDEO = Stage(
+    name="video",
+    side=TINY_SHAPES.image_size,
+    steps=1200,
+    batch=5,
+    learning_rate=7e-4,
+    last_rate=0.03,
+    concepts=False,
+    scattered=1,
+    moving=2,
+    trained=TRACKER_PARTS,
+    known_rate=0.12,
+    neck_rate=0.12,
+    warmup=40,
 )
 
 STAGES = (
@@ -203,19 +222,17 @@ STAGES = (
         neck_rate=0.15,
         warmup=40,
     ),
-    Stage(
-        name="video",
-        side=TINY_SHAPES.image_size,
-        steps=1500,
-        batch=5,
-        learning_rate=7e-4,
-        last_rate=0.03,
-        concepts=False,
-        scattered=1,
-        moving=2,
-        trained=TRACKER_PARTS,
-        known_rate=0.12,
-        neck_rate=0.12,
-        warmup=40,
+    _VIDEO,
+    dataclasses.replace(
+        _VIDEO,
+        name="video, annealed",
+        steps=420,
+        batch=6,
+        learning_rate=4e-4,
+        last_rate=0.02,
+        scattered=0,
+        clip_like_share=0.9,
+        known_rate=0.1,
+        neck_rate=0.1,
     ),
 )

@@ -109,7 +109,7 @@ class TrackerTraining:
         return int(self._rng.choice(times if is_any else lost))
 
     def _follow_new(self) -> tuple[Footage, Rollout]:
-        footage = self._source.draw_moving(self._stage.frames)
+        footage = self._source.draw_moving(self._stage.frames, self._stage.clip_like_share)
         objects = footage.pick_objects(self._rng, OBJECTS_PER_CLIP)
         return footage, roll_out(self._model, footage, objects, self._rng)
 

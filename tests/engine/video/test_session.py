@@ -108,10 +108,11 @@ def test_a_frame_is_encoded_once_for_everything(tiny_engine: Engine) -> None:
 
 
 def test_prompts_in_mid_video(sure_engine: Engine) -> None:
+    frames = draw_clip([*BALLS, Ball((160, 40), color=GREEN)], 4)
     session = VideoSession(sure_engine, TWO_CLICKS)
-    for frame in FRAMES[:2]:
+    for frame in frames[:2]:
         session.step(frame)
-    before = session.step(FRAMES[2])
+    before = session.step(frames[2])
     corrected = session.correct(
         0, PromptedObject(points_xy=((68, 74), (255, 148)), point_labels=(1, 0))
     )
@@ -119,12 +120,12 @@ def test_prompts_in_mid_video(sure_engine: Engine) -> None:
     assert summary(corrected)[0] != summary(before)[0]
     assert summary(corrected)[1] == summary(before)[1]
     added = session.add_objects(
-        ObjectPrompt((PromptedObject(points_xy=((160, 30),), class_name="wall"),))
+        ObjectPrompt((PromptedObject(points_xy=((160, 40),), class_name="ball"),))
     )
     assert ids(added) == [0, 1, 2]
-    assert added.class_names == ("object", "wall")
+    assert added.class_names == ("object", "ball")
     assert ids(session.remove(0)) == [1, 2]
-    assert ids(session.step(FRAMES[3])) == [1, 2]
+    assert ids(session.step(frames[3])) == [1, 2]
     again = session.add_objects(ObjectPrompt((PromptedObject(points_xy=((72, 76),)),)))
     assert ids(again) == [1, 3, 2], "by class, then id; 0 is not given again"
 
