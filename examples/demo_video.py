@@ -22,7 +22,7 @@ from .options import make_parser
 
 RgbImage = npt.NDArray[np.uint8]
 
-CLIP_SEED = 7
+CLIP_SEED = 6
 CLIP_FRAMES = 48
 CLIP_TEXT = "circle, square, triangle, star"
 FRAMES_PER_SECOND = 12.0
