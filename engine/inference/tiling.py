@@ -26,7 +26,7 @@ OVERLAP = 1 / 3
 MAX_AUTO_SIDE = 20
 """Most tiles along a side that ``auto`` chooses."""
 
-CROWD_SCORE = 0.1
+CROWD_SCORE = 0.2
 """Instances with a lower score do not make a view crowded: with a threshold of 0 every query
 is an instance, and tiles would become smaller without end."""
 
