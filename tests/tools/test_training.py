@@ -78,7 +78,7 @@ def test_a_stage_changes_its_part_of_trained_weights_and_no_other(
     monkeypatch.setattr(train, "STAGES", (dataclasses.replace(stage, steps=2, batch=2),))
     path = MODELS["tiny_shapes"].bundled_path
     run = train.Training(
-        tmp_path, seed=3, device=torch.device("cpu"), first_weights=[path], first_stage=name
+        tmp_path, seed=3, device=torch.device("cpu"), first_weights=path, first_stage=name
     )
     assert run.weights is not None
     before = dict(run.weights)

@@ -69,7 +69,7 @@ class TrackerEncoder:
         return tuple(part[0].cpu() for part in encode_for_tracker(self._model, images))
 
     def join(self, samples: list[Sample]) -> TrackerMaps:
-        """Joins what was encoded, and computes the coarsest maps, float32, with gradients."""
+        """Joins the maps of samples, float32; gradients reach the coarsest ones alone."""
         fine, middle, trunk = _stack_features(samples, self._device)
         return fine, middle, compute_coarse_map(self._model, trunk)
 
@@ -79,8 +79,8 @@ FrozenEncoder = DetectorEncoder | TrackerEncoder
 
 
 @torch.no_grad()
-def encode_for_tracker(model: Sam3Image, images: Tensor) -> TrackerMaps:
-    """Encodes images with all that stays as it is while the tracker is trained.
+def encode_for_tracker(model: Sam3Image, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Encodes images with those parts of the model that the training of the tracker keeps.
 
     Args:
         model: The model.

@@ -2,8 +2,8 @@
 
     python -m infer_segment_anything_3.tools.tiny_shapes.train --out runs/tiny_shapes
 
-Resumable: the same command continues from the last snapshot. About three hours on two CPU
-cores, minutes on a GPU.
+Resumable: the same command continues from the last snapshot. About eight hours on two CPU
+cores.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import logging
 import math
 import time
 from collections import defaultdict
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +62,7 @@ class Training:
         seed: int,
         device: torch.device,
         speed: float = 1.0,
-        first_weights: Sequence[Path] = (),
+        first_weights: Path | None = None,
         first_stage: str | None = None,
     ) -> None:
         """Starts a run, or continues the one in ``out``.
@@ -73,8 +72,8 @@ class Training:
             seed: Seed of weights and scenes.
             device: Where to train.
             speed: Multiplies every stage's steps (below 1 for a quick look).
-            first_weights: Files of weights to begin ``first_stage`` with, instead of beginning
-                the first one with random ones; what later files hold replaces the same.
+            first_weights: Weights to begin ``first_stage`` with, instead of beginning the
+                first one with random ones.
             first_stage: Name of a stage; the last one by default.
         """
         out.mkdir(parents=True, exist_ok=True)
@@ -91,11 +90,9 @@ class Training:
             self.weights, self.average = snapshot["weights"], snapshot["average"]
             self.optimizer_state = snapshot["optimizer"]
             logger.info("resuming at stage %d, step %d", self.stage_index, self.step)
-        elif first_weights:
-            tensors: dict[str, Tensor] = {}
-            for path in first_weights:
-                tensors |= read_tensors(path)
-            stored = convert_to_model_names(tensors, recognize_layout(tensors, first_weights[0]))
+        elif first_weights is not None:
+            tensors = read_tensors(first_weights)
+            stored = convert_to_model_names(tensors, recognize_layout(tensors, first_weights))
             self.weights = {name: tensor.float() for name, tensor in stored.items()}
             names = [stage.name for stage in self.stages]
             self.stage_index = names.index(first_stage) if first_stage else len(names) - 1
@@ -283,9 +280,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--speed", type=float, default=1.0, help="multiplies every stage's steps")
-    parser.add_argument(
-        "--init", type=Path, nargs="+", default=(), help="weights to begin --stage with"
-    )
+    parser.add_argument("--init", type=Path, help="weights to begin --stage with")
     parser.add_argument("--stage", choices=[s.name for s in STAGES], help="default: the last")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
