@@ -74,7 +74,7 @@ class Rollout:
         Args:
             rng: Source of every random choice.
             looks: Looks of all shapes of the footage.
-            before: The exchange begins after the first frame and before this one.
+            before: The exchange begins after the first frame, on this one at the latest.
 
         Returns:
             The rollout with exchanged memories.
