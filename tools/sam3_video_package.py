@@ -7,6 +7,7 @@ nothing, the detector's features keep their dtype, and no masks have no holes to
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
 import warnings
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,8 @@ import numpy.typing as npt
 import PIL.Image
 import torch
 from sam3.model import sam3_video_base
+from sam3.model.decoder import TransformerEncoderCrossAttention
+from sam3.model.model_misc import TransformerWrapper
 from sam3.model.sam3_image import Sam3ImageOnVideoMultiGPU
 from sam3.model.sam3_tracking_predictor import Sam3TrackerPredictor
 from sam3.model.sam3_video_inference import Sam3VideoInferenceWithInstanceInteractivity
@@ -100,7 +103,7 @@ def build_package_tracker(engine: Engine) -> Sam3TrackerPredictor:
             num_maskmem=7,
             backbone=None,
             backbone_stride=14,
-            transformer=own.transformer,
+            transformer=_copy_memory_attention(own.transformer),
             maskmem_backbone=own.maskmem_backbone,
             multimask_output_in_sam=True,
             forward_backbone_per_frame_for_eval=True,
@@ -132,6 +135,13 @@ def build_package_tracker(engine: Engine) -> Sam3TrackerPredictor:
         **given | {"num_frames": ENDLESS, "offload_state_to_cpu": engine.device.type == "cpu"}
     )
     return tracker.to(engine.device).eval()
+
+
+def _copy_memory_attention(own: TransformerWrapper) -> TransformerWrapper:
+    """Makes memory attention of the package's own class, with the same parameters."""
+    encoder = copy.copy(own.encoder)
+    encoder.__class__ = TransformerEncoderCrossAttention
+    return TransformerWrapper(encoder=encoder, decoder=None, d_model=own.d_model)
 
 
 class PackageVideo:

@@ -14,8 +14,12 @@ from .sam3_imports import (
     Sam3DualViTDetNeck,
     SequenceGeometryEncoder,
     TransformerDecoder,
+    TransformerEncoderCrossAttention,
     TransformerEncoderFusion,
 )
+
+_ATTENDING_CELLS = 4 * 72**2
+"""Cells of objects' features that attend to memories at a time on a CPU: 4 objects at full size."""
 
 
 class TensorsStayOnDevice(TorchFunctionMode):
@@ -84,11 +88,63 @@ class RotaryAttention(RoPEAttention):
 
     freqs_cis: Tensor
 
-    def forward(self, q: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        """Attends, as the package does."""
+    def forward(self, q: Tensor, k: Tensor, v: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """Attends, as the package does; (1, L, C) queries serve the keys of every object."""
         if self.freqs_cis.device != q.device:
             self.freqs_cis = self.freqs_cis.to(q.device)
-        return super().forward(q, *args, **kwargs)
+        return super().forward(q.expand(len(k), -1, -1), k, v, *args, **kwargs)
+
+
+class MemoryAttention(TransformerEncoderCrossAttention):
+    """The package's memory attention, which computes once what is the same for all objects.
+
+    They look at the same frame, so the first self-attention is. On a CPU it takes a few
+    objects at a time: at full size more of them make it slower, as buffers leave the caches.
+    """
+
+    def forward(
+        self,
+        src: list[Tensor],
+        prompt: Tensor,
+        src_pos: list[Tensor],
+        prompt_pos: Tensor,
+        num_obj_ptr_tokens: int = 0,
+        **kwargs: Any,
+    ) -> dict[str, Tensor]:
+        """Attends from a frame to the memories of N objects.
+
+        Args:
+            src: The frame's features, (L, N, C), alone in a list.
+            prompt: Memories, (K, N, M).
+            src_pos: Encoded positions of the features, (L, N, C), alone in a list.
+            prompt_pos: Those of the memories, (K, N, M).
+            num_obj_ptr_tokens: How many of the K are object pointers, which come last.
+            kwargs: Ignored, as the package's tracker sets no masks.
+
+        Returns:
+            ``memory``: the features with what is remembered, (L, N, C).
+        """
+        # Those of one frame are expanded to N objects.
+        count = 1 if src[0].stride(1) == 0 else src[0].shape[1]
+        features = (src[0][:, :count] + 0.1 * src_pos[0][:, :count]).transpose(0, 1)
+        memory, position = prompt.transpose(0, 1), prompt_pos.transpose(0, 1)
+        total = len(memory)
+        step = total if memory.is_cuda else max(1, _ATTENDING_CELLS // features.shape[1])
+        outs = []
+        for first in range(0, total, step):
+            part = slice(first, first + step)
+            output = features if count == 1 else features[part]
+            for layer in self.layers:
+                output = layer(
+                    tgt=output,
+                    memory=memory[part],
+                    pos=position[part],
+                    query_pos=None,
+                    dac=False,
+                    num_k_exclude_rope=num_obj_ptr_tokens,
+                )
+            outs.append(self.norm(output))
+        return {"memory": torch.cat(outs).transpose(0, 1)}
 
 
 class QueryDecoder(TransformerDecoder):

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..runtime.isolation import suppress_warnings
 from .config import PATCH_PX, Architecture
-from .patched_modules import RotaryAttention, build_sine_positions
+from .patched_modules import MemoryAttention, RotaryAttention, build_sine_positions
 from .sam3_imports import (
     CXBlock,
     MaskDecoder,
@@ -18,7 +18,6 @@ from .sam3_imports import (
     SimpleMaskDownSampler,
     SimpleMaskEncoder,
     TransformerDecoderLayerv2,
-    TransformerEncoderCrossAttention,
     TransformerWrapper,
     TwoWayTransformer,
 )
@@ -121,7 +120,7 @@ def _build_memory_attention(a: Architecture) -> TransformerWrapper:
             **kwargs,
         )
 
-    encoder = TransformerEncoderCrossAttention(
+    encoder = MemoryAttention(
         remove_cross_attention_layers=[],
         batch_first=True,
         d_model=a.width,

@@ -26,6 +26,13 @@ MAX_POINTS = 16
 _LEAST_AREA_LEFT = 0.3
 """Share of a mask that must be left where objects overlap (the package's ``shrink_threshold``)."""
 
+_ENCODED_PIXELS, _DECODED_CELLS = 1 << 19, 1 << 17
+"""Pixels of masks that are encoded, and cells of masks that are decoded, at a time on a CPU.
+
+The maps of more do not fit its caches: at full size 16 masks took 43 times as long to encode as
+one, and 33 times as long to decode.
+"""
+
 _PRESENT_LOGIT = 1024.0
 """The package's logit of a pixel that a given mask sets (``NO_OBJ_SCORE`` of the others)."""
 
@@ -210,6 +217,60 @@ class VideoTracker(Sam3TrackerPredictor):
                 break
         return chosen if frame_idx - 1 in chosen else [*chosen, frame_idx - 1]
 
+    def _forward_sam_heads(
+        self,
+        backbone_features: Tensor,
+        point_inputs: dict[str, Tensor] | None = None,
+        mask_inputs: Tensor | None = None,
+        high_res_features: list[Tensor] | None = None,
+        **kwargs: Any,
+    ) -> tuple[Tensor, ...]:
+        """Decodes masks as the package does; those of followed objects in parts on a CPU."""
+        decode = super()._forward_sam_heads
+        count = max(1, _DECODED_CELLS // self.low_res_mask_size**2)
+        parts = _split(len(backbone_features), count, backbone_features)
+        if len(parts) == 1 or point_inputs is not None or mask_inputs is not None:
+            parts = [slice(None)]
+        outs = [
+            decode(
+                backbone_features[part],
+                point_inputs,
+                mask_inputs,
+                high_res_features and [level[part] for level in high_res_features],
+                **kwargs,
+            )
+            for part in parts
+        ]
+        return tuple(torch.cat(column) for column in zip(*outs, strict=True))
+
+    def _encode_new_memory(
+        self,
+        image: None,
+        current_vision_feats: list[Tensor],
+        feat_sizes: list[tuple[int, int]],
+        pred_masks_high_res: Tensor,
+        object_score_logits: Tensor,
+        is_mask_from_pts: bool,
+        **kwargs: Any,
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Encodes masks into the memory as the package does, in parts on a CPU."""
+        encode = super()._encode_new_memory
+        count = max(1, _ENCODED_PIXELS // self.image_size**2)
+        outs = [
+            encode(
+                image,
+                [level[:, part] for level in current_vision_feats],
+                feat_sizes,
+                pred_masks_high_res[part],
+                object_score_logits[part],
+                is_mask_from_pts,
+                **kwargs,
+            )
+            for part in _split(len(pred_masks_high_res), count, pred_masks_high_res)
+        ]
+        features, positions = zip(*outs, strict=True)
+        return torch.cat(features), [torch.cat(level) for level in zip(*positions, strict=True)]
+
     def _apply_non_overlapping_constraints(self, pred_masks: Tensor) -> Tensor:
         """Assigns each pixel to the object with the highest logit, of equal ones to the first.
 
@@ -259,6 +320,12 @@ class VideoTracker(Sam3TrackerPredictor):
     ) -> tuple[Tensor | None, None]:
         # The engine brings masks to the video's size itself, those it shows, in chunks.
         return any_res_masks, None
+
+
+def _split(total: int, most: int, tensor: Tensor) -> list[slice]:
+    """Splits rows of a tensor on a CPU into parts of ``most``; on a GPU all are one part."""
+    step = total if tensor.is_cuda else most
+    return [slice(first, first + step) for first in range(0, total, step)]
 
 
 def _count_pixels(masks: Iterable[Tensor]) -> Tensor:

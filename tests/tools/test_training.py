@@ -20,7 +20,8 @@ from infer_segment_anything_3.tools.tiny_shapes import (
     train,
     training_model,
 )
-from infer_segment_anything_3.tools.tiny_shapes.footage import FootageSource
+from infer_segment_anything_3.tools.tiny_shapes.footage import FootageSource, find_new_lookalikes
+from infer_segment_anything_3.tools.tiny_shapes.losses import OTHERS_WEIGHT, compute_object_losses
 from infer_segment_anything_3.tools.tiny_shapes.rollouts import find_lost, roll_out
 from infer_segment_anything_3.tools.tiny_shapes.tracker_losses import (
     TrainingHeads,
@@ -199,6 +200,34 @@ def test_a_rollout_knows_where_a_shape_was_lost(model: Sam3Image) -> None:
     assert find_lost(elsewhere, real, counts)[counts].all()
     nothing = torch.zeros_like(real)
     assert np.array_equal(find_lost(nothing, real, counts), counts)
+
+
+def test_a_clip_can_be_asked_for_in_which_a_lookalike_enters(model: Sam3Image) -> None:
+    footage = make_source(model, 7).draw_moving(9, like_share=0.0, entering_share=1.0)
+    beside_new = footage.find_new_lookalikes()
+    assert beside_new[:, footage.counts[0]].any()
+    assert not (beside_new & ~footage.counts).any()
+
+
+def test_a_lookalike_is_new_for_some_frames_after_it_entered() -> None:
+    looks = (("red", "circle"), ("red", "circle"), ("blue", "circle"))
+    visible = np.ones((12, 3), bool)
+    visible[:3, 1] = visible[:5, 2] = False
+    found = find_new_lookalikes(visible, looks)
+    assert np.flatnonzero(found[:, 0]).tolist() == [3, 4, 5, 6, 7, 8]
+    assert not found[:, 1:].any()
+
+
+def test_the_share_of_a_mask_that_lies_on_other_shapes_is_added_to_its_loss() -> None:
+    own, other = torch.zeros(2, 1, 1, 40, 40)
+    own[..., 5:15, 5:15] = other[..., 25:35, 25:35] = 1
+    quality = torch.full((1, 4), 0.5)
+    for mask, share in ((own, 0.0), (own + other, 0.5), (other, 1.0)):
+        logits = (20 * (2 * mask - 1)).expand(-1, 4, -1, -1)
+        alone, _ = compute_object_losses(logits, quality, own)
+        beside, _ = compute_object_losses(logits, quality, own, other)
+        # Of the single mask and of the best of three.
+        assert float(beside - alone) == pytest.approx(2 * OTHERS_WEIGHT * share, rel=0.02, abs=1e-3)
 
 
 def test_scattered_shapes_are_elsewhere_on_each_frame_and_none_looks_like_another(

@@ -29,6 +29,9 @@ SCATTERED_FRAMES = 7
 OUTSIDE_SHARE = 0.15
 """Share of the shapes that are outside on a frame of scattered shapes."""
 
+NEW_FRAMES = 6
+"""Frames for which a shape that entered is new."""
+
 LEAST_CELLS = 3.0
 """A shape that covers less of the mask grid is in sight, but too small to be asked for."""
 
@@ -54,6 +57,14 @@ class Footage:
     counts: npt.NDArray[np.bool_]
     gone: npt.NDArray[np.bool_]
     looks: tuple[tuple[str, str], ...]
+
+    def find_new_lookalikes(self) -> npt.NDArray[np.bool_]:
+        """Finds where a shape is visible that looks the same as one that has just entered.
+
+        Returns:
+            (T, N) bool.
+        """
+        return find_new_lookalikes(self.counts, self.looks)
 
     def pick_objects(self, rng: np.random.Generator, most: int) -> npt.NDArray[np.int64]:
         """Chooses shapes to follow, all visible on the first frame.
@@ -92,16 +103,22 @@ class FootageSource:
         self._model, self._rng = model, rng
         self._side, self._mask_side = side, mask_side
 
-    def draw_moving(self, frames: int, like_share: float = CLIP_LIKE_SHARE) -> Footage:
+    def draw_moving(
+        self, frames: int, like_share: float = CLIP_LIKE_SHARE, entering_share: float = 0.0
+    ) -> Footage:
         """Draws frames of a clip, forwards or backwards; the first shows at least one shape.
 
         Args:
             frames: How many.
             like_share: Share of clips with shapes that look the same.
+            entering_share: Share in which one enters that looks the same as one of the first
+                frame.
 
         Returns:
             The frames.
         """
+        wants_entry = self._rng.random() < entering_share
+        like_share = max(like_share, float(wants_entry))
         while True:
             clip = draw_clip(self._rng, TRAIN_SIDE_RANGE_PX, like_share)
             longest = (CLIP_FRAMES - 1) // max(1, frames - 1)
@@ -110,7 +127,12 @@ class FootageSource:
             times = list(range(first, first + stride * frames, stride))
             if self._rng.random() < REVERSED_SHARE:
                 times.reverse()
-            footage = self._encode([clip.frame_at(time) for time in times], clip)
+            drawn = [clip.frame_at(time) for time in times]
+            looks = tuple(shape.look for shape in clip.shapes)
+            visible = np.array([[f.counts(i) for i in range(len(looks))] for f in drawn])
+            if wants_entry and not find_new_lookalikes(visible, looks)[:, visible[0]].any():
+                continue
+            footage = self._encode(drawn, clip)
             if footage.counts[0].any():
                 return footage
 
@@ -170,3 +192,22 @@ class FootageSource:
             gone=cells == 0,
             looks=tuple(shape.look for shape in clip.shapes),
         )
+
+
+def find_new_lookalikes(
+    visible: npt.NDArray[np.bool_], looks: tuple[tuple[str, str], ...]
+) -> npt.NDArray[np.bool_]:
+    """Finds where a shape is visible that looks the same as one that has just entered.
+
+    Args:
+        visible: Whether N shapes are visible on T frames, (T, N).
+        looks: Color and kind of each shape.
+
+    Returns:
+        (T, N) bool.
+    """
+    is_new = np.zeros_like(visible)
+    for t in range(1, len(visible)):
+        is_new[t] = visible[t] & ~visible[max(0, t - NEW_FRAMES) : t].all(axis=0)
+    is_alike = np.array([[a == b for b in looks] for a in looks]) & ~np.eye(len(looks), dtype=bool)
+    return visible & ((is_new.astype(int) @ is_alike) > 0)

@@ -26,6 +26,10 @@ PRESENCE_WEIGHT = 5.0
 ABSENT_CLASS_WEIGHT = 0.05
 """Weight of query scores for absent concepts, which the presence token has to tell."""
 
+OTHERS_WEIGHT = 2.0
+"""Weight of the share of a mask that lies on other shapes. Dice alone prefers a mask of two
+shapes that look the same to the choice of one."""
+
 ONE_TO_MANY = 4
 """Number of one-to-many queries that learn from the same shape."""
 
@@ -178,7 +182,7 @@ def _compute_mask_loss(
 
 
 def compute_object_losses(
-    logits: Tensor, quality: Tensor, coverage: Tensor
+    logits: Tensor, quality: Tensor, coverage: Tensor, others: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """Computes the loss of the interactive decoder: its single mask, the best of its three.
 
@@ -186,6 +190,8 @@ def compute_object_losses(
         logits: (P, 4, M, M): the single-mask token, then three candidates.
         quality: Predicted IoU of each, (P, 4).
         coverage: (P, 1, M, M).
+        others: What other shapes cover, (P, 1, M, M), to add the share of a mask that lies on
+            them; None adds nothing.
 
     Returns:
         The loss of each, (P,), and the IoU of every mask, (P, 4), without gradient.
@@ -194,6 +200,9 @@ def compute_object_losses(
     cross_entropy = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
     dice = compute_dice_loss(logits.flatten(0, 1), truth.flatten(0, 1)).view(quality.shape)
     each = dice + 10 * cross_entropy.mean((2, 3))
+    if others is not None:
+        p = logits.sigmoid()
+        each = each + OTHERS_WEIGHT * (p * others).sum((2, 3)) / (p.sum((2, 3)) + 1)
     with torch.no_grad():
         found, real = logits > 0, truth > 0.5
         iou = (found & real).sum((2, 3)) / ((found | real).sum((2, 3)) + 1e-6)

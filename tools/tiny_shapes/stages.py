@@ -41,6 +41,7 @@ class Stage:
         moving: Clips whose shapes are followed with what the tracker found before.
         frames: Frames of these.
         clip_like_share: Share of these with shapes that look the same.
+        entering_share: Share of these in which such a shape enters later.
         trained: Prefixes of the parameters that are trained; the others are frozen.
         new_memory: Whether the tracker's memory starts from new random weights.
         known_rate: Factor on the learning rate of parameters outside the tracker's memory.
@@ -67,6 +68,7 @@ class Stage:
     moving: int = 0
     frames: int = 24
     clip_like_share: float = CLIP_LIKE_SHARE
+    entering_share: float = 0.0
     trained: tuple[str, ...] = ("",)
     new_memory: bool = False
     known_rate: float = 1.0
@@ -232,6 +234,20 @@ STAGES = (
         last_rate=0.02,
         scattered=0,
         clip_like_share=0.9,
+        known_rate=0.1,
+        neck_rate=0.1,
+    ),
+    # A shape that enters beside one that looks the same must not become part of its mask.
+    dataclasses.replace(
+        _VIDEO,
+        name="video, look-alikes enter",
+        steps=1000,
+        batch=6,
+        learning_rate=5e-4,
+        last_rate=0.02,
+        scattered=0,
+        clip_like_share=0.85,
+        entering_share=0.6,
         known_rate=0.1,
         neck_rate=0.1,
     ),

@@ -238,7 +238,8 @@ def _add_losses(
         for table in (footage.counts, footage.gone)
     )
     known = visible | gone
-    each, iou = compute_object_losses(decoded.logits, decoded.quality, coverage[:, None])
+    others = _cover_by_others(footage, objects, frame)
+    each, iou = compute_object_losses(decoded.logits, decoded.quality, coverage[:, None], others)
     terms["video"].append(each[visible])
     cross_entropy = F.binary_cross_entropy_with_logits(
         decoded.scores[:, 0], visible.float(), reduction="none"
@@ -258,3 +259,9 @@ def _add_losses(
     answers["iou"] += picked[visible].tolist()
     answers["seen_as_there"] += there[visible].float().tolist()
     answers["gone_as_gone"] += (~there)[gone].float().tolist()
+
+
+def _cover_by_others(footage: Footage, objects: npt.NDArray[np.int64], frame: int) -> Tensor:
+    """Computes what all other shapes cover of a frame, for each of K shapes, (K, 1, M, M)."""
+    every = footage.coverage[frame].float()
+    return torch.stack([every.sum(dim=0) - every[i] for i in objects])[:, None].clamp(0, 1)

@@ -85,7 +85,7 @@ class TrackerTraining:
             add("scattered", *self._compute(footage, None, objects, frames))
         for _ in range(stage.moving):
             footage, rollout = self._draw(self._moving, FRESH_MOVING, self._follow_new)
-            t = self._choose_frame(rollout)
+            t = self._choose_frame(footage, rollout)
             frames = [t, t + int(rng.integers(1, 3))]
             add("moving", *self._compute(footage, rollout, rollout.objects, frames))
         return {name: torch.stack(values).mean() for name, values in found.items()}, report
@@ -101,15 +101,23 @@ class TrackerTraining:
             self._model, self._heads, footage, rollout, objects, frames, self._rng
         )
 
-    def _choose_frame(self, rollout: Rollout) -> int:
-        """Chooses a frame to follow to; in half of the steps after one where a shape was lost."""
+    def _choose_frame(self, footage: Footage, rollout: Rollout) -> int:
+        """Chooses a frame to follow to.
+
+        As often any frame, one after a shape was lost, and one on which a shape has just
+        entered that looks the same as a followed one, where there are such frames.
+        """
         times = np.arange(1, len(rollout.is_lost) - 2)
+        entries = times[footage.find_new_lookalikes()[times][:, rollout.objects].any(axis=1)]
         lost = times[rollout.is_lost[times - 1].any(axis=1)]
-        is_any = not len(lost) or self._rng.random() < 0.5
-        return int(self._rng.choice(times if is_any else lost))
+        choices = [times, *(chosen for chosen in (lost, entries) if len(chosen))]
+        return int(self._rng.choice(choices[int(self._rng.integers(len(choices)))]))
 
     def _follow_new(self) -> tuple[Footage, Rollout]:
-        footage = self._source.draw_moving(self._stage.frames, self._stage.clip_like_share)
+        stage = self._stage
+        footage = self._source.draw_moving(
+            stage.frames, stage.clip_like_share, stage.entering_share
+        )
         objects = footage.pick_objects(self._rng, OBJECTS_PER_CLIP)
         return footage, roll_out(self._model, footage, objects, self._rng)
 
