@@ -81,18 +81,28 @@ class Stage:
     mixed_with: tuple[tuple[str, float], ...] = ()
 
 
-# Scenes have almost no overlap: what others hide is learned from frames of clips. Their
-# exemplars are used on other frames, as in a video.
-_FRAMES_OF_CLIPS = Stage(
-    name="frames of clips",
+_MANY_ALIKE = Stage(
+    name="many alike",
     side=TINY_SHAPES.image_size,
-    steps=1250,
-    batch=8,
-    learning_rate=4e-4,
+    steps=1300,
+    batch=6,
+    learning_rate=3e-4,
     last_rate=0.01,
     concepts=True,
     objects=False,
     trained=DETECTOR,
+    like_share=0.55,
+    warmup=100,
+)
+
+# Scenes have almost no overlap: what others hide is learned from frames of clips. Their
+# exemplars are used on other frames, as in a video.
+_FRAMES_OF_CLIPS = dataclasses.replace(
+    _MANY_ALIKE,
+    name="frames of clips",
+    steps=1250,
+    batch=8,
+    learning_rate=4e-4,
     like_share=0.45,
     exemplar_share=0.5,
     elsewhere_share=0.4,
@@ -126,58 +136,31 @@ STAGES = (
     # A finer grid sharpens every mask at once; the rest has to get used to it.
     Stage("sharper", TINY_SHAPES.image_size, 3000, 6, 3.5e-4, 0.01, concepts=True, warmup=100),
     # The image encoder stays as it is from here on: what was learned with it stays right.
-    Stage(
-        name="many alike",
-        side=TINY_SHAPES.image_size,
-        steps=1300,
-        batch=6,
-        learning_rate=3e-4,
-        last_rate=0.01,
-        concepts=True,
-        objects=False,
-        trained=DETECTOR,
-        like_share=0.55,
-        warmup=100,
-    ),
-    Stage(
+    _MANY_ALIKE,
+    dataclasses.replace(
+        _MANY_ALIKE,
         name="many alike, again",
-        side=TINY_SHAPES.image_size,
         steps=900,
-        batch=6,
         learning_rate=2.5e-4,
-        last_rate=0.01,
-        concepts=True,
-        objects=False,
-        trained=DETECTOR,
         like_share=0.6,
         warmup=40,
     ),
     # Crowds alone make the detector forget what exemplars mean.
-    Stage(
+    dataclasses.replace(
+        _MANY_ALIKE,
         name="many alike, with exemplars",
-        side=TINY_SHAPES.image_size,
         steps=1100,
-        batch=6,
         learning_rate=2.5e-4,
-        last_rate=0.01,
-        concepts=True,
-        objects=False,
-        trained=DETECTOR,
         like_share=0.42,
         exemplar_share=0.6,
         warmup=40,
     ),
     # With fewer crowds, so that other scenes get back what they lost.
-    Stage(
+    dataclasses.replace(
+        _MANY_ALIKE,
         name="many alike, annealed",
-        side=TINY_SHAPES.image_size,
         steps=700,
-        batch=6,
         learning_rate=1.5e-4,
-        last_rate=0.01,
-        concepts=True,
-        objects=False,
-        trained=DETECTOR,
         like_share=0.3,
         exemplar_share=0.5,
         warmup=40,
@@ -209,20 +192,17 @@ STAGES = (
         warmup=30,
     ),
     # Where shapes are is no help here: attention learns to compare looks within 100 steps.
-    Stage(
+    dataclasses.replace(
+        _VIDEO,
         name="video, scattered",
-        side=TINY_SHAPES.image_size,
         steps=250,
         batch=6,
         learning_rate=8e-4,
         last_rate=0.8,
-        concepts=False,
-        scattered=1,
-        trained=TRACKER_PARTS,
+        moving=0,
         new_memory=True,
         known_rate=0.15,
         neck_rate=0.15,
-        warmup=40,
     ),
     _VIDEO,
     dataclasses.replace(
