@@ -22,6 +22,16 @@ _ATTENDING_CELLS = 4 * 72**2
 """Cells of objects' features that attend to memories at a time on a CPU: 4 objects at full size."""
 
 
+def split_on_cpu(rows: Tensor, most: int) -> list[slice]:
+    """Splits the rows of a CPU tensor into parts of at most ``most``, or 1 if that is less.
+
+    Where their buffers leave a CPU's caches, many rows take longer together than in parts. On a
+    GPU all rows are one part.
+    """
+    step = len(rows) if rows.is_cuda else max(1, most)
+    return [slice(first, first + step) for first in range(0, len(rows), step)]
+
+
 class TensorsStayOnDevice(TorchFunctionMode):
     """Makes ``Tensor.pin_memory`` and ``Tensor.cuda`` return their tensor, while it is entered.
 
@@ -98,8 +108,7 @@ class RotaryAttention(RoPEAttention):
 class MemoryAttention(TransformerEncoderCrossAttention):
     """The package's memory attention, which computes once what is the same for all objects.
 
-    They look at the same frame, so the first self-attention is. On a CPU it takes a few
-    objects at a time: at full size more of them make it slower, as buffers leave the caches.
+    They look at the same frame, so the first self-attention is the same.
     """
 
     def forward(
@@ -128,11 +137,8 @@ class MemoryAttention(TransformerEncoderCrossAttention):
         count = 1 if src[0].stride(1) == 0 else src[0].shape[1]
         features = (src[0][:, :count] + 0.1 * src_pos[0][:, :count]).transpose(0, 1)
         memory, position = prompt.transpose(0, 1), prompt_pos.transpose(0, 1)
-        total = len(memory)
-        step = total if memory.is_cuda else max(1, _ATTENDING_CELLS // features.shape[1])
         outs = []
-        for first in range(0, total, step):
-            part = slice(first, first + step)
+        for part in split_on_cpu(memory, _ATTENDING_CELLS // features.shape[1]):
             output = features if count == 1 else features[part]
             for layer in self.layers:
                 output = layer(

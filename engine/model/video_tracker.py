@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .patched_modules import TensorsStayOnDevice
+from .patched_modules import TensorsStayOnDevice, split_on_cpu
 from .sam3_imports import Sam3TrackerBase, Sam3TrackerPredictor
 
 TrackerState = dict[str, Any]
@@ -29,8 +29,8 @@ _LEAST_AREA_LEFT = 0.3
 _ENCODED_PIXELS, _DECODED_CELLS = 1 << 19, 1 << 17
 """Pixels of masks that are encoded, and cells of masks that are decoded, at a time on a CPU.
 
-The maps of more do not fit its caches: at full size 16 masks took 43 times as long to encode as
-one, and 33 times as long to decode.
+At full size 16 masks together took 43 times as long to encode as one, and 33 times as long to
+decode.
 """
 
 _PRESENT_LOGIT = 1024.0
@@ -227,10 +227,9 @@ class VideoTracker(Sam3TrackerPredictor):
     ) -> tuple[Tensor, ...]:
         """Decodes masks as the package does; those of followed objects in parts on a CPU."""
         decode = super()._forward_sam_heads
-        count = max(1, _DECODED_CELLS // self.low_res_mask_size**2)
-        parts = _split(len(backbone_features), count, backbone_features)
-        if len(parts) == 1 or point_inputs is not None or mask_inputs is not None:
-            parts = [slice(None)]
+        parts = [slice(None)]
+        if point_inputs is None and mask_inputs is None:
+            parts = split_on_cpu(backbone_features, _DECODED_CELLS // self.low_res_mask_size**2)
         outs = [
             decode(
                 backbone_features[part],
@@ -255,7 +254,6 @@ class VideoTracker(Sam3TrackerPredictor):
     ) -> tuple[Tensor, list[Tensor]]:
         """Encodes masks into the memory as the package does, in parts on a CPU."""
         encode = super()._encode_new_memory
-        count = max(1, _ENCODED_PIXELS // self.image_size**2)
         outs = [
             encode(
                 image,
@@ -266,7 +264,7 @@ class VideoTracker(Sam3TrackerPredictor):
                 is_mask_from_pts,
                 **kwargs,
             )
-            for part in _split(len(pred_masks_high_res), count, pred_masks_high_res)
+            for part in split_on_cpu(pred_masks_high_res, _ENCODED_PIXELS // self.image_size**2)
         ]
         features, positions = zip(*outs, strict=True)
         return torch.cat(features), [torch.cat(level) for level in zip(*positions, strict=True)]
@@ -320,12 +318,6 @@ class VideoTracker(Sam3TrackerPredictor):
     ) -> tuple[Tensor | None, None]:
         # The engine brings masks to the video's size itself, those it shows, in chunks.
         return any_res_masks, None
-
-
-def _split(total: int, most: int, tensor: Tensor) -> list[slice]:
-    """Splits rows of a tensor on a CPU into parts of ``most``; on a GPU all are one part."""
-    step = total if tensor.is_cuda else most
-    return [slice(first, first + step) for first in range(0, total, step)]
 
 
 def _count_pixels(masks: Iterable[Tensor]) -> Tensor:
