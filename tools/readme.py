@@ -81,6 +81,7 @@ SCORES = {
         "video_box_j": "video, a box on the first frame: J",
         "video_box_f": "video, a box on the first frame: F",
         "video_found_again": "video, clicked or boxed shapes found again after 5 to 20 frames",
+        "video_on_another": "video, clicked or boxed shapes: frames whose mask is of another one",
     },
 }
 """What is measured and the names of its scores, in the order in which they are shown.

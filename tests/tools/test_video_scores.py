@@ -19,8 +19,13 @@ def _short_clips(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(videos, "CLIP_FRAMES", 10)
 
 
-def sessions(moves: bool = True, clip: Clip | None = None) -> videos.OpenSession:
-    """Opens sessions that know the truth, of every frame or of the first alone."""
+def sessions(
+    moves: bool = True, clip: Clip | None = None, confused: bool = False
+) -> videos.OpenSession:
+    """Opens sessions that know the truth, of every frame or of the first alone.
+
+    Confused ones take each shape for the next one, from the second frame on.
+    """
     if clip is None:
         ((_, clip),) = videos.draw_held_out_clips(SEED, ONE_CLIP)
 
@@ -33,9 +38,10 @@ def sessions(moves: bool = True, clip: Clip | None = None) -> videos.OpenSession
             time += 1
             frame = clip.frame_at(time if moves else 0)
             assert image.shape == frame.image.shape
+            shown = [*wanted[1:], wanted[0]] if confused and time else wanted
             instances = tuple(
                 Instance(class_index, 1.0, (0, 0, 0, 0), mask_of(frame, shape), track_id=track_id)
-                for track_id, (shape, class_index) in enumerate(wanted)
+                for track_id, (shape, class_index) in enumerate(shown)
             )
             return Result(image.shape[:2], ("a",), instances)
 
@@ -71,7 +77,14 @@ def mask_of(frame: Frame, shape: int) -> Mask:
 def test_right_objects_are_perfect(tiny_engine: Engine) -> None:
     scores = videos.measure_video_objects(tiny_engine, SEED, ONE_CLIP, sessions())
     assert {"video_click_j", "video_click_f", "video_box_j", "video_box_f"} <= set(scores)
+    assert scores.pop("video_on_another") == 0
     assert set(scores.values()) == {1.0}
+
+
+def test_objects_taken_for_others_are_counted(tiny_engine: Engine) -> None:
+    scores = videos.measure_video_objects(tiny_engine, SEED, ONE_CLIP, sessions(confused=True))
+    assert scores["video_on_another"] > 0.9
+    assert scores["video_box_j"] < 0.1
 
 
 def test_objects_that_stay_where_they_were_are_not(tiny_engine: Engine) -> None:

@@ -2,7 +2,7 @@
 
     python -m infer_segment_anything_3.tools.tiny_shapes.train --out runs/tiny_shapes
 
-Resumable: the same command continues from the last snapshot. About eight hours on two CPU
+Resumable: the same command continues from the last snapshot. About nine hours on two CPU
 cores.
 """
 

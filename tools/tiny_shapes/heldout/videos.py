@@ -168,9 +168,13 @@ def draw_clips_with_entries(seed: int, scenes: int) -> Iterator[tuple[Clip, int,
 def measure_video_objects(
     engine: Engine, seed: int, scenes: int, open_session: OpenSession = open_session
 ) -> dict[str, float]:
-    """Measures J and F of shapes clicked or boxed on the first frame, and returns found."""
+    """Measures J and F of shapes clicked or boxed on the first frame, returns, and confusions.
+
+    A mask is of another shape where its IoU with that one is greater.
+    """
     scores: dict[str, list[float]] = {}
     found_again: list[bool] = []
+    on_another: list[bool] = []
     for rng, clip in draw_held_out_clips(seed, scenes):
         first = clip.frame_at(0)
         asked = [
@@ -188,15 +192,19 @@ def measure_video_objects(
                 # The first frame is given, not followed (DAVIS).
                 for frame, masks in frames[1:]:
                     if frame.counts(index):
-                        truth = _get_mask(clip, frame.visible[index])
-                        j = compute_region_similarity(masks.get(row), truth)
-                        scores.setdefault(f"video_{form}_j", []).append(j)
+                        shapes = [_get_mask(clip, pixels) for pixels in frame.visible]
+                        truth = shapes[index]
+                        ious = [compute_region_similarity(masks.get(row), m) for m in shapes]
+                        on_another.append(max(ious) > ious[index])
+                        scores.setdefault(f"video_{form}_j", []).append(ious[index])
                         f = compute_boundary_accuracy(masks.get(row), truth)
                         scores.setdefault(f"video_{form}_f", []).append(f)
                 found_again += _find_returns(clip, frames, index, row)
     result = {name: float(np.mean(values)) for name, values in scores.items()}
     if found_again:
         result["video_found_again"] = float(np.mean(found_again))
+    if on_another:
+        result["video_on_another"] = float(np.mean(on_another))
     return result
 
 
