@@ -138,10 +138,11 @@ def build_package_tracker(engine: Engine) -> Sam3TrackerPredictor:
 
 
 def _copy_memory_attention(own: TransformerWrapper) -> TransformerWrapper:
-    """Makes memory attention of the package's own class, with the same parameters."""
-    encoder = copy.copy(own.encoder)
-    encoder.__class__ = TransformerEncoderCrossAttention
-    return TransformerWrapper(encoder=encoder, decoder=None, d_model=own.d_model)
+    """Copies memory attention, with its parameters, as the package's own class."""
+    # Not by the package's constructor: it gives the parameters new random values.
+    copied = copy.deepcopy(own)
+    copied.encoder.__class__ = TransformerEncoderCrossAttention
+    return copied
 
 
 class PackageVideo:

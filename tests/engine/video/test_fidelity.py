@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,8 +17,7 @@ from infer_segment_anything_3.engine import (
     Result,
     VideoSession,
 )
-from infer_segment_anything_3.engine.video import outputs
-from infer_segment_anything_3.engine.video.frame import Track
+from infer_segment_anything_3.engine.postprocess import masks
 from infer_segment_anything_3.tools.sam3_video_package import (
     PackageVideo,
     build_package_tracker,
@@ -48,22 +46,23 @@ Offline = tuple[list[npt.NDArray[np.uint8]], PackageVideo, list[dict[str, Any]]]
 
 
 class LogitRecorder:
-    """Low-resolution logits of the tracks that a session brought to the frame's size, by id."""
+    """Low-resolution logits that a session brought to the frame's size, one list a frame."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.logits: dict[int, torch.Tensor] = {}
+        from infer_segment_anything_3.engine.video import outputs
 
-        def record(tracks: Sequence[Track], *args: Any) -> Any:
-            self.logits |= {track.track_id: track.logits.clone() for track in tracks}
-            return make_masks(tracks, *args)
+        self.logits: list[torch.Tensor] = []
 
-        make_masks = outputs._make_masks
-        monkeypatch.setattr(outputs, "_make_masks", record)
+        def record(logits: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+            self.logits.append(logits.clone())
+            return masks.upscale_logit_masks(logits, *args, **kwargs)
 
-    def take(self) -> dict[int, torch.Tensor]:
-        """The logits since the last call."""
-        taken, self.logits = self.logits, {}
-        return taken
+        monkeypatch.setattr(outputs, "upscale_logit_masks", record)
+
+    def take(self) -> list[torch.Tensor]:
+        """The logits since the last call, one after the other."""
+        taken, self.logits = self.logits, []
+        return [mask for chunk in taken for mask in chunk]
 
 
 @pytest.fixture(scope="module", params=CLIPS)
@@ -87,15 +86,14 @@ def test_a_stream_is_the_whole_video_offline(
     for t, frame in enumerate(frames):
         ours = session.step(frame)
         false_starts |= set(ours.removed_track_ids)
-        logits = recorder.take()
-        shown = {i.track_id for i in ours.instances}
-        later_removed = shown - set(_visible_ids(theirs[t]))
+        logits = dict(zip([i.track_id for i in ours.instances], recorder.take(), strict=True))
+        later_removed = set(logits) - set(_visible_ids(theirs[t]))
         missing_offline |= later_removed
-        contested |= _find_contested(video.logits[t])
-        assert set(_visible_ids(theirs[t])) - contested <= shown
+        assert set(_visible_ids(theirs[t])) <= set(logits)
         for instance in ours.instances:
             births.setdefault(instance.track_id, instance.score)
             reference = video.logits[t][instance.track_id]
+            contested |= _find_contested(video.logits[t])
             if instance.track_id in contested:
                 assert _count_sign_changes(logits[instance.track_id], reference) <= 2
                 continue
@@ -124,6 +122,16 @@ def _find_contested(logits: dict[int, torch.Tensor]) -> set[int]:
 
 def _count_sign_changes(ours: torch.Tensor, theirs: torch.Tensor) -> int:
     return int(((ours > 0) != (theirs > 0)).sum())
+
+
+def test_the_packages_tracker_leaves_the_engines_parameters(tiny_engine: Engine) -> None:
+    before = {name: p.clone() for name, p in tiny_engine.model.state_dict().items()}
+    tracker = build_package_tracker(tiny_engine)
+    for name, parameter in tiny_engine.model.state_dict().items():
+        assert torch.equal(parameter, before[name]), name
+    own = tiny_engine.model.inst_interactive_predictor.model
+    for name, parameter in tracker.state_dict().items():
+        assert torch.equal(parameter, own.state_dict()[name]), name
 
 
 def test_delayed_results_are_the_packages_own(tiny_engine: Engine, offline: Offline) -> None:
@@ -198,16 +206,16 @@ def test_prompts_in_one_call_are_followed_as_prompts_alone(tiny_engine: Engine) 
 
 
 def _assert_same_objects(
-    ours: Result, logits: dict[int, torch.Tensor], reference: torch.Tensor, scores: torch.Tensor
+    ours: Result, logits: list[torch.Tensor], reference: torch.Tensor, scores: torch.Tensor
 ) -> None:
     shown = [i.track_id for i in ours.instances]
     visible = (reference > 0).flatten(1).any(1)
     assert [i for i in range(len(visible)) if visible[i]] == [
         i for i in shown if i is not None and visible[i]
     ]
-    for instance in ours.instances:
+    for instance, own in zip(ours.instances, logits, strict=True):
         i = instance.track_id
-        assert torch.allclose(logits[i], reference[i], rtol=0, atol=LOGIT_TOLERANCE)
+        assert torch.allclose(own, reference[i], rtol=0, atol=LOGIT_TOLERANCE)
         assert instance.score == pytest.approx(float(scores[i]), abs=SCORE_TOLERANCE)
 
 
