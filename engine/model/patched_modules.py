@@ -19,14 +19,15 @@ from .sam3_imports import (
 )
 
 _ATTENDING_CELLS = 4 * 72**2
-"""Cells of objects' features that attend to memories at a time on a CPU: 4 objects at full size."""
+"""How many cells, of all objects together, memory attention computes at a time on a CPU: those of
+4 objects at full size."""
 
 
 def split_on_cpu(rows: Tensor, most: int) -> list[slice]:
-    """Splits the rows of a CPU tensor into parts of at most ``most``, or 1 if that is less.
+    """Splits the rows of a CPU tensor into parts of ``most`` rows, but at least one.
 
-    Where their buffers leave a CPU's caches, many rows take longer together than in parts. On a
-    GPU all rows are one part.
+    Many rows take longer together than in parts if their buffers do not fit into a CPU's
+    caches. On a GPU all rows are one part.
     """
     step = len(rows) if rows.is_cuda else max(1, most)
     return [slice(first, first + step) for first in range(0, len(rows), step)]
@@ -99,16 +100,17 @@ class RotaryAttention(RoPEAttention):
     freqs_cis: Tensor
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        """Attends, as the package does; (1, L, C) queries serve the keys of every object."""
+        """Computes what the package does; queries of (1, L, C) are used for every object."""
         if self.freqs_cis.device != q.device:
             self.freqs_cis = self.freqs_cis.to(q.device)
         return super().forward(q.expand(len(k), -1, -1), k, v, *args, **kwargs)
 
 
 class MemoryAttention(TransformerEncoderCrossAttention):
-    """The package's memory attention, which computes once what is the same for all objects.
+    """The package's memory attention, with one first self-attention for several objects.
 
-    They look at the same frame, so the first self-attention is the same.
+    That of the first layer reads the frame alone, which is the same for all objects; it is
+    computed once for those that are computed together.
     """
 
     def forward(
@@ -120,7 +122,7 @@ class MemoryAttention(TransformerEncoderCrossAttention):
         num_obj_ptr_tokens: int = 0,
         **kwargs: Any,
     ) -> dict[str, Tensor]:
-        """Attends from a frame to the memories of N objects.
+        """Adds to a frame's features what is remembered of N objects.
 
         Args:
             src: The frame's features, (L, N, C), alone in a list.

@@ -27,7 +27,7 @@ _LEAST_AREA_LEFT = 0.3
 """Share of a mask that must be left where objects overlap (the package's ``shrink_threshold``)."""
 
 _ENCODED_PIXELS, _DECODED_CELLS = 1 << 19, 1 << 17
-"""Pixels of masks that are encoded, and cells of masks that are decoded, at a time on a CPU.
+"""How many pixels of masks are encoded at a time on a CPU, and how many cells are decoded.
 
 At full size 16 masks together took 43 times as long to encode as one, and 33 times as long to
 decode.
@@ -225,7 +225,7 @@ class VideoTracker(Sam3TrackerPredictor):
         high_res_features: list[Tensor] | None = None,
         **kwargs: Any,
     ) -> tuple[Tensor, ...]:
-        """Decodes masks as the package does; those of followed objects in parts on a CPU."""
+        """Decodes masks as the package does; on a CPU a few followed objects at a time."""
         decode = super()._forward_sam_heads
         parts = [slice(None)]
         if point_inputs is None and mask_inputs is None:
@@ -252,7 +252,7 @@ class VideoTracker(Sam3TrackerPredictor):
         is_mask_from_pts: bool,
         **kwargs: Any,
     ) -> tuple[Tensor, list[Tensor]]:
-        """Encodes masks into the memory as the package does, in parts on a CPU."""
+        """Encodes masks into the memory as the package does; on a CPU a few at a time."""
         encode = super()._encode_new_memory
         outs = [
             encode(

@@ -204,7 +204,7 @@ def test_a_rollout_knows_where_a_shape_was_lost(model: Sam3Image) -> None:
 
 def test_a_clip_can_be_asked_for_in_which_a_lookalike_enters(model: Sam3Image) -> None:
     footage = make_source(model, 7).draw_moving(9, like_share=0.0, entering_share=1.0)
-    beside_new = footage.find_new_lookalikes()
+    beside_new = find_new_lookalikes(footage.counts, footage.looks)
     assert beside_new[:, footage.counts[0]].any()
     assert not (beside_new & ~footage.counts).any()
 

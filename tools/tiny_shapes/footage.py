@@ -30,7 +30,7 @@ OUTSIDE_SHARE = 0.15
 """Share of the shapes that are outside on a frame of scattered shapes."""
 
 NEW_FRAMES = 6
-"""Frames for which a shape that entered is new."""
+"""For how many frames after it entered a shape counts as new."""
 
 LEAST_CELLS = 3.0
 """A shape that covers less of the mask grid is in sight, but too small to be asked for."""
@@ -57,14 +57,6 @@ class Footage:
     counts: npt.NDArray[np.bool_]
     gone: npt.NDArray[np.bool_]
     looks: tuple[tuple[str, str], ...]
-
-    def find_new_lookalikes(self) -> npt.NDArray[np.bool_]:
-        """Finds where a shape is visible that looks the same as one that has just entered.
-
-        Returns:
-            (T, N) bool.
-        """
-        return find_new_lookalikes(self.counts, self.looks)
 
     def pick_objects(self, rng: np.random.Generator, most: int) -> npt.NDArray[np.int64]:
         """Chooses shapes to follow, all visible on the first frame.
@@ -128,9 +120,7 @@ class FootageSource:
             if self._rng.random() < REVERSED_SHARE:
                 times.reverse()
             drawn = [clip.frame_at(time) for time in times]
-            looks = tuple(shape.look for shape in clip.shapes)
-            visible = np.array([[f.counts(i) for i in range(len(looks))] for f in drawn])
-            if wants_entry and not find_new_lookalikes(visible, looks)[:, visible[0]].any():
+            if wants_entry and not _shows_entry(drawn, clip):
                 continue
             footage = self._encode(drawn, clip)
             if footage.counts[0].any():
@@ -197,17 +187,24 @@ class FootageSource:
 def find_new_lookalikes(
     visible: npt.NDArray[np.bool_], looks: tuple[tuple[str, str], ...]
 ) -> npt.NDArray[np.bool_]:
-    """Finds where a shape is visible that looks the same as one that has just entered.
+    """Finds the frames on which a look-alike of a visible shape has just entered.
 
     Args:
         visible: Whether N shapes are visible on T frames, (T, N).
         looks: Color and kind of each shape.
 
     Returns:
-        (T, N) bool.
+        Whether that is so of each visible shape on each frame, (T, N) bool.
     """
     is_new = np.zeros_like(visible)
     for t in range(1, len(visible)):
         is_new[t] = visible[t] & ~visible[max(0, t - NEW_FRAMES) : t].all(axis=0)
     is_alike = np.array([[a == b for b in looks] for a in looks]) & ~np.eye(len(looks), dtype=bool)
     return visible & ((is_new.astype(int) @ is_alike) > 0)
+
+
+def _shows_entry(frames: list[Frame], clip: Clip) -> bool:
+    """Tells whether a shape enters that looks the same as one of the first frame."""
+    looks = tuple(shape.look for shape in clip.shapes)
+    visible = np.array([[frame.counts(i) for i in range(len(looks))] for frame in frames])
+    return bool(find_new_lookalikes(visible, looks)[:, visible[0]].any())

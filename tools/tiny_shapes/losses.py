@@ -27,8 +27,8 @@ ABSENT_CLASS_WEIGHT = 0.05
 """Weight of query scores for absent concepts, which the presence token has to tell."""
 
 OTHERS_WEIGHT = 2.0
-"""Weight of the share of a mask that lies on other shapes. Dice alone prefers a mask of two
-shapes that look the same to the choice of one."""
+"""Weight of the share of a mask that lies on other shapes. Where two shapes look the same, the
+Dice loss alone is lower for one mask of both than for a mask of the wrong one."""
 
 ONE_TO_MANY = 4
 """Number of one-to-many queries that learn from the same shape."""

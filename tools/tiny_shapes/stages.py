@@ -126,6 +126,19 @@ _VIDEO = Stage(
     warmup=40,
 )
 
+_VIDEO_ANNEALED = dataclasses.replace(
+    _VIDEO,
+    name="video, annealed",
+    steps=420,
+    batch=6,
+    learning_rate=4e-4,
+    last_rate=0.02,
+    scattered=0,
+    clip_like_share=0.9,
+    known_rate=0.1,
+    neck_rate=0.1,
+)
+
 STAGES = (
     # The interactive decoder stays on a plateau for a thousand steps before it learns;
     # alone and small, those steps are cheap.
@@ -205,30 +218,14 @@ STAGES = (
         neck_rate=0.15,
     ),
     _VIDEO,
-    dataclasses.replace(
-        _VIDEO,
-        name="video, annealed",
-        steps=420,
-        batch=6,
-        learning_rate=4e-4,
-        last_rate=0.02,
-        scattered=0,
-        clip_like_share=0.9,
-        known_rate=0.1,
-        neck_rate=0.1,
-    ),
+    _VIDEO_ANNEALED,
     # A shape that enters beside one that looks the same must not become part of its mask.
     dataclasses.replace(
-        _VIDEO,
+        _VIDEO_ANNEALED,
         name="video, look-alikes enter",
         steps=1000,
-        batch=6,
         learning_rate=5e-4,
-        last_rate=0.02,
-        scattered=0,
         clip_like_share=0.85,
         entering_share=0.6,
-        known_rate=0.1,
-        neck_rate=0.1,
     ),
 )

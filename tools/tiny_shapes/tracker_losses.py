@@ -262,6 +262,6 @@ def _add_losses(
 
 
 def _cover_by_others(footage: Footage, objects: npt.NDArray[np.int64], frame: int) -> Tensor:
-    """Computes what all other shapes cover of a frame, for each of K shapes, (K, 1, M, M)."""
+    """Computes the share of each cell that other shapes cover, for K shapes, (K, 1, M, M)."""
     every = footage.coverage[frame].float()
     return torch.stack([every.sum(dim=0) - every[i] for i in objects])[:, None].clamp(0, 1)

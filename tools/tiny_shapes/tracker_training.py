@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ...engine.model.sam3_imports import Sam3Image
-from .footage import Footage, FootageSource
+from .footage import Footage, FootageSource, find_new_lookalikes
 from .rollouts import Rollout, roll_out
 from .samples import Seed, keep_at_most
 from .stages import Stage
@@ -102,13 +102,14 @@ class TrackerTraining:
         )
 
     def _choose_frame(self, footage: Footage, rollout: Rollout) -> int:
-        """Chooses a frame to follow to.
+        """Chooses the frame to which the shapes are followed.
 
         As often any frame, one after a shape was lost, and one on which a shape has just
         entered that looks the same as a followed one, where there are such frames.
         """
         times = np.arange(1, len(rollout.is_lost) - 2)
-        entries = times[footage.find_new_lookalikes()[times][:, rollout.objects].any(axis=1)]
+        beside_new = find_new_lookalikes(footage.counts, footage.looks)[:, rollout.objects]
+        entries = times[beside_new[times].any(axis=1)]
         lost = times[rollout.is_lost[times - 1].any(axis=1)]
         choices = [times, *(chosen for chosen in (lost, entries) if len(chosen))]
         return int(self._rng.choice(choices[int(self._rng.integers(len(choices)))]))

@@ -168,9 +168,10 @@ def draw_clips_with_entries(seed: int, scenes: int) -> Iterator[tuple[Clip, int,
 def measure_video_objects(
     engine: Engine, seed: int, scenes: int, open_session: OpenSession = open_session
 ) -> dict[str, float]:
-    """Measures J and F of shapes clicked or boxed on the first frame, returns, and confusions.
+    """Measures how well shapes that are clicked or boxed on the first frame are followed.
 
-    A mask is of another shape where its IoU with that one is greater.
+    J and F are those of DAVIS. A shape is found again as :func:`_find_returns` says; a mask is
+    of another shape if its IoU with that one is greater.
     """
     scores: dict[str, list[float]] = {}
     found_again: list[bool] = []
