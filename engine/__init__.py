@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .model.config import AssociationSettings
 from .prompts import ConceptPrompt, EverythingPrompt, ObjectPrompt, Prompt, PromptedObject
 from .reference_image import ReferenceImage
 from .results import Instance, Mask, Result
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from .video.session import VideoSession
 
 __all__ = [
+    "AssociationSettings",
     "ConceptPrompt",
     "Engine",
     "EverythingPrompt",

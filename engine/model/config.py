@@ -12,8 +12,23 @@ MASK_CELLS_PER_PATCH = 4
 
 
 @dataclasses.dataclass(frozen=True)
+class AssociationSettings:
+    """Sets how detections change the tracks of a concept; the defaults are the package's.
+
+    Attributes:
+        split_merged: Whether a track loses what its mask covers of another detection, so that
+            this can be followed, too. The package does not do so.
+        recondition_every: Frames after which tracks begin anew at the masks of the detections
+            that agree with them (the package's ``recondition_every_nth_frame``); 0 for never.
+    """
+
+    split_merged: bool = False
+    recondition_every: int = 16
+
+
+@dataclasses.dataclass(frozen=True)
 class Architecture:
-    """Holds the sizes in which SAM 3 image models differ.
+    """Holds the sizes and settings in which SAM 3 models differ.
 
     Attributes:
         image_size: Side of the square model input, in pixels. Multiple of 14.
@@ -45,6 +60,7 @@ class Architecture:
         neck_scales: Scales of the image encoder's feature maps, relative to the patches;
             the last of four is computed and not used.
         iou_uses_sigmoid: Whether the predicted mask quality goes through a sigmoid.
+        association: How detections change tracks on videos.
     """
 
     image_size: int
@@ -75,6 +91,7 @@ class Architecture:
     drop_path: float
     neck_scales: tuple[float, ...] = (4.0, 2.0, 1.0, 0.5)
     iou_uses_sigmoid: bool = True
+    association: AssociationSettings = AssociationSettings()
 
     @property
     def patches_per_side(self) -> int:
@@ -152,5 +169,7 @@ TINY_SHAPES = Architecture(
     iou_head_width=64,
     dropout=0.0,
     drop_path=0.0,
+    # Its tracker often takes a like shape for part of the one that it follows, and drifts.
+    association=AssociationSettings(split_merged=True, recondition_every=4),
 )
-"""Sizes of the bundled model that knows flat colored shapes (``tools/tiny_shapes``)."""
+"""Sizes and settings of the bundled model, which knows flat colored shapes."""

@@ -43,6 +43,7 @@ _STABLE_MASK = {
 
 def _build_tracker(a: Architecture) -> VideoTracker:
     tracker = VideoTracker(
+        a.association,
         image_size=a.image_size,
         num_maskmem=7,
         backbone=None,

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .config import AssociationSettings
 from .patched_modules import TensorsStayOnDevice, split_on_cpu
 from .sam3_imports import Sam3TrackerBase, Sam3TrackerPredictor
 
@@ -57,14 +58,16 @@ class VideoTracker(Sam3TrackerPredictor):
     It also serves the package's interactive image predictor: the parameters are the same.
     """
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, association: AssociationSettings, **kwargs: Any) -> None:
         """Creates an untrained tracker.
 
         Args:
+            association: How detections change its tracks.
             kwargs: Arguments of ``Sam3TrackerBase``.
         """
         # Not the constructor of Sam3TrackerPredictor: it enters a CUDA autocast for good.
         Sam3TrackerBase.__init__(self, **kwargs)
+        self.association = association
         self.clear_non_cond_mem_around_input = True
         self.clear_non_cond_mem_for_multi_obj = False
         self.fill_hole_area = 0

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..inference.detection import PromptTokens
+from ..model.config import AssociationSettings
 from ..model.sam3_imports import Sam3VideoBase
 from ..model.video_tracker import ENDLESS, TrackerState, VideoTracker
 from ..postprocess.masks import clean_track_masks
@@ -28,6 +29,7 @@ from .memory_pruning import (
     remove_from_metadata,
     remove_from_states,
 )
+from .merged_masks import split_merged_masks
 
 BIRTH_THRESHOLD = 0.7
 """Score from which a detection starts a track beside others (the package's)."""
@@ -75,15 +77,18 @@ class ConceptMemory:
 class ConceptTracks:
     """Tracks every object of one concept."""
 
-    def __init__(self, tracker: VideoTracker, threshold: float) -> None:
+    def __init__(
+        self, tracker: VideoTracker, threshold: float, settings: AssociationSettings
+    ) -> None:
         """Prepares to track a concept.
 
         Args:
             tracker: The model's tracker.
             threshold: Detections at or below it are left out.
+            settings: How detections change tracks.
         """
         self._tracker = tracker
-        self._association = _Association(tracker, threshold)
+        self._association = _Association(tracker, threshold, settings)
 
     def step(
         self,
@@ -180,7 +185,9 @@ class _Association(Sam3VideoBase):
         refused: How many more would have.
     """
 
-    def __init__(self, tracker: VideoTracker, threshold: float) -> None:
+    def __init__(
+        self, tracker: VideoTracker, threshold: float, settings: AssociationSettings
+    ) -> None:
         super().__init__(
             detector=None,
             tracker=tracker,
@@ -199,21 +206,27 @@ class _Association(Sam3VideoBase):
             init_trk_keep_alive=30,
             suppress_overlapping_based_on_recent_occlusion_threshold=0.7,
             fill_hole_area=0,  # done here: the package's fails without an object
-            recondition_every_nth_frame=16,
+            recondition_every_nth_frame=settings.recondition_every,
         )
         # The package reads them from the environment, where they belong to the host's own jobs.
         self.rank, self.world_size = 0, 1
         self.max_hole_area = round(_MAX_HOLE_CELLS * (tracker.low_res_mask_size / 288) ** 2)
+        self.split_merged = settings.split_merged
+        self.detections: Detections = {}
         self.scores: dict[int, float] = {}
         self.room = 0
         self.refused = 0
 
     def run_backbone_and_detection(self, *, input_batch: Detections, **kwargs: Any) -> Detections:
+        self.detections = input_batch
         return input_batch
 
     def _propogate_tracker_one_frame_local_gpu(self, *args: Any, **kwargs: Any) -> Any:
         ids, logits, scores = super()._propogate_tracker_one_frame_local_gpu(*args, **kwargs)
-        return ids, clean_track_masks(logits, self.max_hole_area), scores
+        logits = clean_track_masks(logits, self.max_hole_area)
+        if self.split_merged:
+            logits = split_merged_masks(logits, self.detections["mask"])
+        return ids, logits, scores
 
     def _associate_det_trk(
         self,

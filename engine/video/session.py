@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ..inference.concept_output import check_finite
 from ..inference.image_encoder import RgbImage, check_rgb
+from ..model.config import AssociationSettings
 from ..prompts import ConceptPrompt, ObjectPrompt, PromptedObject
 from ..results import Result
 from ..runtime.memory import BatchLimits
@@ -49,6 +50,7 @@ class VideoSession:
         forget_after: int = 300,
         max_objects: int = 64,
         input_size_percent: float = 100,
+        association: AssociationSettings | None = None,
     ) -> None:
         """Starts a session.
 
@@ -61,6 +63,8 @@ class VideoSession:
             max_objects: Most objects followed at a time; more of a concept are left out with
                 a warning.
             input_size_percent: Shrinks each frame before it is encoded (1 to 100).
+            association: How detections change the tracks of a concept; by default the model's own
+                settings, for ``sam3`` the package's.
 
         Raises:
             TypeError: If the prompt is no such prompt.
@@ -71,6 +75,7 @@ class VideoSession:
         self.forget_after = forget_after
         self.max_objects = max_objects
         self._size_percent = input_size_percent
+        self._association = association or self._tracker.association
         self._set_prompt(prompt)
 
     @property
@@ -229,6 +234,7 @@ class VideoSession:
             self.forget_after,
             self.max_objects,
             self._size_percent,
+            self._association,
         )
         self._memory = self._tracks.make_memory()
         self._frame: Frame | None = None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..inference.image_encoder import EncodedImage
 from ..inference.interactive import segment_objects
+from ..model.config import AssociationSettings
 from ..model.video_tracker import TrackerTensors, VideoTracker
 from ..prompts import ConceptPrompt, ObjectPrompt, PromptedObject
 from ..results import Instance
@@ -40,6 +41,7 @@ class SessionTracks:
         forget_after: int,
         max_objects: int,
         size_percent: float,
+        association: AssociationSettings,
     ) -> None:
         """Prepares to track a prompt.
 
@@ -50,6 +52,7 @@ class SessionTracks:
             forget_after: Frames after which a track that is not seen is forgotten.
             max_objects: Most tracks at a time.
             size_percent: Shrinks a reference before it is encoded (1 to 100).
+            association: How detections change the tracks of a concept.
         """
         self._engine = engine
         self._forget_after = forget_after
@@ -59,7 +62,10 @@ class SessionTracks:
         self._concepts: list[ConceptTracks] = []
         if isinstance(prompt, ConceptPrompt):
             self._detector = ConceptDetector(engine, prompt, size_percent)
-            self._concepts = [ConceptTracks(tracker, t) for t in self._detector.thresholds]
+            self._concepts = [
+                ConceptTracks(tracker, threshold, association)
+                for threshold in self._detector.thresholds
+            ]
         self._cache: dict[Any, Any] = {}
         self._has_warned = False
 

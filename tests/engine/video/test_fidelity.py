@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from infer_segment_anything_3.engine import (
+    AssociationSettings,
     ConceptPrompt,
     Engine,
     ObjectPrompt,
@@ -32,6 +33,7 @@ MAX_OBJECTS = 6
 """Bounds the time: whatever the weights, there are no more tracks on either side."""
 
 PROMPT = ConceptPrompt(texts=("red circle",))
+OF_THE_PACKAGE = AssociationSettings()
 
 _NOISE = np.random.default_rng(0).integers(0, 256, FRAMES[0].shape, np.uint8)
 _BLACK = np.zeros_like(FRAMES[0])
@@ -78,7 +80,7 @@ def test_a_stream_is_the_whole_video_offline(
 ) -> None:
     frames, video, theirs = offline
     recorder = LogitRecorder(monkeypatch)
-    session = VideoSession(tiny_engine, PROMPT, max_objects=MAX_OBJECTS)
+    session = VideoSession(tiny_engine, PROMPT, max_objects=MAX_OBJECTS, association=OF_THE_PACKAGE)
     births: dict[int, float] = {}
     false_starts: set[int] = set()
     missing_offline: set[int] = set()
@@ -136,7 +138,7 @@ def test_the_packages_tracker_leaves_the_engines_parameters(tiny_engine: Engine)
 
 def test_delayed_results_are_the_packages_own(tiny_engine: Engine, offline: Offline) -> None:
     frames, _, theirs = offline
-    session = VideoSession(tiny_engine, PROMPT, max_objects=MAX_OBJECTS)
+    session = VideoSession(tiny_engine, PROMPT, max_objects=MAX_OBJECTS, association=OF_THE_PACKAGE)
     ours = list(session.track(frames, delay_frames=15))
     assert [result.frame_index for result in ours] == list(range(len(frames)))
     for result, out in zip(ours, theirs, strict=True):

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
 import torch
 
-from infer_segment_anything_3.engine import ConceptPrompt, Engine, VideoSession
+from infer_segment_anything_3.engine import (
+    AssociationSettings,
+    ConceptPrompt,
+    Engine,
+    VideoSession,
+)
 from infer_segment_anything_3.engine.model.config import SAM3, TINY_SHAPES, Architecture
 from infer_segment_anything_3.engine.model.sam3_imports import Sam3Image
 from infer_segment_anything_3.engine.video import outputs
@@ -18,6 +24,7 @@ from .agreement import LOGIT_TOLERANCE, SCORE_TOLERANCE, assert_same_mask
 from .clips import THREE_BALLS, draw_clip
 
 FRAMES = draw_clip(THREE_BALLS, 4)
+TINY = dataclasses.replace(TINY_SHAPES, association=AssociationSettings())
 TEXT = "red circle"
 WANTED_DETECTIONS = 3
 
@@ -25,7 +32,7 @@ WANTED_DETECTIONS = 3
 @pytest.mark.parametrize(
     ("architecture", "offset"),
     [
-        pytest.param(TINY_SHAPES, 0.2, id="tiny"),
+        pytest.param(TINY, 0.2, id="tiny"),
         pytest.param(SAM3, 0.3, id="full size", marks=pytest.mark.slow),
     ],
 )
