@@ -87,7 +87,6 @@ class ImageEncoder:
         """
         self._processor = processor
         self._execution = execution
-        self._positions: dict[tuple[int, ...], Tensor] = {}
         self._last: tuple[RgbImage, float, bytes] | None = None
         self.cache: LruCache[bytes, EncodedImage] = LruCache(
             MAX_IMAGES, MAX_BYTES, lambda image: image.nbytes
@@ -137,7 +136,7 @@ class ImageEncoder:
             tensor = torch.from_numpy(_shrink(image, size_percent)).permute(2, 0, 1)
             state = self._processor.set_image(tensor)
         self.encodings += 1
-        return self._finish(state, image)
+        return _make_encoded(state, image)
 
     def encode_batch(
         self, images: Sequence[RgbImage], size_percent: float, limits: BatchLimits
@@ -169,18 +168,12 @@ class ImageEncoder:
             self.encodings += len(batch)
             for row, index in enumerate(batch):
                 state = {"backbone_out": _copy_row(features, row)}
-                known[keys[index]] = self._finish(state, images[index])
+                known[keys[index]] = _make_encoded(state, images[index])
         with self._execution.step():
             for key, encoded in known.items():
                 if encoded is not None:
                     self.cache.put(key, encoded)
         return [index not in new for index in range(len(keys))]
-
-    def _finish(self, state: dict[str, Any], image: RgbImage) -> EncodedImage:
-        state["original_height"], state["original_width"] = image.shape[:2]
-        for features in _list_features(state):
-            features["vision_pos_enc"] = [self._share(t) for t in features["vision_pos_enc"]]
-        return EncodedImage(state)
 
     def _make_key(self, image: RgbImage, size_percent: float) -> bytes:
         # Most runs are on the image of the run before, and comparing is faster than hashing.
@@ -191,10 +184,6 @@ class ImageEncoder:
         key = _hash_content(image, size_percent)
         self._last = (image.copy(), size_percent, key)
         return key
-
-    def _share(self, position_table: Tensor) -> Tensor:
-        # The package copies these constant tables for every image: 110 MB at full size.
-        return self._positions.setdefault(tuple(position_table.shape), position_table)
 
 
 def check_rgb(image: RgbImage) -> None:
@@ -209,6 +198,12 @@ def check_rgb(image: RgbImage) -> None:
         raise TypeError(f"image: expected a non-empty (H, W, 3) uint8 array, got {what}")
 
 
+def _make_encoded(state: dict[str, Any], image: RgbImage) -> EncodedImage:
+    """Makes the encoding of an image that may have been shrunk: masks get its own size."""
+    state["original_height"], state["original_width"] = image.shape[:2]
+    return EncodedImage(state)
+
+
 def _list_features(state: dict[str, Any]) -> list[dict[str, Any]]:
     """Lists the features for concepts and, if the model has a tracker, those for objects."""
     features = state["backbone_out"]
@@ -219,8 +214,9 @@ def _list_features(state: dict[str, Any]) -> list[dict[str, Any]]:
 def _copy_row(features: Any, row: int) -> Any:
     """Copies one image's part out of the features of a batch."""
     if isinstance(features, Tensor):
-        # A copy: a view would keep the features of the whole batch.
-        return features[row : row + 1].clone()
+        own = features[row : row + 1]
+        # A view would keep the features of the whole batch. Position tables are no batch.
+        return own if own.nbytes == own.untyped_storage().nbytes() else own.clone()
     if isinstance(features, dict):
         return {name: _copy_row(value, row) for name, value in features.items()}
     return [_copy_row(value, row) for value in features] if features is not None else None

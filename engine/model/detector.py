@@ -12,8 +12,8 @@ from .patched_modules import (
     FusionEncoder,
     GeometryEncoder,
     QueryDecoder,
+    SinePositions,
     VisionNeck,
-    build_sine_positions,
 )
 from .sam3_imports import (
     MLP,
@@ -58,7 +58,7 @@ def build_image_encoder(a: Architecture) -> VisionNeck:
         bias_patch_embed=False,
     )
     return VisionNeck(
-        position_encoding=build_sine_positions(a.width),
+        position_encoding=SinePositions(a.width),
         d_model=a.width,
         scale_factors=list(a.neck_scales),
         trunk=vit,
@@ -171,7 +171,7 @@ def build_segmentation_head(a: Architecture) -> UniversalSegmentationHead:
 def build_geometry_encoder(a: Architecture) -> GeometryEncoder:
     """Builds the encoder of exemplar boxes."""
     return GeometryEncoder(
-        pos_enc=build_sine_positions(a.width),
+        pos_enc=SinePositions(a.width),
         encode_boxes_as_points=False,
         points_direct_project=True,
         points_pool=True,

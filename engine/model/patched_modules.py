@@ -185,8 +185,31 @@ class VisionNeck(Sam3DualViTDetNeck):
         return maps, positions, list(maps), list(positions)
 
 
-def build_sine_positions(channels: int) -> PositionEmbeddingSine:
-    """Builds the sine position embedding that every part of the model uses."""
-    return PositionEmbeddingSine(
-        num_pos_feats=channels, normalize=True, scale=None, temperature=10000
-    )
+class SinePositions(PositionEmbeddingSine):
+    """The package's sine positions, which copies its table for every image.
+
+    That is 110 MB at full size, and more for every object that is followed.
+    """
+
+    def __init__(self, channels: int) -> None:
+        """Creates the embedding that every part of the model uses.
+
+        Args:
+            channels: Channels of a cell.
+        """
+        super().__init__(num_pos_feats=channels, normalize=True, scale=None, temperature=10000)
+        self._tables: dict[Any, Tensor] = {}
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Returns the positions of a map's cells, (B, C, H, W) in the map's dtype, not a copy.
+
+        Args:
+            x: (B, any, H, W).
+        """
+        key = (*x.shape[-2:], x.dtype, x.device)
+        if key not in self._tables:
+            # A table made in inference mode could not be used in training.
+            with torch.inference_mode(False):
+                self._tables[key] = super().forward(x[:1]).to(x.dtype).contiguous()
+            self.cache.clear()
+        return self._tables[key].expand(len(x), -1, -1, -1)

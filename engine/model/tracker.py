@@ -9,7 +9,7 @@ from typing import Any
 
 from ..runtime.isolation import suppress_warnings
 from .config import PATCH_PX, Architecture
-from .patched_modules import MemoryAttention, RotaryAttention, build_sine_positions
+from .patched_modules import MemoryAttention, RotaryAttention, SinePositions
 from .sam3_imports import (
     CXBlock,
     MaskDecoder,
@@ -86,7 +86,7 @@ def _build_memory_encoder(a: Architecture) -> SimpleMaskEncoder:
     return SimpleMaskEncoder(
         in_dim=a.width,
         out_dim=a.memory_width,
-        position_encoding=build_sine_positions(a.memory_width),
+        position_encoding=SinePositions(a.memory_width),
         mask_downsampler=SimpleMaskDownSampler(
             embed_dim=a.width,
             kernel_size=3,

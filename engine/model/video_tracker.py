@@ -269,8 +269,9 @@ class VideoTracker(Sam3TrackerPredictor):
             )
             for part in split_on_cpu(pred_masks_high_res, _ENCODED_PIXELS // self.image_size**2)
         ]
-        features, positions = zip(*outs, strict=True)
-        return torch.cat(features), [torch.cat(level) for level in zip(*positions, strict=True)]
+        features = torch.cat([out for out, _ in outs])
+        # They are the same for all objects.
+        return features, [level[:1].expand(len(features), -1, -1, -1) for level in outs[0][1]]
 
     def _apply_non_overlapping_constraints(self, pred_masks: Tensor) -> Tensor:
         """Assigns each pixel to the object with the highest logit, of equal ones to the first.
