@@ -12,15 +12,13 @@ from PIL import Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from infer_segment_anything_3.engine import Mask
-from infer_segment_anything_3.engine.export.rle import mask_to_rle
 from infer_segment_anything_3.labeling import commands
 from infer_segment_anything_3.labeling.scoring.ap import score_ap
 from infer_segment_anything_3.labeling.scoring.cgf1 import score_cgf1
 from infer_segment_anything_3.labeling.scoring.ground_truth import GroundTruth
 from infer_segment_anything_3.labeling.scoring.interactive import click_objects
 from infer_segment_anything_3.labeling.scoring.predictions import find_center, keep_best, predict
-from infer_segment_anything_3.tools.tiny_shapes.scenes import KINDS, draw_scene
+from infer_segment_anything_3.tools.tiny_shapes.data_set import ANNOTATIONS, draw_data_set
 
 from ..conftest import MODEL
 
@@ -29,36 +27,13 @@ from ..conftest import MODEL
 def drawn(tmp_path_factory):
     """A folder with six scenes and their annotations by shape, ids not from 1."""
     folder = tmp_path_factory.mktemp("coco")
-    images, annotations = [], []
-    for index in range(6):
-        scene = draw_scene(np.random.default_rng(9000 + index), side_range_px=(200, 320))
-        name = f"{index}.png"
-        Image.fromarray(scene.image).save(folder / name)
-        height, width = scene.image.shape[:2]
-        images.append({"id": 40 + index, "file_name": name, "width": width, "height": height})
-        for shape in scene.shapes:
-            mask = Mask.from_full(shape.mask)
-            left, top, right, bottom = shape.xyxy.tolist()
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": 40 + index,
-                    "category_id": 5 + 10 * KINDS.index(shape.kind),
-                    "bbox": [left, top, right - left, bottom - top],
-                    "area": mask.area,
-                    "iscrowd": 0,
-                    "segmentation": mask_to_rle(mask),
-                }
-            )
-    categories = [{"id": 5 + 10 * k, "name": name} for k, name in enumerate(KINDS)]
-    data = {"images": images, "categories": categories, "annotations": annotations}
-    (folder / "truth.json").write_text(json.dumps(data))
+    draw_data_set(folder, 6, side_range_px=(200, 320))
     return folder
 
 
 @pytest.fixture(scope="module")
 def truth(drawn):
-    return GroundTruth(str(drawn / "truth.json"), str(drawn))
+    return GroundTruth(str(drawn / ANNOTATIONS), str(drawn))
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +46,7 @@ def perfect(truth):
 
 
 def run(drawn, out, *options):
-    command = ["score", str(drawn / "truth.json"), str(drawn), "--out", str(out), *MODEL]
+    command = ["score", str(drawn / ANNOTATIONS), str(drawn), "--out", str(out), *MODEL]
     return commands.main([*command, *options])
 
 
@@ -94,7 +69,7 @@ def test_ap_is_what_cocoeval_gives(drawn, truth, predictions, tmp_path):
     boxes = [{k: v for k, v in row.items() if k != "segmentation"} for row in predictions]
     file.write_text(json.dumps(boxes))
     with contextlib.redirect_stdout(io.StringIO()):
-        coco = COCO(str(drawn / "truth.json"))
+        coco = COCO(str(drawn / ANNOTATIONS))
         evaluation = COCOeval(coco, coco.loadRes(str(file)), "bbox")
         evaluation.evaluate()
         evaluation.accumulate()
@@ -196,6 +171,6 @@ def test_a_wrong_option_is_refused(drawn, tmp_path, capsys, options, named):
     ],
 )
 def test_a_wrong_data_set_is_refused(tmp_path, capsys, content, named):
-    (tmp_path / "truth.json").write_text(content)
+    (tmp_path / ANNOTATIONS).write_text(content)
     assert run(tmp_path, tmp_path / "out") == 2
     assert capsys.readouterr().err.startswith(named)
