@@ -25,6 +25,17 @@ class AssociationSettings:
     split_merged: bool = False
     recondition_every: int = 16
 
+    def __post_init__(self) -> None:
+        """Checks the numbers.
+
+        Raises:
+            ValueError: If ``recondition_every`` is negative.
+        """
+        if self.recondition_every < 0:
+            raise ValueError(
+                f"recondition_every: expected 0 or more frames, got {self.recondition_every}"
+            )
+
 
 @dataclasses.dataclass(frozen=True)
 class Architecture:

@@ -10,7 +10,8 @@ import json
 import time
 from pathlib import Path
 
-from ...engine import Engine
+from ...engine import AssociationSettings, Engine
+from ...engine.video.checks import find_tracker
 from .heldout import concepts, crowded_images, objects, references, videos
 from .heldout.matching import HELD_OUT_SEED, Measure
 
@@ -31,12 +32,19 @@ def main() -> None:
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--input-size", type=int, help="280 (default), 224 or 112")
+    parser.add_argument(
+        "--package-association",
+        action="store_true",
+        help="follow concepts with the settings of the sam3 package, not the model's own",
+    )
     parser.add_argument("--only", nargs="+", choices=MEASURES, default=list(MEASURES))
     parser.add_argument("--write", action="store_true", help="record the scores")
     args = parser.parse_args()
     engine = Engine.load(
         "tiny_shapes", args.weights, args.device, args.precision, args.input_size or "auto"
     )
+    if args.package_association:
+        find_tracker(engine).association = AssociationSettings()
     scores: dict[str, float] = {}
     for name in args.only:
         started = time.perf_counter()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from infer_segment_anything_3.engine import (
     Engine,
     VideoSession,
 )
+from infer_segment_anything_3.engine.model.video_tracker import VideoTracker
 from infer_segment_anything_3.engine.video.merged_masks import split_merged_masks
 
 from .clips import Ball, draw_clip
@@ -98,3 +100,29 @@ def test_the_bundled_model_keeps_tracks_apart_by_default(tiny_engine: Engine) ->
     session = VideoSession(tiny_engine, ConceptPrompt(texts=("red circle",)))
     found = [len(session.step(frame).instances) for frame in frames]
     assert found == [1, 1, 1, 2, 2]
+
+
+@pytest.mark.parametrize(("every", "expected"), [(0, []), (3, [3, 6, 9]), (4, [4, 8])])
+def test_tracks_begin_anew_at_their_detections(
+    tiny_engine: Engine, monkeypatch: pytest.MonkeyPatch, every: int, expected: list[int]
+) -> None:
+    renewed: list[int] = []
+    add_new_mask = VideoTracker.add_new_mask
+
+    def record(self: VideoTracker, *, frame_idx: int, **kwargs: Any) -> Any:
+        renewed.append(frame_idx)
+        return add_new_mask(self, frame_idx=frame_idx, **kwargs)
+
+    monkeypatch.setattr(VideoTracker, "add_new_mask", record)
+    settings = AssociationSettings(recondition_every=every)
+    session = VideoSession(
+        tiny_engine, ConceptPrompt(texts=("star", "circle")), association=settings
+    )
+    for frame in draw_clip([Ball((80, 120), (2, 0), 30)], 11):
+        session.step(frame)
+    assert renewed == expected
+
+
+def test_settings_that_make_no_sense_are_refused() -> None:
+    with pytest.raises(ValueError, match="recondition_every: expected 0 or more frames, got -1"):
+        AssociationSettings(recondition_every=-1)
