@@ -1,4 +1,4 @@
-"""A track whose mask covers several like objects keeps its own, and the others get tracks."""
+"""The settings of the association: merged masks are split, and tracks begin anew."""
 
 from __future__ import annotations
 
