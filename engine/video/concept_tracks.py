@@ -40,6 +40,10 @@ HOTSTART_FRAMES = 15
 MATCH_IOU = 0.5
 """Mask IoU from which a detection's score is the track's (the package's ``trk_assoc_iou``)."""
 
+SURE_SCORE = 0.8
+"""Detection score and object score logit from which a track begins anew at a detection (the
+package's)."""
+
 _MAX_HOLE_CELLS = 16
 """Largest hole that the package fills, in cells of a grid of 288."""
 
@@ -212,6 +216,7 @@ class _Association(Sam3VideoBase):
         self.rank, self.world_size = 0, 1
         self.max_hole_area = round(_MAX_HOLE_CELLS * (tracker.low_res_mask_size / 288) ** 2)
         self.split_merged = settings.split_merged
+        self.recondition_iou = settings.recondition_iou
         self.detections: Detections = {}
         self.scores: dict[int, float] = {}
         self.room = 0
@@ -235,11 +240,14 @@ class _Association(Sam3VideoBase):
         trk_masks: Tensor,
         trk_obj_ids: npt.NDArray[np.int64],
     ) -> Any:
-        new, *others = super()._associate_det_trk(det_masks, det_scores_np, trk_masks, trk_obj_ids)
+        new, unmatched, matched, _, empty = super()._associate_det_trk(
+            det_masks, det_scores_np, trk_masks, trk_obj_ids
+        )
         self.refused = max(0, len(new) - self.room)
         if self.refused:
             new = self._drop_new_det_with_obj_limit(new, det_scores_np, self.room)
         self.scores = {}
+        sure: dict[int, int] = {}
         if len(det_scores_np) and len(trk_obj_ids):
             ious = compute_cell_ious(det_masks > 0, trk_masks > 0).cpu().numpy()
             best = ious.argmax(axis=0)
@@ -248,7 +256,39 @@ class _Association(Sam3VideoBase):
                 for k, i in enumerate(trk_obj_ids)
                 if ious[best[k], k] >= MATCH_IOU
             }
-        return new, *others
+            # As the package does with its own fixed IoU.
+            for row in np.flatnonzero(det_scores_np >= SURE_SCORE):
+                k = int(ious[row].argmax())
+                if ious[row, k] >= self.recondition_iou:
+                    sure[int(trk_obj_ids[k])] = int(row)
+        return new, unmatched, matched, sure, empty
+
+    def _recondition_masklets(
+        self,
+        frame_idx: int,
+        det_out: Detections,
+        trk_id_to_max_iou_high_conf_det: dict[int, int],
+        tracker_states_local: list[TrackerState],
+        tracker_metadata: dict[str, Any],
+        tracker_obj_scores_global: Tensor,
+    ) -> list[TrackerState]:
+        """Renews tracks as the package does, which also encodes all memory again for each one.
+
+        That memory is replaced on the same frame, by ``_tracker_update_memories``.
+        """
+        side = self.tracker.input_mask_size
+        ids = tracker_metadata["obj_ids_all_gpu"].tolist()
+        for track_id, row in trk_id_to_max_iou_high_conf_det.items():
+            if tracker_obj_scores_global[ids.index(track_id)] <= SURE_SCORE:
+                continue
+            logits = det_out["mask"][row][None, None]
+            mask = F.interpolate(logits, (side, side), mode="bilinear", align_corners=False)
+            state = next(s for s in tracker_states_local if track_id in s["obj_ids"])
+            self.tracker.add_new_mask(
+                inference_state=state, frame_idx=frame_idx, obj_id=track_id, mask=mask[0, 0] > 0
+            )
+            self.tracker.propagate_in_video_preflight(state, run_mem_encoder=False)
+        return tracker_states_local
 
     def _tracker_add_new_objects(
         self,

@@ -14,10 +14,12 @@ from infer_segment_anything_3.engine import (
     Engine,
     VideoSession,
 )
+from infer_segment_anything_3.engine.model.sam3_imports import Sam3VideoBase
 from infer_segment_anything_3.engine.model.video_tracker import VideoTracker
+from infer_segment_anything_3.engine.video.concept_tracks import _Association
 from infer_segment_anything_3.engine.video.merged_masks import split_merged_masks
 
-from .clips import Ball, draw_clip
+from .clips import THREE_BALLS, Ball, draw_clip
 
 SIDE = 20
 BAR = range(2, 18)
@@ -123,6 +125,32 @@ def test_tracks_begin_anew_at_their_detections(
     assert renewed == expected
 
 
+def test_tracks_begin_anew_as_the_packages_do(
+    tiny_engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = AssociationSettings(recondition_every=2, recondition_iou=0.6)
+    prompt = ConceptPrompt(texts=("red circle",))
+
+    def follow() -> list[dict[int, torch.Tensor]]:
+        session = VideoSession(tiny_engine, prompt, association=settings)
+        results = [session.step(frame) for frame in draw_clip(THREE_BALLS, 10)]
+        return [
+            {i.track_id: torch.from_numpy(i.mask.full()) for i in result.instances}
+            for result in results
+        ]
+
+    ours = follow()
+    theirs_method = Sam3VideoBase._recondition_masklets
+    monkeypatch.setattr(_Association, "_recondition_masklets", theirs_method)
+    for mine, theirs in zip(ours, follow(), strict=True):
+        assert mine.keys() == theirs.keys()
+        assert len(mine) >= 2
+        for i, mask in mine.items():
+            assert torch.equal(mask, theirs[i])
+
+
 def test_settings_that_make_no_sense_are_refused() -> None:
     with pytest.raises(ValueError, match="recondition_every: expected 0 or more frames, got -1"):
         AssociationSettings(recondition_every=-1)
+    with pytest.raises(ValueError, match="recondition_iou: expected more than 0, at most 1, got 0"):
+        AssociationSettings(recondition_iou=0)
