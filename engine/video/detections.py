@@ -18,7 +18,7 @@ from ..model.sam3_imports import generic_nms_cpu
 from ..postprocess.nms import compute_cell_ious
 from ..prompts import ConceptPrompt
 from ..runtime.memory import BatchLimits
-from .concept_tracks import Detections
+from .association import Detections
 
 if TYPE_CHECKING:
     from ..engine import Engine

@@ -17,7 +17,8 @@ from ..results import Instance
 from ..runtime.isolation import keep_attention_flags
 from ..runtime.memory import BatchLimits
 from ..runtime.steps import StepCallback
-from .concept_tracks import ConceptMemory, ConceptTracks, Detections
+from .association import Detections
+from .concept_tracks import ConceptMemory, ConceptTracks
 from .detections import ConceptDetector
 from .frame import Frame, Track
 from .object_tracks import ObjectTracks

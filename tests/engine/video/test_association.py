@@ -16,7 +16,7 @@ from infer_segment_anything_3.engine import (
 )
 from infer_segment_anything_3.engine.model.sam3_imports import Sam3VideoBase
 from infer_segment_anything_3.engine.model.video_tracker import VideoTracker
-from infer_segment_anything_3.engine.video.concept_tracks import _Association
+from infer_segment_anything_3.engine.video.association import Association
 from infer_segment_anything_3.engine.video.merged_masks import split_merged_masks
 
 from .clips import THREE_BALLS, Ball, draw_clip
@@ -141,7 +141,7 @@ def test_tracks_begin_anew_as_the_packages_do(
 
     ours = follow()
     theirs_method = Sam3VideoBase._recondition_masklets
-    monkeypatch.setattr(_Association, "_recondition_masklets", theirs_method)
+    monkeypatch.setattr(Association, "_recondition_masklets", theirs_method)
     for mine, theirs in zip(ours, follow(), strict=True):
         assert mine.keys() == theirs.keys()
         assert len(mine) >= 2

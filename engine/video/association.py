@@ -1,0 +1,206 @@
+"""Matches the detections of a frame to the tracks, by mask overlap, as the package does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..model.config import AssociationSettings
+from ..model.sam3_imports import Sam3VideoBase
+from ..model.video_tracker import TrackerState, VideoTracker
+from ..postprocess.masks import clean_track_masks
+from ..postprocess.nms import compute_cell_ious
+from .merged_masks import split_merged_masks
+
+BIRTH_THRESHOLD = 0.7
+"""Score from which a detection starts a track beside others (the package's)."""
+
+HOTSTART_FRAMES = 15
+"""Age up to which a track that proves false is removed (the package's)."""
+
+MATCH_IOU = 0.5
+"""Mask IoU from which a detection's score is the track's (the package's ``trk_assoc_iou``)."""
+
+SURE_SCORE = 0.8
+"""Detection score and object score logit from which a track begins anew at a detection (the
+package's)."""
+
+_MAX_HOLE_CELLS = 16
+"""Largest hole that the package fills, in cells of a grid of 288."""
+
+Detections = dict[str, Tensor]
+"""``scores`` (N,), ``mask`` (N, g, g) logits and ``bbox`` (N, 4), above t and after NMS."""
+
+
+class Association(Sam3VideoBase):
+    """Runs the package's association on given detections instead of computing them.
+
+    Attributes:
+        settings: How detections change tracks.
+        detections: Those of the current frame.
+        scores: Detection scores of the tracks that were detected on the current frame.
+        room: How many tracks may start on it.
+        refused: How many more would have.
+    """
+
+    def __init__(
+        self, tracker: VideoTracker, threshold: float, settings: AssociationSettings
+    ) -> None:
+        """Prepares to associate the detections of a concept.
+
+        Args:
+            tracker: The model's tracker.
+            threshold: Detections at or below it are left out.
+            settings: How detections change tracks.
+        """
+        super().__init__(
+            detector=None,
+            tracker=tracker,
+            score_threshold_detection=threshold,
+            # A threshold below 0.5 asks for faint detections, so these start tracks, too.
+            new_det_thresh=threshold if threshold < 0.5 else max(threshold, BIRTH_THRESHOLD),
+            assoc_iou_thresh=0.1,
+            trk_assoc_iou_thresh=MATCH_IOU,
+            det_nms_thresh=0.1,
+            hotstart_delay=HOTSTART_FRAMES,
+            hotstart_unmatch_thresh=8,
+            hotstart_dup_thresh=8,
+            suppress_unmatched_only_within_hotstart=True,
+            min_trk_keep_alive=-1,
+            max_trk_keep_alive=30,
+            init_trk_keep_alive=30,
+            suppress_overlapping_based_on_recent_occlusion_threshold=0.7,
+            fill_hole_area=0,  # done here: the package's fails without an object
+            recondition_every_nth_frame=settings.recondition_every,
+        )
+        # The package reads them from the environment, where they belong to the host's own jobs.
+        self.rank, self.world_size = 0, 1
+        self.max_hole_area = round(_MAX_HOLE_CELLS * (tracker.low_res_mask_size / 288) ** 2)
+        self.settings = settings
+        self.detections: Detections = {}
+        self.scores: dict[int, float] = {}
+        self.room = 0
+        self.refused = 0
+
+    def run_backbone_and_detection(self, *, input_batch: Detections, **kwargs: Any) -> Detections:
+        """Returns the detections that were given."""
+        self.detections = input_batch
+        return input_batch
+
+    def _propogate_tracker_one_frame_local_gpu(self, *args: Any, **kwargs: Any) -> Any:
+        ids, logits, scores = super()._propogate_tracker_one_frame_local_gpu(*args, **kwargs)
+        logits = clean_track_masks(logits, self.max_hole_area)
+        if self.settings.split_merged:
+            logits = split_merged_masks(logits, self.detections["mask"])
+        return ids, logits, scores
+
+    def _associate_det_trk(
+        self,
+        det_masks: Tensor,
+        det_scores_np: npt.NDArray[np.float32],
+        trk_masks: Tensor,
+        trk_obj_ids: npt.NDArray[np.int64],
+    ) -> Any:
+        new, unmatched, matched, _, empty = super()._associate_det_trk(
+            det_masks, det_scores_np, trk_masks, trk_obj_ids
+        )
+        self.refused = max(0, len(new) - self.room)
+        if self.refused:
+            new = self._drop_new_det_with_obj_limit(new, det_scores_np, self.room)
+        self.scores = {}
+        sure: dict[int, int] = {}
+        if len(det_scores_np) and len(trk_obj_ids):
+            ious = compute_cell_ious(det_masks > 0, trk_masks > 0).cpu().numpy()
+            best = ious.argmax(axis=0)
+            self.scores = {
+                int(i): float(det_scores_np[best[k]])
+                for k, i in enumerate(trk_obj_ids)
+                if ious[best[k], k] >= MATCH_IOU
+            }
+            # As the package does with its own fixed IoU.
+            for row in np.flatnonzero(det_scores_np >= SURE_SCORE):
+                k = int(ious[row].argmax())
+                if ious[row, k] >= self.settings.recondition_iou:
+                    sure[int(trk_obj_ids[k])] = int(row)
+        return new, unmatched, matched, sure, empty
+
+    def _recondition_masklets(
+        self,
+        frame_idx: int,
+        det_out: Detections,
+        trk_id_to_max_iou_high_conf_det: dict[int, int],
+        tracker_states_local: list[TrackerState],
+        tracker_metadata: dict[str, Any],
+        tracker_obj_scores_global: Tensor,
+    ) -> list[TrackerState]:
+        """Renews tracks as the package does, which also encodes all memory again for each one.
+
+        That memory is replaced on the same frame, by ``_tracker_update_memories``.
+        """
+        side = self.tracker.input_mask_size
+        ids = tracker_metadata["obj_ids_all_gpu"].tolist()
+        for track_id, row in trk_id_to_max_iou_high_conf_det.items():
+            if tracker_obj_scores_global[ids.index(track_id)] <= SURE_SCORE:
+                continue
+            logits = det_out["mask"][row][None, None]
+            mask = F.interpolate(logits, (side, side), mode="bilinear", align_corners=False)
+            state = next(s for s in tracker_states_local if track_id in s["obj_ids"])
+            self.tracker.add_new_mask(
+                inference_state=state, frame_idx=frame_idx, obj_id=track_id, mask=mask[0, 0] > 0
+            )
+            self.tracker.propagate_in_video_preflight(state, run_mem_encoder=False)
+        return tracker_states_local
+
+    def _tracker_add_new_objects(
+        self,
+        frame_idx: int,
+        num_frames: int,
+        new_obj_ids: npt.NDArray[np.int64],
+        new_obj_masks: Tensor,
+        tracker_states_local: list[TrackerState],
+        orig_vid_height: int,
+        orig_vid_width: int,
+        feature_cache: dict[Any, Any],
+    ) -> list[TrackerState]:
+        state = self.tracker.init_state(
+            cached_features=feature_cache,
+            video_height=orig_vid_height,
+            video_width=orig_vid_width,
+            num_frames=num_frames,
+        )
+        side = self.tracker.input_mask_size
+        masks = F.interpolate(
+            new_obj_masks.unsqueeze(1), (side, side), mode="bilinear", align_corners=False
+        )
+        ids = [int(i) for i in new_obj_ids]
+        self.tracker.add_masks(state, frame_idx, ids, masks.squeeze(1) > 0)
+        self.tracker.propagate_in_video_preflight(state, run_mem_encoder=True)
+        tracker_states_local.append(state)
+        return tracker_states_local
+
+    def build_outputs(
+        self,
+        *,
+        det_out: Detections,
+        tracker_low_res_masks_global: Tensor,
+        tracker_metadata_prev: dict[str, Any],
+        tracker_update_plan: dict[str, Any],
+        **kwargs: Any,
+    ) -> dict[int, Tensor]:
+        """Returns low-resolution logits by id, instead of masks of the video's size."""
+        ids = tracker_metadata_prev["obj_ids_all_gpu"]
+        found = {int(i): m for i, m in zip(ids, tracker_low_res_masks_global, strict=True)}
+        new = torch.from_numpy(tracker_update_plan["new_det_fa_inds"])
+        started = clean_track_masks(det_out["mask"][new], self.max_hole_area)
+        new_scores = det_out["scores"][new].tolist()
+        for i, logits, score in zip(
+            tracker_update_plan["new_det_obj_ids"], started, new_scores, strict=True
+        ):
+            found[int(i)] = logits
+            self.scores[int(i)] = score
+        return found
