@@ -20,26 +20,20 @@ class AssociationSettings:
             this can be followed, too. The package does not do so.
         recondition_every: Frames after which tracks begin anew at the masks of the detections
             that agree with them (the package's ``recondition_every_nth_frame``); 0 for never.
-        recondition_iou: Mask IoU from which they agree (fixed in the package).
     """
 
     split_merged: bool = False
     recondition_every: int = 16
-    recondition_iou: float = 0.8
 
     def __post_init__(self) -> None:
         """Checks the numbers.
 
         Raises:
-            ValueError: If ``recondition_every`` is negative, or ``recondition_iou`` is no IoU.
+            ValueError: If ``recondition_every`` is negative.
         """
         if self.recondition_every < 0:
             raise ValueError(
                 f"recondition_every: expected 0 or more frames, got {self.recondition_every}"
-            )
-        if not 0 < self.recondition_iou <= 1:
-            raise ValueError(
-                f"recondition_iou: expected more than 0, at most 1, got {self.recondition_iou}"
             )
 
 
@@ -187,6 +181,6 @@ TINY_SHAPES = Architecture(
     dropout=0.0,
     drop_path=0.0,
     # Its tracker often takes a like shape for part of the one that it follows, and drifts.
-    association=AssociationSettings(split_merged=True, recondition_every=2, recondition_iou=0.6),
+    association=AssociationSettings(split_merged=True, recondition_every=4),
 )
 """Sizes and settings of the bundled model, which knows flat colored shapes."""

@@ -27,8 +27,7 @@ MATCH_IOU = 0.5
 """Mask IoU from which a detection's score is the track's (the package's ``trk_assoc_iou``)."""
 
 SURE_SCORE = 0.8
-"""Detection score and object score logit from which a track begins anew at a detection (the
-package's)."""
+"""Object score logit above which a track begins anew at its detection (the package's)."""
 
 _MAX_HOLE_CELLS = 16
 """Largest hole that the package fills, in cells of a grid of 288."""
@@ -106,14 +105,11 @@ class Association(Sam3VideoBase):
         trk_masks: Tensor,
         trk_obj_ids: npt.NDArray[np.int64],
     ) -> Any:
-        new, unmatched, matched, _, empty = super()._associate_det_trk(
-            det_masks, det_scores_np, trk_masks, trk_obj_ids
-        )
+        new, *others = super()._associate_det_trk(det_masks, det_scores_np, trk_masks, trk_obj_ids)
         self.refused = max(0, len(new) - self.room)
         if self.refused:
             new = self._drop_new_det_with_obj_limit(new, det_scores_np, self.room)
         self.scores = {}
-        sure: dict[int, int] = {}
         if len(det_scores_np) and len(trk_obj_ids):
             ious = compute_cell_ious(det_masks > 0, trk_masks > 0).cpu().numpy()
             best = ious.argmax(axis=0)
@@ -122,12 +118,7 @@ class Association(Sam3VideoBase):
                 for k, i in enumerate(trk_obj_ids)
                 if ious[best[k], k] >= MATCH_IOU
             }
-            # As the package does with its own fixed IoU.
-            for row in np.flatnonzero(det_scores_np >= SURE_SCORE):
-                k = int(ious[row].argmax())
-                if ious[row, k] >= self.settings.recondition_iou:
-                    sure[int(trk_obj_ids[k])] = int(row)
-        return new, unmatched, matched, sure, empty
+        return new, *others
 
     def _recondition_masklets(
         self,

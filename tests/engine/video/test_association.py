@@ -128,7 +128,7 @@ def test_tracks_begin_anew_at_their_detections(
 def test_tracks_begin_anew_as_the_packages_do(
     tiny_engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = AssociationSettings(recondition_every=2, recondition_iou=0.6)
+    settings = AssociationSettings(recondition_every=2)
     prompt = ConceptPrompt(texts=("red circle",))
 
     def follow() -> list[dict[int, torch.Tensor]]:
@@ -152,5 +152,3 @@ def test_tracks_begin_anew_as_the_packages_do(
 def test_settings_that_make_no_sense_are_refused() -> None:
     with pytest.raises(ValueError, match="recondition_every: expected 0 or more frames, got -1"):
         AssociationSettings(recondition_every=-1)
-    with pytest.raises(ValueError, match="recondition_iou: expected more than 0, at most 1, got 0"):
-        AssociationSettings(recondition_iou=0)
