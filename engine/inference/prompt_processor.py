@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torchvision.ops import box_convert
+from torchvision.transforms import v2
 
 from ..model.sam3_imports import Sam3Image, Sam3Processor
 from ..prompts import ConceptPrompt
@@ -39,8 +40,11 @@ class PromptProcessor(Sam3Processor):
             device: Where it is.
         """
         super().__init__(model, resolution=resolution, device=device)
-        # The tensor it normalizes was just converted from uint8, so nobody else has it.
-        self.transform.transforms[-1].inplace = True
+        # In place: the tensor was just converted from uint8, so nobody else has it. As scalars the
+        # numbers, equal for all channels, take a fifth of the time where channels lie together.
+        normalize = self.transform.transforms[-1]
+        (mean,), (std,) = set(normalize.mean), set(normalize.std)
+        self.transform.transforms[-1] = v2.Lambda(lambda pixels: pixels.sub_(mean).div_(std))
         self._texts: LruCache[str, dict[str, Tensor]] = LruCache(
             MAX_TEXTS, MAX_TEXT_BYTES, lambda features: count_tensor_bytes([features])
         )
