@@ -40,7 +40,7 @@ class VideoTracking:
     """Tracks the objects of the video that one task runs on.
 
     Attributes:
-        trails: Centers of each track in view on the frames before and this one, oldest first.
+        trails: Centroids of each track in view on the frames before and this one, oldest first.
         started: How many videos were begun so far, one at a time.
     """
 
@@ -181,9 +181,8 @@ class VideoTracking:
         seen: set[int] = set()
         for instance in result.instances:
             if instance.track_id is not None and instance.mask.area:
-                left, top, right, bottom = instance.mask.xyxy
                 trail = self.trails.setdefault(instance.track_id, deque(maxlen=TRAIL_FRAMES))
-                trail.append(((left + right) / 2, (top + bottom) / 2))
+                trail.append(instance.mask.centroid_xy)
                 seen.add(instance.track_id)
         for track_id in set(self.trails) - seen:
             del self.trails[track_id]

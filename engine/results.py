@@ -68,6 +68,19 @@ class Mask:
         (left, top), (height, width) = self.origin_xy, self.crop.shape
         return left, top, left + width, top + height
 
+    @property
+    def centroid_xy(self) -> tuple[float, float]:
+        """Mean position of its pixels, which a speck hardly moves; NaN for an empty mask."""
+        if not self.crop.any():
+            return float("nan"), float("nan")
+        x, y = (
+            origin + float(np.average(np.arange(length) + 0.5, weights=self.crop.sum(axis=axis)))
+            for origin, length, axis in zip(
+                self.origin_xy, self.crop.shape[::-1], (0, 1), strict=True
+            )
+        )
+        return x, y
+
     def full(self) -> npt.NDArray[np.bool_]:
         """Returns the mask at the image's size, (H, W) bool, a new array."""
         canvas = np.zeros(self.image_hw, bool)

@@ -28,7 +28,7 @@ def draw_tracks(image: RgbImage, result: Result, trails: Mapping[int, Sequence[P
     Args:
         image: (H, W, 3) uint8, RGB, drawn on.
         result: Of the frame.
-        trails: Centers of each track on the last frames, oldest first.
+        trails: Centroids of each track on the last frames, oldest first.
     """
     thickness_px = max(1, round(min(image.shape[:2]) / 200))
     for instance in result.instances:
@@ -41,7 +41,7 @@ def draw_tracks(image: RgbImage, result: Result, trails: Mapping[int, Sequence[P
 def _draw_trail(
     image: RgbImage, trail: Sequence[PointXy], color: RgbColor, thickness_px: int
 ) -> None:
-    """Draws the path of a track's center over the last frames."""
+    """Draws the path of a track's centroid over the last frames."""
     path = np.array(trail, np.int32).reshape(-1, 1, 2)
     if len(path) > 1:
         cv2.polylines(image, [path], False, color, thickness_px, cv2.LINE_AA)

@@ -38,3 +38,13 @@ def test_masks_compare_and_hash_by_their_pixels() -> None:
 @pytest.mark.parametrize("left", [0, 3, 24])
 def test_a_packed_mask_unpacks_to_the_same(left: int) -> None:
     assert PackedMask.from_mask(make_mask(left)).unpack() == make_mask(left)
+
+
+def test_a_speck_hardly_moves_the_centroid() -> None:
+    full = np.zeros((60, 100), bool)
+    full[10:30, 20:60] = True
+    assert Mask.from_full(full).centroid_xy == (40, 20)
+    full[58, 98] = True
+    x, y = Mask.from_full(full).centroid_xy
+    assert (x, y) == pytest.approx((40, 20), abs=0.1)
+    assert np.isnan(Mask.from_full(np.zeros((6, 8), bool)).centroid_xy).all()
