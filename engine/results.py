@@ -70,7 +70,7 @@ class Mask:
 
     @property
     def centroid_xy(self) -> tuple[float, float]:
-        """Mean position of its pixels, which a speck hardly moves; NaN for an empty mask."""
+        """Mean position of its pixels, (x, y) in pixels; NaN for an empty mask."""
         if not self.crop.any():
             return float("nan"), float("nan")
         x, y = (

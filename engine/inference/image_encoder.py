@@ -199,7 +199,7 @@ def check_rgb(image: RgbImage) -> None:
 
 
 def _make_encoded(state: dict[str, Any], image: RgbImage) -> EncodedImage:
-    """Makes the encoding of an image that may have been shrunk: masks get its own size."""
+    """Makes an encoded image with the size that the image had before it was shrunk."""
     state["original_height"], state["original_width"] = image.shape[:2]
     return EncodedImage(state)
 

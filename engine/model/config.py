@@ -13,7 +13,7 @@ MASK_CELLS_PER_PATCH = 4
 
 @dataclasses.dataclass(frozen=True)
 class AssociationSettings:
-    """Sets how detections change the tracks of a concept; the defaults are the package's.
+    """Holds the settings of how detections change tracks; the defaults are the package's.
 
     Attributes:
         split_merged: Whether a track loses what its mask covers of another detection, so that
@@ -26,7 +26,7 @@ class AssociationSettings:
     recondition_every: int = 16
 
     def __post_init__(self) -> None:
-        """Checks the numbers.
+        """Checks that the number of frames is valid.
 
         Raises:
             ValueError: If ``recondition_every`` is negative.

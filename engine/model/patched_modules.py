@@ -186,13 +186,13 @@ class VisionNeck(Sam3DualViTDetNeck):
 
 
 class SinePositions(PositionEmbeddingSine):
-    """The package's sine positions, which copies its table for every image.
+    """Computes the package's sine positions, with one table for all images and objects.
 
-    That is 110 MB at full size, and more for every object that is followed.
+    The package copies the table for each: 110 MB for an image at full size.
     """
 
     def __init__(self, channels: int) -> None:
-        """Creates the embedding that every part of the model uses.
+        """Creates the position embedding that every part of the model uses.
 
         Args:
             channels: Channels of a cell.

@@ -129,9 +129,10 @@ class Association(Sam3VideoBase):
         tracker_metadata: dict[str, Any],
         tracker_obj_scores_global: Tensor,
     ) -> list[TrackerState]:
-        """Renews tracks as the package does, which also encodes all memory again for each one.
+        """Starts tracks anew at their detections, as the package does, but encodes no memory.
 
-        That memory is replaced on the same frame, by ``_tracker_update_memories``.
+        The package encodes the memory of all objects for each track, and then replaces it on the
+        same frame (``_tracker_update_memories``).
         """
         side = self.tracker.input_mask_size
         ids = tracker_metadata["obj_ids_all_gpu"].tolist()

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 
 from ..inference.detection import PromptTokens
-from ..model.config import AssociationSettings
 from ..model.video_tracker import ENDLESS, TrackerState, VideoTracker
 from .association import HOTSTART_FRAMES, Association, Detections
 from .frame import Frame, Track, find_visible
@@ -52,18 +51,14 @@ class ConceptMemory:
 class ConceptTracks:
     """Tracks every object of one concept."""
 
-    def __init__(
-        self, tracker: VideoTracker, threshold: float, settings: AssociationSettings
-    ) -> None:
+    def __init__(self, association: Association) -> None:
         """Prepares to track a concept.
 
         Args:
-            tracker: The model's tracker.
-            threshold: Detections at or below it are left out.
-            settings: How detections change tracks.
+            association: What matches its detections to its tracks.
         """
-        self._tracker = tracker
-        self._association = Association(tracker, threshold, settings)
+        self._association = association
+        self._tracker: VideoTracker = association.tracker
 
     def step(
         self,

@@ -1,4 +1,4 @@
-"""Cuts down the masks of tracks that cover several instances of one concept."""
+"""Splits the masks of tracks that cover several instances of one concept."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from ..results import Instance
 from ..runtime.isolation import keep_attention_flags
 from ..runtime.memory import BatchLimits
 from ..runtime.steps import StepCallback
-from .association import Detections
+from .association import Association, Detections
 from .concept_tracks import ConceptMemory, ConceptTracks
 from .detections import ConceptDetector
 from .frame import Frame, Track
@@ -64,7 +64,7 @@ class SessionTracks:
         if isinstance(prompt, ConceptPrompt):
             self._detector = ConceptDetector(engine, prompt, size_percent)
             self._concepts = [
-                ConceptTracks(tracker, threshold, association)
+                ConceptTracks(Association(tracker, threshold, association))
                 for threshold in self._detector.thresholds
             ]
         self._cache: dict[Any, Any] = {}

@@ -41,7 +41,7 @@ def draw_data_set(folder: Path, scenes: int, **options: Any) -> None:
         images.append({"id": seed, "file_name": name, "width": width, "height": height})
         for shape in scene.shapes:
             annotations.append({"id": len(annotations) + 1, **_annotate(shape, seed)})
-    categories = [{"id": KINDS.index(kind) + 1, "name": kind} for kind in KINDS]
+    categories = [{"id": number, "name": kind} for number, kind in enumerate(KINDS, 1)]
     data = {"images": images, "categories": categories, "annotations": annotations}
     (folder / ANNOTATIONS).write_text(json.dumps(data))
 
