@@ -26,12 +26,13 @@ from .adapter.outputs.ikomia import (
     fill_outputs,
 )
 from .adapter.outputs.notes import update_notes
-from .adapter.outputs.overlay import RgbImage, draw_overlay
+from .adapter.outputs.overlay import draw_overlay
 from .adapter.outputs.tracks import TrackFiles
 from .adapter.parameters.settings import Settings, merge_values, to_text
 from .adapter.parameters.task_param import InferSegmentAnything3Param
 from .adapter.progress import Progress, count_steps
 from .adapter.session import RunOutput, Session
+from .engine.drawing.overlay import RgbImage
 
 NAME = "infer_segment_anything_3"
 VERSION = "2.0.0"

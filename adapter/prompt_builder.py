@@ -8,7 +8,7 @@ from typing import Literal
 
 from ..engine import validation
 from ..engine.concept_text import find_decimal_commas
-from ..engine.export.palette import RgbColor
+from ..engine.drawing.palette import RgbColor
 from ..engine.prompts import ConceptPrompt, EverythingPrompt, ObjectPrompt, Prompt, PromptedObject
 from ..engine.reference_image import ReferenceImage
 from ..engine.results import Result

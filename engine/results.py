@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import html
+import json
+from collections import Counter
+from pathlib import Path
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
+from .validation import value_error
+
 BoxXyxy = tuple[float, float, float, float]
+
+_SHOWN_ROWS = 20
+"""Instances that a notebook lists."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -68,6 +78,28 @@ class Mask:
         (left, top), (height, width) = self.origin_xy, self.crop.shape
         return left, top, left + width, top + height
 
+    def compute_main_box(self, min_share: float = 0.01) -> tuple[int, int, int, int]:
+        """Computes the tight box of the mask without its specks.
+
+        Args:
+            min_share: Connected parts (8 neighbors) smaller than this share of the mask's area
+                are left out. 0..1.
+
+        Returns:
+            Left, top, right and bottom in pixels, the last two exclusive; all 0 for an empty mask.
+        """
+        if not self.crop.size:  # OpenCV crashes on an empty array
+            return self.xyxy
+        count, _, parts, _ = cv2.connectedComponentsWithStats(self.crop.view(np.uint8))
+        if count <= 2:  # the background, and one part at most
+            return self.xyxy
+        parts = parts[1:][parts[1:, cv2.CC_STAT_AREA] >= min_share * self.area]
+        left, top = parts[:, cv2.CC_STAT_LEFT], parts[:, cv2.CC_STAT_TOP]
+        right = (left + parts[:, cv2.CC_STAT_WIDTH]).max()
+        bottom = (top + parts[:, cv2.CC_STAT_HEIGHT]).max()
+        x, y = self.origin_xy
+        return x + int(left.min()), y + int(top.min()), x + int(right), y + int(bottom)
+
     @property
     def centroid_xy(self) -> tuple[float, float]:
         """Mean position of its pixels, (x, y) in pixels; NaN for an empty mask."""
@@ -127,8 +159,9 @@ class Instance:
     Attributes:
         class_index: Index into the result's class names.
         score: Concept: presence score times query score; object: predicted IoU. 0 to 1.
-        box_xyxy: Concept: the model's own float box; object: the tight box of the mask, or
-            the prompt's box or point when the mask is empty. Pixels of the image.
+        box_xyxy: Concept: the model's own float box; object, and on videos: the tight box of
+            the mask without parts below 1 % of it, or the prompt's box or point when the mask is
+            empty. Pixels of the image.
         mask: Its pixels.
         alternatives: With ``multimask``: the second and third candidate, by falling score.
         low_res_logits: Of an object prompt with ``return_logits``: (1, g, g) float32 mask
@@ -147,7 +180,7 @@ class Instance:
     track_id: int | None = None
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Result:
     """Holds the instances of one run on one image.
 
@@ -171,3 +204,72 @@ class Result:
     truncated: tuple[str, ...] = ()
     frame_index: int | None = None
     removed_track_ids: tuple[int, ...] = ()
+
+    def plot(self, image: npt.NDArray[np.uint8], labels: bool = True) -> npt.NDArray[np.uint8]:
+        """Draws the instances over their image: a tint, an outline and a label each.
+
+        Args:
+            image: (H, W, 3) uint8, RGB: the image that was segmented. Not written to.
+            labels: Whether to write names and scores, and track ids on videos.
+
+        Returns:
+            A new image, (H, W, 3) uint8, RGB.
+
+        Raises:
+            ValueError: If the image has another size than the result's.
+        """
+        from .drawing.overlay import draw_result
+
+        return draw_result(image, self, labels=labels)
+
+    def save(self, path: str | Path, image: npt.NDArray[np.uint8] | None = None) -> Path:
+        """Writes a picture of the instances, or their data as COCO JSON.
+
+        Args:
+            path: ``.png`` or ``.jpg`` for what :meth:`plot` draws, ``.json`` for COCO's terms.
+            image: (H, W, 3) uint8, RGB: the image that was segmented; a picture needs it.
+
+        Returns:
+            The path.
+
+        Raises:
+            ValueError: If the suffix is another one, or a picture is asked for without the image.
+        """
+        path = Path(path)
+        suffix = path.suffix.lower()
+        if suffix == ".json":
+            from .export.coco import to_coco
+
+            path.write_text(json.dumps(to_coco(self)), encoding="utf-8")
+        elif suffix not in (".png", ".jpg", ".jpeg"):
+            raise value_error("path", "a name that ends in .png, .jpg or .json", str(path))
+        elif image is None:
+            raise ValueError("image: expected the image that was segmented, got none")
+        else:
+            from PIL import Image
+
+            Image.fromarray(self.plot(image)).save(path, quality=92)
+        return path
+
+    def count_by_class(self) -> dict[str, int]:
+        """Counts the instances of each class, in the order of the classes."""
+        counts = Counter(instance.class_index for instance in self.instances)
+        return {name: counts[index] for index, name in enumerate(self.class_names)}
+
+    def __repr__(self) -> str:
+        """Returns one line: the image's size and how many instances each class has."""
+        counts = self.count_by_class().items()
+        found = ", ".join(f"{count} {name}" for name, count in counts) or "nothing"
+        where = "" if self.frame_index is None else f"frame {self.frame_index}, "
+        return f"<Result: {where}{self.image_hw[1]} x {self.image_hw[0]} px, {found}>"
+
+    def _repr_html_(self) -> str:
+        """Returns a table of the first instances, which notebooks show."""
+        head = "".join(f"<th>{name}</th>" for name in ("class", "score", "box (xyxy)", "area (px)"))
+        rows = "".join(
+            f"<tr><td>{html.escape(self.class_names[i.class_index])}</td><td>{i.score:.2f}</td>"
+            f"<td>{', '.join(f'{value:.0f}' for value in i.box_xyxy)}</td>"
+            f"<td>{i.mask.area}</td></tr>"
+            for i in self.instances[:_SHOWN_ROWS]
+        )
+        return f"<p>{html.escape(repr(self))}</p><table><tr>{head}</tr>{rows}</table>"

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ..engine.export.rle import rle_to_mask
 from ..engine.results import BoxXyxy, Mask
 from .output_folder import OutputFolder
 
@@ -112,10 +113,7 @@ class LabeledImage:
         """Decodes the mask of one of its instances; empty where masks were not asked for."""
         if instance.rle_counts is None:
             return Mask(self.hw, (0, 0), np.zeros((0, 0), np.bool_))
-        from pycocotools import mask as mask_api
-
-        encoded = {"size": list(self.hw), "counts": instance.rle_counts.encode("ascii")}
-        return Mask.from_full(mask_api.decode(encoded).view(np.bool_))
+        return rle_to_mask({"size": self.hw, "counts": instance.rle_counts})
 
 
 def get_shard_name(index: int) -> str:

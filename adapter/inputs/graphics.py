@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from ...engine.export.palette import RgbColor
+from ...engine.drawing.palette import RgbColor
 from ...engine.validation import BoxXyxy, PointXy, has_control_characters
 
 NEGATIVE_CATEGORIES = frozenset(("negative", "background", "0"))

@@ -9,6 +9,7 @@ by themselves.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,12 +17,12 @@ import numpy as np
 import numpy.typing as npt
 from ikomia import dataprocess
 
-from ...engine.export.palette import RgbColor, get_class_colors
+from ...engine.drawing.overlay import RgbImage, choose_colors
+from ...engine.drawing.palette import RgbColor, get_class_colors
 from ...engine.results import Instance, Mask, Result
 from ..session import RunOutput
 from .coco_data import CocoDataIO
-from .overlay import RgbImage, make_class_map, make_studio_overlay
-from .track_drawing import get_color
+from .overlay import choose_class_colors, make_class_map, make_studio_overlay
 
 IMAGE, CLASS_MAP, INSTANCES, DATA = range(4)
 STATIC_COUNT = 4
@@ -57,13 +58,14 @@ def fill_outputs(task: Any, run: RunOutput) -> None:
     task.get_output(IMAGE).set_image(run.image)
     task.get_output(IMAGE).set_overlay_mask(make_studio_overlay(class_map, colors))
     _fill_class_map(task.get_output(CLASS_MAP), class_map, result.class_names, colors)
-    _fill_instances(task, task.get_output(INSTANCES), result, result.instances, colors)
+    instance_colors = choose_colors(result, choose_class_colors(run))
+    _fill_instances(task, task.get_output(INSTANCES), result, result.instances, instance_colors)
     task.get_output(DATA).set_run(run)
     for rank in range(2 if run.has_candidates else 0):
         candidates = [_get_alternative(instance, rank) for instance in result.instances]
         task.add_output(dataprocess.CInstanceSegmentationIO())
         output = task.get_output(task.get_output_count() - 1)
-        _fill_instances(task, output, result, candidates, colors)
+        _fill_instances(task, output, result, candidates, instance_colors)
     _disable_auto_save_except_data(task)
 
 
@@ -86,22 +88,20 @@ def draw_boxes(task: Any, image: RgbImage | None) -> RgbImage | None:
 
 
 def get_integer_box_xywh(instance: Instance) -> tuple[int, int, int, int]:
-    """Returns the integer box of an instance, which Ikomia's own drawing needs.
+    """Returns the box of an instance as integers, which Ikomia's own drawing needs.
 
     Args:
         instance: An instance.
 
     Returns:
-        x, y, width and height of the tight box of its mask, in pixels; for an empty mask the
-        instance's own box, made at least one pixel wide and high inside the image.
+        x, y, width and height in pixels: its box made larger to whole pixels, inside the image
+        and at least one pixel wide and high.
     """
-    left, top, right, bottom = instance.mask.xyxy
-    if not instance.mask.area:
-        height, width = instance.mask.image_hw
-        x1, y1, x2, y2 = instance.box_xyxy
-        left, top = (min(max(int(v), 0), n - 1) for v, n in ((x1, width), (y1, height)))
-        right = min(max(round(x2), left + 1), width)
-        bottom = min(max(round(y2), top + 1), height)
+    height, width = instance.mask.image_hw
+    x1, y1, x2, y2 = instance.box_xyxy
+    left, top = (min(max(math.floor(v), 0), n - 1) for v, n in ((x1, width), (y1, height)))
+    right = min(max(math.ceil(x2), left + 1), width)
+    bottom = min(max(math.ceil(y2), top + 1), height)
     return left, top, right - left, bottom - top
 
 
@@ -128,7 +128,7 @@ def _fill_instances(
     output.init(task.name, IMAGE, width, height)
     # Ikomia copies every mask, so one canvas serves them all.
     canvas = np.zeros((height, width), np.uint8)
-    for identifier, instance in enumerate(instances):
+    for identifier, (instance, color) in enumerate(zip(instances, colors, strict=True)):
         left, top, right, bottom = instance.mask.xyxy
         canvas[top:bottom, left:right] = instance.mask.crop
         track_id = instance.track_id
@@ -140,7 +140,7 @@ def _fill_instances(
             float(instance.score),
             *map(float, get_integer_box_xywh(instance)),
             canvas,
-            list(get_color(instance, colors)),
+            list(color),
         )
         canvas[top:bottom, left:right] = 0
 

@@ -1,4 +1,4 @@
-"""Draws instances over the image, and makes the overlay that Studio shows."""
+"""Draws a run over its image, and makes the class map and the overlay that Studio shows."""
 
 from __future__ import annotations
 
@@ -8,27 +8,16 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ...engine.export.palette import RgbColor, get_class_colors
+from ...engine.drawing.overlay import RgbImage, draw_result
+from ...engine.drawing.palette import RgbColor, get_class_colors
 from ...engine.results import Instance, Mask, Result
 from ..session import RunOutput
-from .track_drawing import draw_tracks, get_color
 
 MAX_CLASSES = 255
-TINT_OPACITY = 0.6
-GRAY_FLOOR, GRAY_CONTRAST = 60, 0.4
-"""Black and white of the image come out as 60 and 162 under a tint: both show its color."""
-
-RgbImage = npt.NDArray[np.uint8]
 
 
 def draw_overlay(run: RunOutput) -> RgbImage:
-    """Draws the instances over the image, each with an outline in its class's color.
-
-    The image turns gray under a mask before it is tinted, so that one class has one color
-    whatever is below it. A white line around the outline sets it off from an image of the
-    same color.
-
-    Where objects are followed, each has its track's color, its id and a short trail.
+    """Draws the instances of a run over its image, as :func:`draw_result` does.
 
     Args:
         run: A run; its image is not written to.
@@ -36,32 +25,22 @@ def draw_overlay(run: RunOutput) -> RgbImage:
     Returns:
         A new image, (H, W, 3) uint8, RGB, with an unchanged background.
     """
-    drawn = run.image.copy()
-    gray = np.asarray(cv2.cvtColor(run.image, cv2.COLOR_RGB2GRAY), np.uint8)
-    colors = get_class_colors(run.result.class_names, run.reading.class_colors)
-    for instance in _sort_bottom_up(run.result):
-        if instance.mask.area:
-            _draw_instance(drawn, gray, instance.mask, get_color(instance, colors))
-    draw_tracks(drawn, run.result, run.trails)
-    return drawn
-
-
-def _draw_instance(
-    drawn: RgbImage, gray: npt.NDArray[np.uint8], mask: Mask, color: RgbColor
-) -> None:
-    left, top, right, bottom = mask.xyxy
-    below = gray[top:bottom, left:right][mask.crop][:, None]
-    tinted = (GRAY_FLOOR + below * GRAY_CONTRAST) * (1 - TINT_OPACITY) + np.array(
-        color
-    ) * TINT_OPACITY
-    drawn[top:bottom, left:right][mask.crop] = tinted.round().astype(np.uint8)
-    contours, _ = cv2.findContours(
-        mask.crop.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE, offset=(left, top)
+    return draw_result(
+        run.image, run.result, class_colors=choose_class_colors(run), trails=run.trails
     )
-    # On both sides of the border; thin on a small instance, which thick lines would cover.
-    side_px = round(min(min(gray.shape) / 240, min(mask.crop.shape) / 30))
-    cv2.drawContours(drawn, contours, -1, (255, 255, 255), 2 * side_px + 2)
-    cv2.drawContours(drawn, contours, -1, color, max(1, 2 * side_px))
+
+
+def choose_class_colors(run: RunOutput) -> list[RgbColor] | None:
+    """Returns the class colors of a run with boxes of an earlier task; else None.
+
+    Args:
+        run: A run.
+
+    Returns:
+        RGB for each class: the earlier task's, or the palette's where it gave none.
+    """
+    given = run.reading.class_colors
+    return get_class_colors(run.result.class_names, given) if given else None
 
 
 def make_class_map(result: Result) -> npt.NDArray[np.uint8]:

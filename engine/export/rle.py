@@ -30,6 +30,21 @@ def mask_to_rle(mask: Mask) -> dict[str, Any]:
     return {"size": [height, width], "counts": encoded["counts"].decode("ascii")}
 
 
+def rle_to_mask(rle: dict[str, Any]) -> Mask:
+    """Decodes COCO's compressed run lengths.
+
+    Args:
+        rle: ``size`` as [height, width] and ``counts`` as str, as :func:`mask_to_rle` makes them.
+
+    Returns:
+        The mask.
+    """
+    from pycocotools import mask as mask_api
+
+    encoded = {"size": list(rle["size"]), "counts": rle["counts"].encode("ascii")}
+    return Mask.from_full(mask_api.decode(encoded).view(np.bool_))
+
+
 def compute_run_lengths(mask: Mask) -> npt.NDArray[np.int64]:
     """Computes COCO's uncompressed run lengths of a mask.
 

@@ -253,9 +253,9 @@ def _make_instance(
 
 
 def make_box(mask: Mask, prompted: PromptedObject | None) -> BoxXyxy:
-    """Makes the tight box of a mask; of an empty mask, the prompt's box or its first point."""
+    """Makes the box of a mask's main parts; of an empty mask, the prompt's box or first point."""
     if mask.area or prompted is None:
-        left, top, right, bottom = mask.xyxy
+        left, top, right, bottom = mask.compute_main_box()
         return float(left), float(top), float(right), float(bottom)
     if prompted.box_xyxy is not None:
         return prompted.box_xyxy

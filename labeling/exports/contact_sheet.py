@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from ...engine.export.palette import RgbColor, get_class_colors
+from ...engine.drawing.palette import RgbColor, get_class_colors
 from ...engine.images import decode_image
 from ..shard_files import LabeledImage
 from .data_set import ExportedImage, LabeledDataSet

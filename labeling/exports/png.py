@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from ...engine.export.palette import get_class_colors
+from ...engine.drawing.palette import get_class_colors
 from .data_set import ExportedImage, LabeledDataSet
 
 FOLDER = "png"

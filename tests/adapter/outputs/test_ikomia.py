@@ -19,7 +19,7 @@ from infer_segment_anything_3.adapter.outputs.overlay import draw_overlay
 from infer_segment_anything_3.adapter.parameters.settings import Settings
 from infer_segment_anything_3.adapter.prompt_builder import PromptReading
 from infer_segment_anything_3.adapter.session import RunOutput
-from infer_segment_anything_3.engine.export.palette import get_class_colors, get_track_color
+from infer_segment_anything_3.engine.drawing.palette import get_class_colors
 from infer_segment_anything_3.engine.prompts import ConceptPrompt, ObjectPrompt
 from infer_segment_anything_3.engine.results import Instance, Mask, Result
 
@@ -32,8 +32,9 @@ def block(x, y, width, height, hw=HW):
     return mask
 
 
-def instance(mask, class_index=0, score=0.9, box=(1.25, 2.5, 30.75, 40.0), alternatives=()):
-    return Instance(class_index, score, box, Mask.from_full(mask), alternatives)
+def instance(mask, class_index=0, score=0.9, box=None, alternatives=()):
+    mask = Mask.from_full(mask)
+    return Instance(class_index, score, box or tuple(map(float, mask.xyxy)), mask, alternatives)
 
 
 def result(*instances, names=("circle", "star")):
@@ -68,7 +69,7 @@ def fill(task, image, found, **fields):
 TWO = result(instance(block(5, 6, 20, 10)), instance(block(40, 20, 8, 30), 1, 0.75))
 
 
-def test_each_instance_is_an_object_with_a_tight_box(task, image):
+def test_each_instance_is_an_object_with_its_box(task, image):
     _, _, instances, _ = fill(task, image, TWO)
     first, second = instances.get_objects()
     assert [first.id, second.id] == [0, 1]
@@ -101,19 +102,27 @@ def test_the_better_of_overlapping_instances_is_on_top(task, image, scores, on_t
 
 def test_the_run_as_plain_data_agrees_with_the_other_outputs(task, image):
     prompt = ConceptPrompt(("circle", "star"))
-    _, _, instances, data = fill(task, image, TWO, prompt=prompt, source="a/b.png")
+    boxes = (4.5, 5.25, 25.5, 16.5), (39.5, 20.0, 48.25, 50.0)
+    found = result(
+        *(dataclasses.replace(i, box_xyxy=b) for i, b in zip(TWO.instances, boxes, strict=True))
+    )
+    _, _, instances, data = fill(task, image, found, prompt=prompt, source="a/b.png")
+    assert [o.box for o in instances.get_objects()] == [[4, 5, 22, 12], [39, 20, 10, 30]]
     read = json.loads(data.to_json())
     assert read["image"] == {"id": 1, "width": 90, "height": 60, "file_name": "a/b.png"}
     assert read["prompt"]["texts"] == ["circle", "star"]
     listed = json.loads(instances.to_json(["json_format", "compact"]))["detections"]
     names = {category["id"]: category["name"] for category in read["categories"]}
+    assert [one["bbox"] for one in read["annotations"]] == [
+        [4.5, 5.25, 21.0, 11.25],
+        [39.5, 20.0, 8.75, 30.0],
+    ]
     for one, other, drawn in zip(read["annotations"], listed, instances.get_objects(), strict=True):
         assert one["id"] == other["id"] + 1
         assert names[one["category_id"]] == other["label"]
         assert one["score"] == pytest.approx(other["confidence"])
         assert one["area"] == np.count_nonzero(drawn.mask)
         assert (mask_api.decode(one["segmentation"]) == drawn.mask).all()
-        assert one["bbox"] == [1.25, 2.5, 29.5, 37.5]
 
 
 def test_plain_data_is_made_when_it_is_read(task, image, monkeypatch):
@@ -207,48 +216,3 @@ def test_drawing_leaves_the_background_and_the_image_alone(image):
     outside = ~(block(4, 5, 22, 12) | block(39, 19, 10, 32))
     assert (drawn[outside] == 100).all()
     assert (drawn[10, 15] != 100).any()
-
-
-@pytest.mark.parametrize("under", [(0, 0, 0), (255, 255, 255), "its own color"])
-def test_an_instance_is_seen_on_an_image_of_any_color(image, under):
-    colors = get_class_colors(TWO.class_names)
-    for found, color in zip(TWO.instances, colors, strict=True):
-        image[:] = color if under == "its own color" else under
-        drawn = draw_overlay(make_run(image, result(found)))
-        outlined = (drawn == color).all(axis=2) & found.mask.full()
-        assert np.count_nonzero(outlined) >= 20, "the outline has the legend's color"
-        contrast = np.abs(drawn.astype(int) - image).max(axis=2)
-        assert np.count_nonzero(contrast > 60) >= 20, "and stands out"
-
-
-def test_one_class_has_one_color_whatever_is_below(image):
-    primaries = [(255, 0, 0), (0, 0, 255), (255, 255, 0), (255, 255, 255), (0, 0, 0)]
-    blocks = [block(18 * index, 20, 17, 20) for index in range(len(primaries))]
-    for mask, color in zip(blocks, primaries, strict=True):
-        image[mask] = color
-    drawn = draw_overlay(make_run(image, result(*map(instance, blocks))))
-    inner = np.array([drawn[30, 18 * index + 8] for index in range(len(blocks))], int)
-    assert np.ptp(inner, axis=0).max() < 45
-
-
-def test_a_class_keeps_its_color():
-    names = [f"thing {index}" for index in range(100)]
-    colors = get_class_colors(names)
-    assert len(set(colors)) == 100
-    assert (0, 0, 0) not in colors
-    assert all(get_class_colors([name]) == get_class_colors([name]) for name in names[:10])
-    first = get_class_colors(["red car", "dog"])
-    assert get_class_colors(["dog", "red car"]) == first[::-1]
-    assert get_class_colors(["dog", "cat"], {"cat": (1, 2, 3)})[1] == (1, 2, 3)
-
-
-def test_the_id_and_the_path_of_a_track_are_drawn(image):
-    color = get_track_color(4)
-    followed = dataclasses.replace(instance(block(60, 40, 10, 10)), track_id=4)
-    drawn = draw_overlay(make_run(image, result(followed)))
-    assert tuple(drawn[38, 60]) == color, "the box of the id above the mask"
-    assert tuple(drawn[50, 30]) == (100, 100, 100)
-    trails = {4: ((10, 50), (65, 50)), 7: ((10, 10), (80, 10))}
-    moved = draw_overlay(dataclasses.replace(make_run(image, result(followed)), trails=trails))
-    assert np.abs(moved[50, 30].astype(int) - color).max() < 10
-    assert tuple(moved[10, 50]) == (100, 100, 100), "a track out of view has no path"

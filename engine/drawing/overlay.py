@@ -1,0 +1,138 @@
+"""Draws the instances of a result over its image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from ..results import Instance, Mask, Result
+from ..validation import PointXy
+from .labels import Label, draw_labels
+from .palette import RgbColor, get_class_colors, get_instance_color
+
+RgbImage = npt.NDArray[np.uint8]
+
+FILL_OPACITY = 0.4
+
+
+def draw_result(
+    image: RgbImage,
+    result: Result,
+    *,
+    labels: bool = True,
+    class_colors: Sequence[RgbColor] | None = None,
+    trails: Mapping[int, Sequence[PointXy]] | None = None,
+) -> RgbImage:
+    """Draws the instances of a result over its image: a tint, an outline and a label each.
+
+    Args:
+        image: (H, W, 3) uint8, RGB, of the result's size. Not written to.
+        result: What was found on it.
+        labels: Whether to write names and scores, and ids on videos.
+        class_colors: RGB for each class; by default those of the palette.
+        trails: On videos: path of each track over the last frames, (x, y) in pixels.
+
+    Returns:
+        A new image, (H, W, 3) uint8, RGB.
+
+    Raises:
+        ValueError: If the image has another size than the result's.
+    """
+    if image.shape != (*result.image_hw, 3):
+        raise ValueError(
+            f"image: expected shape {(*result.image_hw, 3)}, that of the result, got {image.shape}"
+        )
+    drawn = image.copy()
+    colors = choose_colors(result, class_colors)
+    line_px = min(4, max(2, round(min(result.image_hw) / 350)))
+    shown = [k for k, instance in enumerate(result.instances) if instance.mask.area]
+    # The best score comes last and lies on top.
+    for k in sorted(reversed(shown), key=lambda k: result.instances[k].score):
+        _draw_mask(drawn, result.instances[k].mask, colors[k], line_px)
+    for k in shown:
+        _draw_trail(drawn, result.instances[k], colors[k], line_px, trails or {})
+    if labels:
+        draw_labels(
+            drawn,
+            [
+                Label(make_text(result, result.instances[k]), colors[k], result.instances[k].mask)
+                for k in shown
+            ],
+        )
+    return drawn
+
+
+def choose_colors(result: Result, class_colors: Sequence[RgbColor] | None = None) -> list[RgbColor]:
+    """Chooses the color of each instance.
+
+    Args:
+        result: Any result.
+        class_colors: RGB for each class; by default those of the palette.
+
+    Returns:
+        By track on videos, by class where the result has several or colors are given, else by
+        instance.
+    """
+    by_class = class_colors is not None or len(result.class_names) > 1
+    own = class_colors if class_colors is not None else get_class_colors(result.class_names)
+    return [
+        get_instance_color(index if instance.track_id is None else instance.track_id)
+        if instance.track_id is not None or not by_class
+        else own[instance.class_index]
+        for index, instance in enumerate(result.instances)
+    ]
+
+
+def make_text(result: Result, instance: Instance) -> str:
+    """Makes the text of an instance's label: class and score, on videos the track's id, too."""
+    name = result.class_names[instance.class_index]
+    if instance.track_id is not None:
+        return f"{name} #{instance.track_id} {instance.score:.2f}"
+    return f"{name} {instance.score:.2f}"
+
+
+def _draw_mask(image: RgbImage, mask: Mask, color: RgbColor, line_px: int) -> None:
+    left, top, right, bottom = mask.xyxy
+    crop = mask.crop.view(np.uint8)
+    window = image[top:bottom, left:right]
+    tint = np.full_like(window, color)
+    cv2.copyTo(cv2.addWeighted(window, 1 - FILL_OPACITY, tint, FILL_OPACITY, 0), crop, window)
+    # A thick line would fill what is only a few pixels wide.
+    _draw_outline(image, mask, color, max(1, min(line_px, min(crop.shape) // 6)))
+
+
+def _draw_outline(image: RgbImage, mask: Mask, color: RgbColor, line_px: int) -> None:
+    """Draws a smooth line of that width along the mask's border, half of it on each side.
+
+    OpenCV's own lines are 1, 3, 5, ... pixels wide.
+    """
+    left, top, right, bottom = mask.xyxy
+    pad = line_px
+    padded = cv2.copyMakeBorder(
+        mask.crop.view(np.uint8) * np.uint8(255), pad, pad, pad, pad, cv2.BORDER_CONSTANT
+    )
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (line_px + 1, line_px + 1))
+    line = cv2.GaussianBlur(cv2.morphologyEx(padded, cv2.MORPH_GRADIENT, kernel), (3, 3), 0.5)
+    x, y = max(left - pad, 0), max(top - pad, 0)
+    window = image[y : bottom + pad, x : right + pad]
+    line = line[y - top + pad :, x - left + pad :][: window.shape[0], : window.shape[1]]
+    rows, columns = np.nonzero(line)
+    alpha = line[rows, columns, None].astype(np.float32) / 255
+    window[rows, columns] = np.rint(window[rows, columns] * (1 - alpha) + alpha * np.array(color))
+
+
+def _draw_trail(
+    image: RgbImage,
+    instance: Instance,
+    color: RgbColor,
+    line_px: int,
+    trails: Mapping[int, Sequence[PointXy]],
+) -> None:
+    """Draws the path of a track's centroid over the last frames."""
+    trail = () if instance.track_id is None else trails.get(instance.track_id, ())
+    if len(trail) > 1:
+        path = np.array(trail, np.int32).reshape(-1, 1, 2)
+        cv2.polylines(image, [path], False, color, line_px, cv2.LINE_AA)
