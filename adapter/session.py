@@ -195,11 +195,10 @@ class Session:
         except _Stopped:
             logger.info("stopped: the outputs of this frame are empty")
             return output
-        trails = {i: tuple(trail) for i, trail in self.tracking.trails.items()}
         return dataclasses.replace(
             output,
             result=result,
-            trails=trails,
+            trails=self.tracking.trails.copy(),
             video=self.tracking.started,
             frame_index=self.tracking.frame_index,
         )

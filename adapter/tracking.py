@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..engine.drawing.trails import Trails
 from ..engine.prompts import ConceptPrompt, ObjectPrompt, PromptedObject
 from ..engine.results import Instance, Result
 from ..engine.validation import BoxXyxy, PointXy
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("infer_segment_anything_3")
 
-TRAIL_FRAMES = 30
-"""Frames for which the path of a track is drawn."""
-
 SAME_OBJECT_IOU = 0.1
 """A later detection starts an object unless its box overlaps that of a track by more."""
 
@@ -40,12 +37,12 @@ class VideoTracking:
     """Tracks the objects of the video that one task runs on.
 
     Attributes:
-        trails: Centroids of each track in view on the frames before and this one, oldest first.
+        trails: Centroids of each track in view on the frames before and this one.
         started: How many videos were begun so far, one at a time.
     """
 
     def __init__(self) -> None:
-        self.trails: dict[int, deque[PointXy]] = {}
+        self.trails = Trails()
         self.started = 0
         self._session: VideoSession | None = None
         self._key: Any = None
@@ -73,7 +70,7 @@ class VideoTracking:
         """Deletes the session, the trails and the warnings of the video so far."""
         if self._session is not None:
             logger.info("tracking: another video, size or prompt; starting over")
-        self.trails = {}
+        self.trails.clear()
         self._session = self._key = self._result = None
         self._drawn = set()
         self._warnings.reset()
@@ -123,7 +120,7 @@ class VideoTracking:
         result = self._result = session.step(image, on_step) if shown is None else shown
         self._result = self._apply_new_drawing(session, result, settings, drawing)
         if self._result is not shown:
-            self._follow_trails(self._result)
+            self.trails.add(self._result)
         return self._result
 
     def _start(
@@ -176,16 +173,6 @@ class VideoTracking:
                                      "further boxes of the earlier task start none"])  # fmt: skip
             started += found[:room]
         return session.add_objects(ObjectPrompt(tuple(started))) if started else result
-
-    def _follow_trails(self, result: Result) -> None:
-        seen: set[int] = set()
-        for instance in result.instances:
-            if instance.track_id is not None and instance.mask.area:
-                trail = self.trails.setdefault(instance.track_id, deque(maxlen=TRAIL_FRAMES))
-                trail.append(instance.mask.centroid_xy)
-                seen.add(instance.track_id)
-        for track_id in set(self.trails) - seen:
-            del self.trails[track_id]
 
 
 def should_track(

@@ -6,6 +6,7 @@ Importing this package does not import torch; using :class:`Engine` does.
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from .model.config import AssociationSettings
@@ -15,6 +16,7 @@ from .results import Instance, Mask, Result
 
 if TYPE_CHECKING:
     from .engine import Engine
+    from .video.clip import VideoTracks, track_video
     from .video.session import VideoSession
 
 __all__ = [
@@ -30,17 +32,24 @@ __all__ = [
     "ReferenceImage",
     "Result",
     "VideoSession",
+    "VideoTracks",
+    "track_video",
 ]
+
+_LAZY = {
+    "Engine": "engine",
+    "VideoSession": "video.session",
+    "VideoTracks": "video.clip",
+    "track_video": "video.clip",
+}
+"""Module of each name that needs torch."""
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("Engine", "VideoSession"):
+    if name in _LAZY:
         from .runtime.isolation import import_sam3
 
         # Before the engine's modules, which import what warns and sets switches.
         import_sam3()
-        from .engine import Engine
-        from .video.session import VideoSession
-
-        return {"Engine": Engine, "VideoSession": VideoSession}[name]
+        return getattr(importlib.import_module(f".{_LAZY[name]}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

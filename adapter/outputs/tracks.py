@@ -1,18 +1,86 @@
-"""Writes the tracks of a video to files in the task's output folder."""
+"""Writes the tracks of a video, and the video with them, to the task's output folder."""
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
+from ...engine.drawing.overlay import RgbImage
 from ...engine.export.tracks import TrackWriter
 from ...engine.results import Result
+from ...engine.video_files import DEFAULT_FPS, VideoReader, VideoWriter
 from ..session import RunOutput
+from .overlay import draw_overlay
+
+logger = logging.getLogger("infer_segment_anything_3")
+
+
+class OverlayVideo:
+    """Writes ``<stem>_overlay.mp4``: the frames of one video with masks, ids and trails.
+
+    A frame that is segmented again replaces itself. Frames that come after :meth:`finish` go to
+    a file of their own, because a finished video cannot be extended. A video that cannot be
+    written is a warning: the tracks are written all the same.
+    """
+
+    def __init__(self, folder: Path, stem: str, source: str) -> None:
+        """Chooses the first file.
+
+        Args:
+            folder: Where to write.
+            stem: Begins the names of the files.
+            source: Path of the video, for its frames per second; may be empty.
+        """
+        self._folder = folder
+        self._stem = stem
+        try:
+            self._fps = VideoReader(source).fps
+        except ValueError:  # a stream
+            self._fps = DEFAULT_FPS
+        self._files = 0
+        self._writer: VideoWriter | None = None
+        self._last: tuple[int, RgbImage] | None = None
+        self._has_failed = False
+
+    def write(self, frame_index: int, overlay: RgbImage) -> None:
+        """Takes a frame; it is written when the next one comes.
+
+        Args:
+            frame_index: Index of the frame in its video.
+            overlay: (H, W, 3) uint8, RGB.
+        """
+        if self._last is not None and self._last[0] != frame_index:
+            self._flush()
+        self._last = frame_index, overlay
+
+    def finish(self) -> None:
+        """Completes the file of the frames so far."""
+        self._flush()
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def _flush(self) -> None:
+        if self._last is None or self._has_failed:
+            return
+        try:
+            if self._writer is None:
+                self._files += 1
+                number = f"_{self._files}" if self._files > 1 else ""
+                path = self._folder / f"{self._stem}_overlay{number}.mp4"
+                self._writer = VideoWriter(path, self._fps)
+            self._writer.write(self._last[1])
+        except (OSError, ValueError) as error:
+            self._has_failed = True
+            logger.warning("the video with the tracks is not written: %s", error)
+        self._last = None
 
 
 class TrackFiles:
     """Writes the tracks of one video to its files, while auto-save is on."""
 
     def __init__(self) -> None:
+        self._overlay: OverlayVideo | None = None
         self._writer: TrackWriter | None = None
         self._video = 0
         self._written: Result | None = None
@@ -35,9 +103,13 @@ class TrackFiles:
             return
         if self._writer is None or run.video != self._video:
             self.finish()
-            self._writer = TrackWriter(Path(folder), run.position.path if run.position else "")
+            source = run.position.path if run.position else ""
+            self._writer = TrackWriter(Path(folder), source)
+            self._overlay = OverlayVideo(Path(folder), self._writer.stem, source)
             self._video = run.video
         self._writer.write(result, frame_index)
+        assert self._overlay is not None
+        self._overlay.write(frame_index, draw_overlay(run))
         self._written, self._is_complete = result, False
         if run.position is not None and frame_index == run.position.count - 1:
             self.finish()
@@ -52,5 +124,7 @@ class TrackFiles:
             return None
         if not self._is_complete:
             self._writer.finish()
+            if self._overlay is not None:
+                self._overlay.finish()
             self._is_complete = True
         return self._writer.json_path

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..results import Result
+from ..results import Instance, Result
 from .coco import to_xywh
-from .rle import mask_to_rle
+from .rle import mask_to_rle, rle_to_mask
 
 
 def to_track_row(result: Result, frame_index: int | None = None) -> dict[str, Any]:
@@ -43,6 +43,38 @@ def to_track_row(result: Result, frame_index: int | None = None) -> dict[str, An
             for instance in result.instances
         ],
     }
+
+
+def from_track_row(row: dict[str, Any], class_names: Sequence[str]) -> Result:
+    """Makes the result of a frame from its row.
+
+    Args:
+        row: Of :func:`to_track_row`.
+        class_names: Name of each class, in order.
+
+    Returns:
+        The result, its scores rounded as in the row.
+    """
+    index_by_name = {name: index for index, name in enumerate(class_names)}
+    instances = []
+    for item in row["instances"]:
+        left, top, width, height = item["bbox"]
+        instances.append(
+            Instance(
+                class_index=index_by_name[item["category"]],
+                score=item["score"],
+                box_xyxy=(left, top, left + width, top + height),
+                mask=rle_to_mask(item["segmentation"]),
+                track_id=item["track_id"],
+            )
+        )
+    return Result(
+        (row["height"], row["width"]),
+        tuple(class_names),
+        tuple(instances),
+        frame_index=row["frame"],
+        removed_track_ids=tuple(row["removed"]),
+    )
 
 
 def to_youtube_vis(rows: Iterable[dict[str, Any]], video_name: str = "") -> dict[str, Any]:
@@ -94,6 +126,7 @@ class TrackWriter:
     rows. :meth:`finish` makes ``<stem>_tracks.json`` of them.
 
     Attributes:
+        stem: Begins the names of the files.
         rows_path: The rows.
         mot_path: MOTChallenge's text.
         json_path: YouTube-VIS's JSON.
@@ -113,6 +146,7 @@ class TrackWriter:
         stem = Path(video_name).stem or "stream"
         stems = itertools.chain([stem], (f"{stem}_{number}" for number in itertools.count(2)))
         stem = next(s for s in stems if not (folder / f"{s}_tracks.jsonl").exists())
+        self.stem = stem
         self.rows_path = folder / f"{stem}_tracks.jsonl"
         self.mot_path = folder / f"{stem}_mot.txt"
         self.json_path = folder / f"{stem}_tracks.json"

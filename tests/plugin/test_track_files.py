@@ -9,11 +9,14 @@ import threading
 import uuid
 from pathlib import Path
 
+import numpy as np
 import pytest
 from ikomia.dataprocess.workflow import Workflow
 from pycocotools import mask as mask_api
 
-from .videos import FRAMES, HW, draw_frames, get_frame_index, list_tracks, write_film
+from infer_segment_anything_3.engine.video_files import VideoReader, VideoWriter
+
+from .videos import FRAMES, HW, RED_XY, draw_frames, get_frame_index, list_tracks, write_film
 
 
 @pytest.fixture
@@ -64,6 +67,31 @@ def test_files_of_a_whole_video(saving, film):
     assert mot[0].startswith("1,0,")
     assert len(data["annotations"]) >= 2
     assert mask_api.decode(data["annotations"][0]["segmentations"][0]).shape == HW
+
+
+def test_the_video_with_its_tracks_is_written(saving, film):
+    wf, algo = saving()
+    wf.run_on(path=str(film))
+    shown = VideoReader(Path(algo.output_folder) / "film_overlay.mp4")
+    plain = VideoReader(film)
+    assert (shown.count, shown.fps) == (FRAMES, plain.fps)
+    for one, other in zip(shown, plain, strict=True):
+        change = np.abs(one.astype(int) - other).max(axis=2)
+        assert change[RED_XY[1], RED_XY[0] + 10] > 40, "the circle is tinted"
+        assert change[190:, :40].max() < 40, "the background is as it was"
+
+
+def test_a_video_that_cannot_be_written_costs_no_tracks(saving, film, monkeypatch, caplog):
+    def fail(*_):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(VideoWriter, "write", fail)
+    wf, algo = saving()
+    wf.run_on(path=str(film))
+    assert len(read_files(algo)[0]) == FRAMES
+    assert [r.message for r in caplog.records if "no space left" in r.message] == [
+        "the video with the tracks is not written: no space left"
+    ]
 
 
 def test_without_auto_save_nothing_is_written(make_algo, film):
