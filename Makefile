@@ -5,15 +5,16 @@ PACKAGE := infer_segment_anything_3
 VENV := .venv
 # -P: this folder holds a module of the package's name, which must not hide the package.
 PY := $(VENV)/bin/python -P
+SAM3 := $(PY) -m $(PACKAGE)
+MODEL_OPTION = $(if $(MODEL),--model "$(MODEL)")
 LOCK := tools/lock
 UV_LOCK = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-header $(ARGS)
-PLUGINS := $(HOME)/Ikomia/Plugins/Python
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo demo-video serve label score test test-slow test-gpu test-browser \
 	test-clients test-real-weights test-network test-ray lint lint-docker types imports check format install package \
-	bench weights heldout readme pictures train audit lock clean
+	bench weights doctor heldout readme pictures train audit lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -22,28 +23,28 @@ venv: ## the virtual environment every other target uses
 	@sh tools/venv.sh "$(PYTHON)"
 
 demo: venv ## segment a picture: IMAGE=photo.jpg TEXT="red car" MODEL=sam3
-	@$(PY) -m $(PACKAGE).examples.demo $(if $(IMAGE),--image "$(IMAGE)") \
-		$(if $(TEXT),--text "$(TEXT)") $(if $(MODEL),--model "$(MODEL)") $(ARGS)
+	@$(SAM3) demo $(if $(IMAGE),--image "$(IMAGE)") $(if $(TEXT),--text "$(TEXT)") \
+		$(MODEL_OPTION) $(ARGS)
 
 demo-video: venv ## follow objects through a video: VIDEO=clip.mp4 TEXT="person" MODEL=sam3
-	@$(PY) -m $(PACKAGE).examples.demo_video $(if $(VIDEO),--video "$(VIDEO)") \
-		$(if $(TEXT),--text "$(TEXT)") $(if $(MODEL),--model "$(MODEL)") $(ARGS)
+	@$(SAM3) demo-video $(if $(VIDEO),--video "$(VIDEO)") $(if $(TEXT),--text "$(TEXT)") \
+		$(MODEL_OPTION) $(ARGS)
 
 serve: venv ## the HTTP server: MODEL=tiny_shapes PORT=9090 HOST=127.0.0.1
-	@$(if $(MODEL),MODEL="$(MODEL)") $(if $(PORT),PORT="$(PORT)") $(if $(HOST),HOST="$(HOST)") \
-		$(PY) -m $(PACKAGE).serving
+	@$(SAM3) serve $(MODEL_OPTION) $(if $(PORT),--port "$(PORT)") $(if $(HOST),--host "$(HOST)") \
+		$(ARGS)
 
 # With REFERENCE=ref.jpg, BOXES="[[x1, y1, x2, y2]]" are examples in that picture.
+# Exit code 3: all is done, and the images that failed are listed. For make that is success.
 label: venv ## a folder to a data set: IMAGES=folder TEXT="person, car:0.4" OUT=dir MODEL=sam3
-	@$(PY) -m $(PACKAGE).labeling label "$(IMAGES)" --out "$(OUT)" \
-		$(if $(TEXT),--text "$(TEXT)") $(if $(BOXES),--boxes "$(BOXES)") \
-		$(if $(REFERENCE),--reference "$(REFERENCE)") \
-		$(if $(MODEL),--model "$(MODEL)") $(if $(SHARD),--shard "$(SHARD)") \
-		$(if $(FORMATS),--formats "$(FORMATS)") $(ARGS)
+	@$(SAM3) label "$(IMAGES)" --out "$(OUT)" $(if $(TEXT),--text "$(TEXT)") \
+		$(if $(BOXES),--boxes "$(BOXES)") $(if $(REFERENCE),--reference "$(REFERENCE)") \
+		$(if $(SHARD),--shard "$(SHARD)") $(if $(FORMATS),--formats "$(FORMATS)") \
+		$(MODEL_OPTION) $(ARGS) || [ $$? -eq 3 ]
 
 score: venv ## AP, cgF1 and clicks: COCO=annotations.json IMAGES=folder OUT=dir MODEL=sam3
-	@$(PY) -m $(PACKAGE).labeling score "$(COCO)" "$(IMAGES)" \
-		--out "$(if $(OUT),$(OUT),output/score)" $(if $(MODEL),--model "$(MODEL)") $(ARGS)
+	@$(SAM3) score "$(COCO)" "$(IMAGES)" --out "$(if $(OUT),$(OUT),output/score)" \
+		$(MODEL_OPTION) $(ARGS)
 
 # A few tests are done before workers have started, so a selection runs in one process.
 WORKERS = $(if $(filter -k% -m% tests/% --lf --pdb,$(ARGS)),0,logical)
@@ -91,15 +92,8 @@ format: venv ## rewrite the code as lint wants it
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
 
-install: ## link this folder into your own Ikomia
-	@mkdir -p "$(PLUGINS)"
-	@if [ -e "$(PLUGINS)/$(PACKAGE)" ] && [ ! -L "$(PLUGINS)/$(PACKAGE)" ]; then \
-		echo "$(PLUGINS)/$(PACKAGE) is there already and is no link: move it away first." >&2; \
-		exit 1; fi
-	@ln -sfn "$(CURDIR)" "$(PLUGINS)/$(PACKAGE)"
-	@echo "Linked $(PLUGINS)/$(PACKAGE) -> $(CURDIR)"
-	@echo "Ikomia does not install a linked plugin's requirements. In the Python it runs in:"
-	@echo "  python -m pip install -r \"$(CURDIR)/requirements.txt\""
+install: venv ## link this folder into your own Ikomia
+	@$(SAM3) install
 
 package: venv ## what Ikomia HUB ships, checked, in build/ and dist/
 	$(PY) -m $(PACKAGE).tools.package $(ARGS)
@@ -108,8 +102,12 @@ bench: venv ## times and memory: see benchmarks/
 	$(PY) -m $(PACKAGE).benchmarks $(ARGS)
 
 weights: venv ## what a weights file is: FILE=model.safetensors [TO=bfloat16] [OUT=file]
-	@$(PY) -m $(PACKAGE).tools.weights "$(FILE)" $(if $(TO),--to $(TO)) \
+	@[ -n "$(FILE)" ] || { echo 'Name the file: make weights FILE=model.safetensors' >&2; exit 2; }
+	@$(SAM3) weights $(if $(TO)$(OUT),convert,show) "$(FILE)" $(if $(TO),--to "$(TO)") \
 		$(if $(OUT),--out "$(OUT)")
+
+doctor: venv ## what is installed, which weights are found, what is missing
+	@$(SAM3) doctor
 
 heldout: venv ## scores of the bundled model on scenes it never saw
 	$(PY) -m $(PACKAGE).tools.tiny_shapes.evaluate $(ARGS)
@@ -118,7 +116,7 @@ readme: venv ## the README's generated tables: parameters and scores
 	$(PY) -m $(PACKAGE).tools.readme
 
 pictures: venv ## the README's pictures, in docs/images
-	@$(PY) -m $(PACKAGE).examples.demo --out docs/images/demo.png
+	@$(SAM3) demo --out docs/images/demo.png
 	@$(PY) -m $(PACKAGE).tools.widget_pictures docs/images
 
 train: venv ## train the bundled model, or go on where it stopped
