@@ -8,6 +8,7 @@ PY := $(VENV)/bin/python -P
 SAM3 := $(PY) -m $(PACKAGE)
 MODEL_OPTION = $(if $(MODEL),--model "$(MODEL)")
 LOCK := tools/lock
+PLUGINS := $(HOME)/Ikomia/Plugins/Python
 UV_LOCK = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-header $(ARGS)
 
@@ -92,8 +93,15 @@ format: venv ## rewrite the code as lint wants it
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
 
-install: venv ## link this folder into your own Ikomia
-	@$(SAM3) install
+install: ## link this folder into your own Ikomia
+	@mkdir -p "$(PLUGINS)"
+	@if [ -e "$(PLUGINS)/$(PACKAGE)" ] && [ ! -L "$(PLUGINS)/$(PACKAGE)" ]; then \
+		echo "$(PLUGINS)/$(PACKAGE) is there already and is no link: move it away first." >&2; \
+		exit 1; fi
+	@ln -sfn "$(CURDIR)" "$(PLUGINS)/$(PACKAGE)"
+	@echo "Linked $(PLUGINS)/$(PACKAGE) -> $(CURDIR)"
+	@echo "Ikomia does not install a linked plugin's requirements. In the Python it runs in:"
+	@echo "  python -m pip install -r \"$(CURDIR)/requirements.txt\""
 
 package: venv ## what Ikomia HUB ships, checked, in build/ and dist/
 	$(PY) -m $(PACKAGE).tools.package $(ARGS)
@@ -129,7 +137,7 @@ audit: ## known vulnerabilities of the locked versions (asks a public database)
 	@sh tools/audit.sh "$(PYTHON)"
 
 lock: venv ## write the lock files again: ARGS=--upgrade for newer versions
-	$(UV_LOCK) --group pyproject.toml:dev requirements.txt --output-file $(LOCK)/dev.txt
+	$(UV_LOCK) --group pyproject.toml:dev requirements-serve.txt requirements-ray.txt --output-file $(LOCK)/dev.txt
 	$(UV_LOCK) --group pyproject.toml:audit --output-file $(LOCK)/audit.txt
 
 clean: ## remove what was built, but not .venv

@@ -72,6 +72,7 @@ def serve(environment: Mapping[str, str]) -> int:
 
 def _configure_logging(level: str) -> None:
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("infer_segment_anything_3").setLevel(level)
     # These show URLs and headers, in which keys and tokens may be.
     for name in ("httpcore", "httpx", "asyncio", "python_multipart"):
         logging.getLogger(name).setLevel(logging.WARNING)
