@@ -33,7 +33,7 @@ from .adapter.parameters.task_param import InferSegmentAnything3Param
 from .adapter.progress import Progress, count_steps
 from .adapter.session import RunOutput, Session
 from .engine.drawing.overlay import RgbImage
-from .engine.version import VERSION
+from .version import VERSION
 
 NAME = "infer_segment_anything_3"
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ...engine import validation
-from ..options import ModelOptions
+from ...engine.model_options import ModelOptions
 from ..output_folder import OutputFolder
 from .ap import score_ap
 from .cgf1 import score_cgf1
