@@ -1,7 +1,7 @@
 // Ties the page together: prompts, runs, the list of what was found.
 import { Api } from "./api.js";
 import { toCoco } from "./masks.js";
-import { emptySession, findConcepts, findEverything, findObjects } from "./session.js";
+import { emptySession, findConcepts, findEverything, findObjects, setPalette } from "./session.js";
 import { Stage } from "./stage.js";
 
 const HELP = {
@@ -277,6 +277,7 @@ function listen() {
 async function introduce() {
   try {
     const info = await api.describeServer();
+    setPalette(info.palette);
     $("model").textContent = `${info.model} on ${info.device}, ${info.precision}`;
     $("notice").hidden = info.model !== "tiny_shapes";
     $("key-form").hidden = !info.needs_api_key;

@@ -3,10 +3,12 @@ import { Mask } from "./masks.js";
 
 const LOWEST_THRESHOLD = 0.05; // asked for once; the slider only hides and shows
 const EVERYTHING_POINTS_PER_SIDE = 16;
-const COLORS = [
-  [47, 111, 222], [230, 126, 34], [39, 174, 96], [192, 57, 121], [142, 68, 173],
-  [22, 160, 168], [211, 84, 0], [127, 140, 20], [231, 76, 60], [93, 109, 126],
-];
+let colors = [[20, 110, 255]]; // until the server has said which it draws with
+
+/** Takes the palette of the server: RGB, 0 to 255, the order of everything drawn. */
+export function setPalette(palette) {
+  colors = palette;
+}
 
 /** Makes a session without prompts. Objects: {points: [{xy, negative}], box}; examples: {xyxy, negative}. */
 export function emptySession() {
@@ -29,7 +31,7 @@ export async function findConcepts(api, target, signal) {
   target.found.concepts = results.flatMap((result, index) =>
     result.predictions.map((prediction) => ({
       name: names[index] ?? "like the example",
-      color: COLORS[index % COLORS.length],
+      color: colors[index % colors.length],
       score: prediction.confidence,
       mask: new Mask(prediction.masks),
     })),
@@ -44,7 +46,7 @@ export async function findObjects(api, target, signal) {
   const predictions = await api.segmentObjects(prompts, signal);
   target.found.objects = predictions.map((prediction, index) => ({
     name: `object ${index + 1}`,
-    color: COLORS[(index + 3) % COLORS.length],
+    color: colors[(index + 3) % colors.length],
     score: prediction.confidence,
     mask: new Mask(prediction.masks),
     isExplicit: true,
@@ -55,7 +57,7 @@ export async function findEverything(api, target, signal) {
   const predictions = await api.segmentEverything(EVERYTHING_POINTS_PER_SIDE, signal);
   target.found.everything = predictions.map((prediction, index) => ({
     name: "thing",
-    color: COLORS[index % COLORS.length],
+    color: colors[index % colors.length],
     score: prediction.confidence,
     mask: new Mask(prediction.masks),
   }));

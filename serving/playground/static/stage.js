@@ -1,6 +1,7 @@
 // The two canvases: the image, and over it masks and prompts. Reports clicks and boxes.
 
 const DRAG_PX = 5;
+const OUTLINE_PX = 2; // of the screen
 
 export class Stage {
   /** onPrompt({point: [x, y]} or {box: [left, top, right, bottom]}, negative); onHover([x, y] or null) */
@@ -36,9 +37,9 @@ export class Stage {
   draw(instances, highlighted, prompts) {
     const context = this.masks.getContext("2d");
     const pixels = context.createImageData(this.masks.width, this.masks.height);
-    const outlinePx = Math.max(1, Math.round(1.5 * this.scale));
+    const outlinePx = Math.max(1, Math.round(OUTLINE_PX * this.scale));
     for (const instance of instances) {
-      const opacity = !highlighted ? 0.45 : instance === highlighted ? 0.7 : 0.15;
+      const opacity = !highlighted ? 0.4 : instance === highlighted ? 0.7 : 0.15;
       instance.mask.paint(pixels.data, instance.color, opacity, outlinePx);
     }
     context.putImageData(pixels, 0, 0);
