@@ -58,6 +58,7 @@ async def describe_server(request: Request) -> dict[str, Any]:
         "fallback_reason": served.fallback_reason,
         "needs_api_key": bool(request.app.state.settings.api_key),
         "palette": BRIGHT,
+        "vocabulary": engine.vocabulary,
     }
 
 

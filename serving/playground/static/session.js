@@ -12,7 +12,7 @@ export function setPalette(palette) {
 
 /** Makes a session without prompts. Objects: {points: [{xy, negative}], box}; examples: {xyxy, negative}. */
 export function emptySession() {
-  return { texts: [], examples: [], objects: [], isOpen: false, found: { concepts: [], objects: [], everything: [] } };
+  return { texts: [], examples: [], objects: [], isOpen: false, best: [], found: { concepts: [], objects: [], everything: [] } };
 }
 
 export async function findConcepts(api, target, signal) {
@@ -25,9 +25,11 @@ export async function findConcepts(api, target, signal) {
   });
   if (!prompts.length) {
     target.found.concepts = [];
+    target.best = [];
     return;
   }
   const results = await api.segmentConcepts(prompts, LOWEST_THRESHOLD, signal);
+  target.best = results.map((result, index) => ({ name: names[index], score: result.best_score }));
   target.found.concepts = results.flatMap((result, index) =>
     result.predictions.map((prediction) => ({
       name: names[index] ?? "like the example",
@@ -61,6 +63,36 @@ export async function findEverything(api, target, signal) {
     score: prediction.confidence,
     mask: new Mask(prediction.masks),
   }));
+}
+
+/** Says of each concept without an instance above the threshold what came nearest. */
+export function describeMisses({ best, texts }, threshold, vocabulary) {
+  const isMissed = ({ score }) => score != null && score <= threshold;
+  const sentences = best.filter(isMissed).map(({ name, score }) => {
+    const what = name == null ? "what the examples show" : `'${name}'`;
+    return `0 instances of ${what} above ${threshold.toFixed(2)}; the best score was ${score.toFixed(2)}.`;
+  });
+  const isUnknown = texts.join(" ").toLowerCase().split(/\s+/).some((word) => word && !vocabulary.includes(word));
+  if (sentences.length && vocabulary.length && isUnknown) {
+    sentences.push(`This model knows these words only: ${vocabulary.join(", ")}.`);
+  }
+  return sentences;
+}
+
+/** Names an instance anew, by replacing it: what undo kept stays as it was. */
+export function rename({ found }, instance, name) {
+  replace(found, instance, [{ ...instance, name }]);
+}
+
+/** Takes an instance off the list. */
+export function remove({ found }, instance) {
+  replace(found, instance, []);
+}
+
+function replace(found, instance, others) {
+  for (const kind of Object.keys(found)) {
+    found[kind] = found[kind].flatMap((one) => (one === instance ? others : [one]));
+  }
 }
 
 function centered([left, top, right, bottom]) {
