@@ -132,17 +132,24 @@ function listItem(instance) {
   const score = document.createElement("span");
   score.className = "score";
   score.textContent = instance.score.toFixed(2);
-  const deleting = document.createElement("button");
-  deleting.type = "button";
-  deleting.className = "delete";
-  deleting.textContent = "×";
-  deleting.setAttribute("aria-label", `Delete ${instance.name}`);
-  deleting.onclick = () => edit((target) => remove(target, instance), "Deleted.");
-  item.append(swatch, name, score, deleting);
+  const cutting = makeButton("↓", `Save the cut-out of ${instance.name}`, async () => {
+    save(await stage.toCutOut(instance), `${stem()}-cut-out.png`);
+  });
+  const deleting = makeButton("×", `Delete ${instance.name}`, () => {
+    edit((target) => remove(target, instance), "Deleted.");
+  });
+  item.append(swatch, name, score, cutting, deleting);
   item.classList.toggle("on", instance === highlighted);
   for (const event of ["mouseenter", "focusin"]) item.addEventListener(event, () => highlight(instance));
   for (const event of ["mouseleave", "focusout"]) item.addEventListener(event, () => highlight(null));
   return item;
+}
+
+function makeButton(text, label, onclick) {
+  const button = document.createElement("button");
+  Object.assign(button, { type: "button", className: "small", textContent: text, title: label, onclick });
+  button.setAttribute("aria-label", label);
+  return button;
 }
 
 function highlight(instance) {

@@ -69,6 +69,18 @@ export class Stage {
     return new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
   }
 
+  /** The pixels of one instance, in the size of its box; transparent around it. */
+  async toCutOut({ mask }) {
+    const [left, top, width, height] = mask.xywh;
+    const canvas = document.createElement("canvas");
+    [canvas.width, canvas.height] = [width, height];
+    const context = canvas.getContext("2d");
+    mask.forEachColumnRun((x, first, end) => context.fillRect(x - left, first - top, 1, end - first));
+    context.globalCompositeOperation = "source-in";
+    context.drawImage(this.image, -left, -top);
+    return new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
+  }
+
   #drawPoint(context, { xy: [x, y], negative }) {
     const radius = 6 * this.scale;
     context.beginPath();

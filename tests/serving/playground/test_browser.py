@@ -172,6 +172,21 @@ def test_names_and_deletions_are_undone(opened: Any) -> None:
     assert opened.locator("#instances .name").first.input_value() == "red circle"
 
 
+def test_a_cut_out_is_the_pixels_of_the_mask(opened: Any, scene_file: Path) -> None:
+    opened.fill("#text", "red circle")
+    opened.press("#text", "Enter")
+    wait_for_answer(opened)
+    with opened.expect_download() as download:
+        opened.get_by_role("button", name="Save the cut-out of red circle").first.press("Enter")
+    cut_out = np.asarray(Image.open(download.value.path()))
+    annotation = download_coco(opened)["annotations"][0]
+    left, top, width, height = (int(v) for v in annotation["bbox"])
+    window = np.s_[top : top + height, left : left + width]
+    mask = mask_api.decode(annotation["segmentation"]).astype(bool)[window]
+    assert np.array_equal(cut_out[..., 3], mask * np.uint8(255))
+    assert np.array_equal(cut_out[mask, :3], np.asarray(Image.open(scene_file))[window][mask])
+
+
 def test_the_best_score_is_said_of_what_is_not_found(opened: Any) -> None:
     opened.fill("#text", "dog")
     opened.press("#text", "Enter")
