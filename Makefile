@@ -13,7 +13,7 @@ UV_LOCK = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-header $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-video serve label score test test-slow test-gpu test-browser \
+.PHONY: help venv venv-demo demo demo-video serve label score test test-slow test-gpu test-browser \
 	test-clients test-real-weights test-network test-ray lint lint-docker types imports check format install package \
 	bench weights doctor heldout readme pictures train audit lock clean
 
@@ -23,11 +23,14 @@ help: ## this list
 venv: ## the virtual environment every other target uses
 	@sh tools/venv.sh "$(PYTHON)"
 
-demo: venv ## segment a picture: IMAGE=photo.jpg TEXT="red car" MODEL=sam3
+venv-demo:
+	@sh tools/venv.sh "$(PYTHON)" demo
+
+demo: venv-demo ## segment a picture: IMAGE=photo.jpg TEXT="red car" MODEL=sam3
 	@$(SAM3) demo $(if $(IMAGE),--image "$(IMAGE)") $(if $(TEXT),--text "$(TEXT)") \
 		$(MODEL_OPTION) $(ARGS)
 
-demo-video: venv ## follow objects through a video: VIDEO=clip.mp4 TEXT="person" MODEL=sam3
+demo-video: venv-demo ## follow objects through a video: VIDEO=clip.mp4 TEXT="person" MODEL=sam3
 	@$(SAM3) demo-video $(if $(VIDEO),--video "$(VIDEO)") $(if $(TEXT),--text "$(TEXT)") \
 		$(MODEL_OPTION) $(ARGS)
 
@@ -138,6 +141,8 @@ audit: ## known vulnerabilities of the locked versions (asks a public database)
 
 lock: venv ## write the lock files again: ARGS=--upgrade for newer versions
 	$(UV_LOCK) --group pyproject.toml:dev requirements-serve.txt requirements-ray.txt --output-file $(LOCK)/dev.txt
+	$(UV_LOCK) --group pyproject.toml:ikomia requirements.txt --constraint $(LOCK)/dev.txt \
+		--override $(LOCK)/demo-without.txt --output-file $(LOCK)/demo.txt
 	$(UV_LOCK) --group pyproject.toml:audit --output-file $(LOCK)/audit.txt
 
 clean: ## remove what was built, but not .venv

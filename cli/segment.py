@@ -141,6 +141,8 @@ def segment(
     target = _choose_target(save, paths, images)
     prompt = make_prompt(text, points, boxes, examples, threshold, everything, reference, tiles)
     engine = load_engine(choose_model(model, weights, device, precision, input_size))
+    from ..engine.wording import describe_misses
+
     failed = 0
     with Progress("Segmenting", "image", len(paths)) as progress:
         for path in paths:
@@ -159,6 +161,8 @@ def segment(
             if target is not None:
                 _save(result, image, target, path, is_folder=_is_folder(save, paths, images))
             _print(result, path, as_json)
+            for line in describe_misses(result, prompt, engine.vocabulary):
+                progress.tell(line)
     if target is not None:
         tell(f"Written: {target}")
     return Exit.SOME_FAILED if failed else Exit.DONE

@@ -8,7 +8,6 @@ import json
 from collections import Counter
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -90,6 +89,9 @@ class Mask:
         """
         if not self.crop.size:  # OpenCV crashes on an empty array
             return self.xyxy
+        # Here, because importing OpenCV changes the environment: see runtime/isolation.py.
+        import cv2
+
         count, _, parts, _ = cv2.connectedComponentsWithStats(self.crop.view(np.uint8))
         if count <= 2:  # the background, and one part at most
             return self.xyxy
@@ -195,6 +197,9 @@ class Result:
         frame_index: On videos: index of the frame, from 0. None on images.
         removed_track_ids: On videos: tracks that turned out to be false starts on this frame;
             their earlier instances may be discarded.
+        best_scores: Of each concept, the highest score of anything on the image, also at or
+            below the threshold. Empty for objects, everything and videos.
+        tile_grid: Rows and columns of the tiles that were taken; (1, 1) for none.
     """
 
     image_hw: tuple[int, int]
@@ -204,6 +209,8 @@ class Result:
     truncated: tuple[str, ...] = ()
     frame_index: int | None = None
     removed_track_ids: tuple[int, ...] = ()
+    best_scores: tuple[float, ...] = ()
+    tile_grid: tuple[int, int] = (1, 1)
 
     def plot(self, image: npt.NDArray[np.uint8], labels: bool = True) -> npt.NDArray[np.uint8]:
         """Draws the instances over their image: a tint, an outline and a label each.

@@ -55,11 +55,12 @@ def draw_labels(image: RgbImage, labels: Sequence[Label]) -> None:
     font_px = max(MIN_FONT_PX, round(FONT_SHARE * min(height, width)))
     taken = np.zeros((0, 4), np.int64)
     for label in sorted(labels, key=lambda label: -label.mask.area):
-        left, top, right, bottom = label.mask.xyxy
+        box = label.mask.compute_main_box()
+        left, top, right, bottom = box
         chip_hw = _measure_chip(label.text, font_px)
         if chip_hw[1] > MAX_WIDTH_RATIO * (right - left) or chip_hw[0] > 2 * (bottom - top):
             continue
-        for x, y in _list_places(label.mask, chip_hw, (height, width)):
+        for x, y in _list_places(label.mask, box, chip_hw, (height, width)):
             place = np.array([x, y, x + chip_hw[1], y + chip_hw[0]])
             if not _overlap(place, taken):
                 taken = np.vstack([taken, place])
@@ -68,14 +69,15 @@ def draw_labels(image: RgbImage, labels: Sequence[Label]) -> None:
 
 
 def _list_places(
-    mask: Mask, chip_hw: tuple[int, int], image_hw: tuple[int, int]
+    mask: Mask, box: tuple[int, int, int, int], chip_hw: tuple[int, int], image_hw: tuple[int, int]
 ) -> Iterator[tuple[int, int]]:
-    """Lists the places of a chip, the best first: over the mask, in it, under it."""
-    left, top, right, bottom = mask.xyxy
+    """Lists the places of a chip, the best first: over the mask's main part, in it, under it."""
+    left, top, right, bottom = box
     height, width = chip_hw
     middle = (left + right - width) // 2
     # The top of the mask lies seldom in the middle of its box: tips of stars, leaning things.
-    peak = left + int(np.flatnonzero(mask.crop[0]).mean()) - width // 2
+    x, y = mask.origin_xy
+    peak = left + int(np.flatnonzero(mask.crop[top - y, left - x : right - x]).mean()) - width // 2
     rows = (top - height, top + 1, (top + bottom - height) // 2, bottom - height - 1, bottom)
     for y in rows:
         for x in (peak, middle) if y < top else (middle, left, right - width):
