@@ -82,20 +82,17 @@ def _make_pairs(truth: GroundTruth) -> tuple[Record, dict[tuple[int, int], int]]
             )
     for annotation in truth.coco.anns.values():
         key = annotation["image_id"], annotation["category_id"]
-        if key in pair_ids and annotation.get("segmentation"):
-            encoded = truth.coco.annToRLE(annotation)
-            counts = encoded["counts"]
-            counts = counts.decode("ascii") if isinstance(counts, bytes) else counts
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": pair_ids[key],
-                    "category_id": 1,
-                    "bbox": annotation["bbox"],
-                    "area": annotation["area"],
-                    "iscrowd": annotation["iscrowd"],
-                    "segmentation": {"size": encoded["size"], "counts": counts},
-                }
-            )
+        mask = {"segmentation": annotation["segmentation"]} if truth.has_masks else {}
+        annotations.append(
+            {
+                "id": len(annotations) + 1,
+                "image_id": pair_ids[key],
+                "category_id": 1,
+                "bbox": annotation["bbox"],
+                "area": annotation["area"],
+                "iscrowd": annotation["iscrowd"],
+                **mask,
+            }
+        )
     categories = [{"id": 1, "name": "object"}]
     return {"images": images, "annotations": annotations, "categories": categories}, pair_ids
