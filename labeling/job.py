@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import logging
 from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from .coco import Category
 from .labeler import ImageCallback, ShardLabeler
-from .manifest import Changes, Manifest, Shard
+from .manifest import Changes, Manifest, Shard, repair_manifest
 from .options import JobOptions, MaxBad, Segmenter
 from .output_folder import OutputFolder
-from .shard_files import LabeledImage, ShardReport, list_shards, read_report, read_shard
+from .shard_files import (
+    SCHEMA,
+    BrokenFileError,
+    LabeledImage,
+    ShardReport,
+    get_shard_name,
+    list_shards,
+    read_parquet,
+    read_report,
+    read_shard,
+)
 from .sources import ImageSource, SourceFile
 
 logger = logging.getLogger("infer_segment_anything_3.labeling")
@@ -21,6 +34,7 @@ logger = logging.getLogger("infer_segment_anything_3.labeling")
 JOB_FILE = "job.json"
 ERRORS_FILE = "errors.jsonl"
 FORMAT_VERSION = 1
+_CHECKING_THREADS = 8
 
 
 class TooManyBadImagesError(RuntimeError):
@@ -107,7 +121,12 @@ def prepare_job(options: JobOptions, out: OutputFolder, found: FoundImages) -> P
     source = ImageSource(options.images)
     settings = options.describe_settings()
     if out.exists(JOB_FILE):
+        _repair_job_file(out, settings)
+    if out.exists(JOB_FILE):
         _check_same_settings(out, {"images": source.full_address, **settings})
+    _put_broken_shards_aside(out)
+    for name in repair_manifest(out, found.files):
+        logger.warning("%s: was cut off or broken; put aside, made again from shards", name)
     manifest = Manifest(out)
     changes = manifest.compare(found.files)
     # The manifest first: a folder with settings always has one.
@@ -217,17 +236,68 @@ def read_job_file(out: OutputFolder) -> dict[str, Any]:
         ValueError: If the folder holds no job.
     """
     try:
-        content = json.loads(out.read_bytes(JOB_FILE))
-    except (OSError, ValueError) as error:
+        text = out.read_bytes(JOB_FILE)
+    except OSError as error:
         raise ValueError(
             f"out: expected a folder of a labeling job (with {JOB_FILE}), got {out.address!r}"
         ) from error
-    return dict(content)
+    try:
+        content = dict(json.loads(text))
+        categories = [Category(int(c["id"]), str(c["name"])) for c in content["categories"]]
+        is_whole = bool(categories) and {"images", "model"} <= set(dict(content["settings"]))
+    except (ValueError, TypeError, LookupError, RecursionError):
+        is_whole = False
+    if not is_whole:
+        raise BrokenFileError(
+            f"out: {out.get_path(JOB_FILE)} was cut off or is broken; repeat the command `label` "
+            "of this folder, which writes it again"
+        )
+    return content
 
 
 def hash_settings(settings: dict[str, Any]) -> str:
     """Hashes settings to 16 hexadecimal digits."""
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _repair_job_file(out: OutputFolder, settings: dict[str, Any]) -> None:
+    """Puts a broken ``job.json`` aside, if the shards were labeled with these settings."""
+    try:
+        read_job_file(out)
+    except BrokenFileError as error:
+        fingerprints: set[str] = set()
+        for index in list_shards(out):
+            with contextlib.suppress(BrokenFileError):
+                table = read_parquet(out, get_shard_name(index), SCHEMA)
+                fingerprints |= set(table["fingerprint"].to_pylist())
+        if fingerprints - {hash_settings(settings)}:
+            raise ValueError(
+                f"out: {out.get_path(JOB_FILE)} is broken, and the folder was begun with other "
+                "settings than these; repeat its own, or take another out"
+            ) from error
+        kept = out.put_aside(JOB_FILE)
+        logger.warning("%s: was cut off or broken; put aside as %s, written again", JOB_FILE, kept)
+
+
+def _put_broken_shards_aside(out: OutputFolder) -> None:
+    """Reads every shard, and renames those that are broken: they count as missing then."""
+
+    def is_broken(index: int) -> bool:
+        try:
+            read_parquet(out, get_shard_name(index), SCHEMA)
+        except BrokenFileError:
+            return True
+        return False
+
+    indices = list_shards(out)
+    with ThreadPoolExecutor(_CHECKING_THREADS) as pool:
+        for index, broken in zip(indices, pool.map(is_broken, indices), strict=True):
+            if broken:
+                kept = out.put_aside(get_shard_name(index))
+                logger.warning(
+                    "%s: was cut off or broken; put aside as %s, its images are labeled again",
+                    *(get_shard_name(index), kept),
+                )
 
 
 def _check_same_settings(out: OutputFolder, settings: dict[str, Any]) -> None:

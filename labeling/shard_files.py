@@ -50,6 +50,10 @@ _COUNTS = (b"images", b"errors", b"instances")
 """Kept in the metadata of a shard's file."""
 
 
+class BrokenFileError(ValueError):
+    """A file of a job's folder that was cut off, or is not what its name says."""
+
+
 @dataclasses.dataclass(frozen=True)
 class ShardReport:
     """Counts the contents of a shard that was written.
@@ -161,10 +165,12 @@ def write_shard(
 
 
 def read_shard(out: OutputFolder, index: int) -> Iterator[LabeledImage]:
-    """Reads the rows of a shard, in order."""
-    with out.open_to_read(get_shard_name(index)) as file:
-        table = pq.read_table(file)
-    for row in table.to_pylist():
+    """Reads the rows of a shard, in order.
+
+    Raises:
+        BrokenFileError: If the file was cut off, or is no shard.
+    """
+    for row in read_parquet(out, get_shard_name(index), SCHEMA).to_pylist():
         instances = tuple(
             LabeledInstance(**{**item, "box_xyxy": tuple(item["box_xyxy"])})
             for item in row["instances"]
@@ -185,6 +191,38 @@ def read_report(out: OutputFolder, index: int) -> ShardReport:
     with out.open_to_read(get_shard_name(index)) as file:
         metadata = pq.read_schema(file).metadata
     return ShardReport(index, *(int(metadata[name]) for name in _COUNTS))
+
+
+def read_parquet(out: OutputFolder, name: str, schema: pa.Schema) -> pa.Table:
+    """Reads a Parquet file of a job's folder in full.
+
+    Args:
+        out: The output folder.
+        name: Name of the file in it.
+        schema: Its columns.
+
+    Returns:
+        The table.
+
+    Raises:
+        BrokenFileError: If the file was cut off, or has other columns.
+        OSError: If it cannot be opened.
+    """
+    with out.open_to_read(name) as file:
+        try:
+            table = pq.read_table(file)
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise _make_broken_error(out, name, "it was cut off or is no Parquet file") from error
+    if not table.schema.equals(schema):
+        raise _make_broken_error(out, name, "it has other columns")
+    return table
+
+
+def _make_broken_error(out: OutputFolder, name: str, reason: str) -> BrokenFileError:
+    return BrokenFileError(
+        f"out: {out.get_path(name)} cannot be read ({reason}); repeat the command `label` of this "
+        "folder, which puts the file aside and makes it again"
+    )
 
 
 def _to_row(image: LabeledImage, fingerprint: str) -> dict[str, Any]:
