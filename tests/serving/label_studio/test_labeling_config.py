@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from xml.etree import ElementTree
+
 import pytest
 
 from infer_segment_anything_3.serving.label_studio.labeling_config import (
@@ -82,3 +85,19 @@ def test_a_task_without_its_image_is_refused(data: dict[str, object]) -> None:
     parsed = parse_labeling_config(config(tag("BrushLabels")))
     with pytest.raises(LabelingConfigError, match=r"^data.image: "):
         parsed.find_image(data)
+
+
+def test_the_configuration_of_the_documentation() -> None:
+    """The brush is no tool of Auto-Annotation, and no color hides on what it marks."""
+    text = (Path(__file__).parents[3] / "docs" / "label-studio.md").read_text(encoding="utf-8")
+    xml = text.partition("```xml\n")[2].partition("```")[0]
+    parsed = parse_labeling_config(xml)
+    assert (parsed.kind, parsed.control_name) == ("brush", "tag")
+    assert set(parsed.labels) == {"green circle", "blue square"}
+    root = ElementTree.fromstring(xml)
+    assert root.find("BrushLabels").get("smart") == "false"
+    assert {c.get("smart") for c in root if c.tag[:3] in ("Key", "Rec")} == {"true"}
+    for label in root.iter("Label"):
+        channel = {"red": 0, "green": 1, "blue": 2}[label.get("value").partition(" ")[0]]
+        mark = bytes.fromhex(label.get("background")[1:])
+        assert mark[channel] == 0, "a mark without the color of its shape"
