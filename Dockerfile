@@ -16,7 +16,8 @@ COPY requirements.txt requirements-serve.txt ./
 RUN pip install --no-cache-dir -r requirements-serve.txt
 
 # The folder's name is the package's.
-COPY LICENSE __init__.py ./infer_segment_anything_3/
+COPY LICENSE __init__.py __main__.py ./infer_segment_anything_3/
+COPY cli ./infer_segment_anything_3/cli
 COPY engine ./infer_segment_anything_3/engine
 COPY serving ./infer_segment_anything_3/serving
 
@@ -32,4 +33,4 @@ VOLUME ["/data", "/checkpoints"]
 HEALTHCHECK --interval=15s --timeout=5s --start-period=30m \
     CMD ["python", "-c", "import os, urllib.request as r; r.urlopen('http://127.0.0.1:' + os.environ['PORT'] + '/healthz', timeout=4)"]
 
-CMD ["python", "-m", "infer_segment_anything_3.serving"]
+CMD ["python", "-m", "infer_segment_anything_3", "serve"]

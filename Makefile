@@ -5,15 +5,17 @@ PACKAGE := infer_segment_anything_3
 VENV := .venv
 # -P: this folder holds a module of the package's name, which must not hide the package.
 PY := $(VENV)/bin/python -P
+SAM3 := $(PY) -m $(PACKAGE)
+MODEL_OPTION = $(if $(MODEL),--model "$(MODEL)")
 LOCK := tools/lock
+PLUGINS := $(HOME)/Ikomia/Plugins/Python
 UV_LOCK = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-header $(ARGS)
-PLUGINS := $(HOME)/Ikomia/Plugins/Python
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-video serve label score test test-slow test-gpu test-browser \
+.PHONY: help venv venv-demo demo demo-video serve label score test test-slow test-gpu test-browser \
 	test-clients test-real-weights test-network test-ray lint lint-docker types imports check format install package \
-	bench weights heldout readme pictures train audit lock clean
+	bench weights doctor heldout readme pictures train audit lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -21,29 +23,32 @@ help: ## this list
 venv: ## the virtual environment every other target uses
 	@sh tools/venv.sh "$(PYTHON)"
 
-demo: venv ## segment a picture: IMAGE=photo.jpg TEXT="red car" MODEL=sam3
-	@$(PY) -m $(PACKAGE).examples.demo $(if $(IMAGE),--image "$(IMAGE)") \
-		$(if $(TEXT),--text "$(TEXT)") $(if $(MODEL),--model "$(MODEL)") $(ARGS)
+venv-demo:
+	@sh tools/venv.sh "$(PYTHON)" demo
 
-demo-video: venv ## follow objects through a video: VIDEO=clip.mp4 TEXT="person" MODEL=sam3
-	@$(PY) -m $(PACKAGE).examples.demo_video $(if $(VIDEO),--video "$(VIDEO)") \
-		$(if $(TEXT),--text "$(TEXT)") $(if $(MODEL),--model "$(MODEL)") $(ARGS)
+demo: venv-demo ## segment a picture: IMAGE=photo.jpg TEXT="red car" MODEL=sam3
+	@$(SAM3) demo $(if $(IMAGE),--image "$(IMAGE)") $(if $(TEXT),--text "$(TEXT)") \
+		$(MODEL_OPTION) $(ARGS)
+
+demo-video: venv-demo ## follow objects through a video: VIDEO=clip.mp4 TEXT="person" MODEL=sam3
+	@$(SAM3) demo-video $(if $(VIDEO),--video "$(VIDEO)") $(if $(TEXT),--text "$(TEXT)") \
+		$(MODEL_OPTION) $(ARGS)
 
 serve: venv ## the HTTP server: MODEL=tiny_shapes PORT=9090 HOST=127.0.0.1
-	@$(if $(MODEL),MODEL="$(MODEL)") $(if $(PORT),PORT="$(PORT)") $(if $(HOST),HOST="$(HOST)") \
-		$(PY) -m $(PACKAGE).serving
+	@$(SAM3) serve $(MODEL_OPTION) $(if $(PORT),--port "$(PORT)") $(if $(HOST),--host "$(HOST)") \
+		$(ARGS)
 
 # With REFERENCE=ref.jpg, BOXES="[[x1, y1, x2, y2]]" are examples in that picture.
+# Exit code 3: all is done, and the images that failed are listed. For make that is success.
 label: venv ## a folder to a data set: IMAGES=folder TEXT="person, car:0.4" OUT=dir MODEL=sam3
-	@$(PY) -m $(PACKAGE).labeling label "$(IMAGES)" --out "$(OUT)" \
-		$(if $(TEXT),--text "$(TEXT)") $(if $(BOXES),--boxes "$(BOXES)") \
-		$(if $(REFERENCE),--reference "$(REFERENCE)") \
-		$(if $(MODEL),--model "$(MODEL)") $(if $(SHARD),--shard "$(SHARD)") \
-		$(if $(FORMATS),--formats "$(FORMATS)") $(ARGS)
+	@$(SAM3) label "$(IMAGES)" --out "$(OUT)" $(if $(TEXT),--text "$(TEXT)") \
+		$(if $(BOXES),--boxes "$(BOXES)") $(if $(REFERENCE),--reference "$(REFERENCE)") \
+		$(if $(SHARD),--shard "$(SHARD)") $(if $(FORMATS),--formats "$(FORMATS)") \
+		$(MODEL_OPTION) $(ARGS) || [ $$? -eq 3 ]
 
 score: venv ## AP, cgF1 and clicks: COCO=annotations.json IMAGES=folder OUT=dir MODEL=sam3
-	@$(PY) -m $(PACKAGE).labeling score "$(COCO)" "$(IMAGES)" \
-		--out "$(if $(OUT),$(OUT),output/score)" $(if $(MODEL),--model "$(MODEL)") $(ARGS)
+	@$(SAM3) score "$(COCO)" "$(IMAGES)" --out "$(if $(OUT),$(OUT),output/score)" \
+		$(MODEL_OPTION) $(ARGS)
 
 # A few tests are done before workers have started, so a selection runs in one process.
 WORKERS = $(if $(filter -k% -m% tests/% --lf --pdb,$(ARGS)),0,logical)
@@ -108,8 +113,12 @@ bench: venv ## times and memory: see benchmarks/
 	$(PY) -m $(PACKAGE).benchmarks $(ARGS)
 
 weights: venv ## what a weights file is: FILE=model.safetensors [TO=bfloat16] [OUT=file]
-	@$(PY) -m $(PACKAGE).tools.weights "$(FILE)" $(if $(TO),--to $(TO)) \
+	@[ -n "$(FILE)" ] || { echo 'Name the file: make weights FILE=model.safetensors' >&2; exit 2; }
+	@$(SAM3) weights $(if $(TO)$(OUT),convert,show) "$(FILE)" $(if $(TO),--to "$(TO)") \
 		$(if $(OUT),--out "$(OUT)")
+
+doctor: venv ## what is installed, which weights are found, what is missing
+	@$(SAM3) doctor
 
 heldout: venv ## scores of the bundled model on scenes it never saw
 	$(PY) -m $(PACKAGE).tools.tiny_shapes.evaluate $(ARGS)
@@ -118,7 +127,7 @@ readme: venv ## the README's generated tables: parameters and scores
 	$(PY) -m $(PACKAGE).tools.readme
 
 pictures: venv ## the README's pictures, in docs/images
-	@$(PY) -m $(PACKAGE).examples.demo --out docs/images/demo.png
+	@$(SAM3) demo --out docs/images/demo.png
 	@$(PY) -m $(PACKAGE).tools.widget_pictures docs/images
 
 train: venv ## train the bundled model, or go on where it stopped
@@ -131,7 +140,9 @@ audit: ## known vulnerabilities of the locked versions (asks a public database)
 	@sh tools/audit.sh "$(PYTHON)"
 
 lock: venv ## write the lock files again: ARGS=--upgrade for newer versions
-	$(UV_LOCK) --group pyproject.toml:dev requirements.txt --output-file $(LOCK)/dev.txt
+	$(UV_LOCK) --group pyproject.toml:dev requirements-serve.txt requirements-ray.txt --output-file $(LOCK)/dev.txt
+	$(UV_LOCK) --group pyproject.toml:ikomia requirements.txt --constraint $(LOCK)/dev.txt \
+		--override $(LOCK)/demo-without.txt --output-file $(LOCK)/demo.txt
 	$(UV_LOCK) --group pyproject.toml:audit --output-file $(LOCK)/audit.txt
 
 clean: ## remove what was built, but not .venv

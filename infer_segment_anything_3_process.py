@@ -33,9 +33,9 @@ from .adapter.parameters.task_param import InferSegmentAnything3Param
 from .adapter.progress import Progress, count_steps
 from .adapter.session import RunOutput, Session
 from .engine.drawing.overlay import RgbImage
+from .engine.version import VERSION
 
 NAME = "infer_segment_anything_3"
-VERSION = "2.0.0"
 
 logger = logging.getLogger("infer_segment_anything_3")
 

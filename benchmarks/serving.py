@@ -121,7 +121,7 @@ def run_server(model: str, device: str, weights: Path | None) -> Iterator[tuple[
     if weights:
         environment["SAM3_CHECKPOINT"] = str(weights)
     process = subprocess.Popen(
-        [sys.executable, "-P", "-m", __package__.rpartition(".")[0] + ".serving"], env=environment
+        [sys.executable, "-P", "-m", __package__.rpartition(".")[0], "serve"], env=environment
     )
     try:
         address = f"http://127.0.0.1:{port}"

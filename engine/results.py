@@ -8,7 +8,6 @@ import json
 from collections import Counter
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -90,6 +89,9 @@ class Mask:
         """
         if not self.crop.size:  # OpenCV crashes on an empty array
             return self.xyxy
+        # Here, because importing OpenCV changes the environment: see runtime/isolation.py.
+        import cv2
+
         count, _, parts, _ = cv2.connectedComponentsWithStats(self.crop.view(np.uint8))
         if count <= 2:  # the background, and one part at most
             return self.xyxy

@@ -1,13 +1,12 @@
 """Segments an image by text, by a click and by a box, through a real Ikomia workflow.
 
-Run it as ``python -m infer_segment_anything_3.examples.demo --help``. Without an image it takes
-one that the bundled model knows, so it needs no account, GPU or download.
+The command ``demo``. Without an image it takes one that the bundled model knows, so it needs no
+account, GPU or download.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,6 @@ import numpy.typing as npt
 
 from ..engine.images import decode_image
 from .ikomia_home import CHECKOUT, PLUGIN, ikomia_home
-from .options import make_parser
 
 RgbImage = npt.NDArray[np.uint8]
 
@@ -49,41 +47,35 @@ class Panel:
     box_xyxy: tuple[int, int, int, int] | None = None
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the demo.
+def run_demo(image: str, text: str, model: str, out: Path) -> Path:
+    """Segments a picture by text, by a click and by a box; prints a table, draws a picture.
 
     Args:
-        arguments: Command line; the process's own by default.
+        image: Path of the picture; empty for drawn shapes.
+        text: What to look for; empty for a default.
+        model: Name of the model.
+        out: The PNG to write.
 
     Returns:
-        The exit status.
+        Its absolute path.
+
+    Raises:
+        ValueError: If the picture cannot be read.
     """
-    default_out = Path("output/demo.png")
-    parser = make_parser(__doc__, "image", "what to look for", default_out, "the picture to write")
-    options = parser.parse_args(arguments)
     # Before the home folder changes: relative paths and ~ are the user's.
-    out = options.out.expanduser().resolve()
-    path = (options.image or SHAPES).expanduser()
+    out = out.expanduser().resolve()
+    path = Path(image or SHAPES).expanduser()
+    if not path.is_file():
+        raise ValueError(f"image: there is no such file ({path})")
     try:
-        if not path.is_file():
-            raise ValueError("image: there is no such file")
-        image = decode_image(str(path))
+        pixels = decode_image(str(path))
     except ValueError as error:
-        print(f"{error} ({path})", file=sys.stderr)
-        return 2
-    if options.image is not None and options.model == "tiny_shapes":
-        print(
-            "The bundled model tiny_shapes knows flat colored shapes only (circle, square, "
-            "triangle, star). For photographs: MODEL=sam3, which needs Meta's weights.",
-            file=sys.stderr,
-        )
-    text = options.text or ("object" if options.image else SHAPES_TEXT)
+        raise ValueError(f"{error} ({path})") from error
     with ikomia_home():
-        panels = segment(image, text, options.model)
+        panels = segment(pixels, text or ("object" if image else SHAPES_TEXT), model)
     print_table(panels)
     draw_panels(panels, out)
-    print(f"\n{out}")
-    return 0
+    return out
 
 
 def segment(image: RgbImage, text: str, model: str) -> list[Panel]:
@@ -198,7 +190,3 @@ def print_table(panels: Sequence[Panel]) -> None:
         print(
             "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
         )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,14 +1,13 @@
 """Follows objects through a video by text, through a real Ikomia workflow.
 
-Run it as ``python -m infer_segment_anything_3.examples.demo_video --help``. Without a video it
-draws a clip that the bundled model knows, so it needs no account, GPU or download.
+The command ``demo-video``. Without a video it draws a clip that the bundled model knows, so it
+needs no account, GPU or download.
 """
 
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..engine.export.tracks import to_youtube_vis
+from ..engine.video_files import VideoReader, VideoWriter
 from .ikomia_home import PLUGIN, ikomia_home
-from .options import make_parser
 
 RgbImage = npt.NDArray[np.uint8]
 
@@ -30,43 +29,39 @@ SHEET_COLUMNS, SHEET_ROWS = 4, 2
 SHEET_WIDTH_PX = 360
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the demo.
+def run_demo(video: str, text: str, model: str, out: Path, frames: int) -> list[Path]:
+    """Follows a text through a video; prints a table, writes the results.
 
     Args:
-        arguments: Command line; the process's own by default.
+        video: Path of the video; empty for a drawn clip.
+        text: What to follow; empty for a default.
+        model: Name of the model.
+        out: Folder for the results.
+        frames: Frames of the drawn clip.
 
     Returns:
-        The exit status.
+        Absolute paths of the video with the tracks, the tracks and a contact sheet.
+
+    Raises:
+        ValueError: If the video cannot be read.
     """
-    default_out = Path("output")
-    parser = make_parser(__doc__, "video", "what to follow", default_out, "folder of the results")
-    parser.add_argument("--frames", type=int, default=CLIP_FRAMES, help="frames of a drawn clip")
-    options = parser.parse_args(arguments)
     # Before the home folder changes: relative paths and ~ are the user's.
-    out = options.out.expanduser().resolve()
-    if options.video is None:
-        frames, count, fps = draw_frames(options.frames), options.frames, FRAMES_PER_SECOND
-        name = "shapes"
-    else:
-        path = options.video.expanduser().resolve()
-        try:
-            frames, count, fps = read_frames(path)
-        except ValueError as error:
-            print(error, file=sys.stderr)
-            return 2
-        name = path.stem
-    text = options.text or ("object" if options.video else CLIP_TEXT)
+    out = out.expanduser().resolve()
+    source: Iterable[RgbImage] = draw_frames(frames)
+    name, count, fps = "shapes", frames, FRAMES_PER_SECOND
+    if video:
+        source = reader = VideoReader(Path(video).expanduser().resolve())
+        name, count, fps = reader.path.stem, reader.count, reader.fps
+    text = text or ("object" if video else CLIP_TEXT)
     out.mkdir(parents=True, exist_ok=True)
+    film, table, sheet = (out / f"{name}_tracks.{suffix}" for suffix in ("mp4", "json", "png"))
     with ikomia_home():
-        rows, sheet = follow(frames, count, text, options.model, out / f"{name}_tracks.mp4", fps)
+        rows, picture = follow(source, count, text, model, film, fps)
     tracks = to_youtube_vis(rows, name)
-    (out / f"{name}_tracks.json").write_text(json.dumps(tracks), encoding="utf-8")
-    cv2.imwrite(str(out / f"{name}_tracks.png"), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+    table.write_text(json.dumps(tracks), encoding="utf-8")
+    cv2.imwrite(str(sheet), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
     print_table(tracks)
-    for suffix in ("mp4", "json", "png"):
-        print(out / f"{name}_tracks.{suffix}")
-    return 0
+    return [film, table, sheet]
 
 
 def draw_frames(count: int) -> Iterator[RgbImage]:
@@ -77,36 +72,8 @@ def draw_frames(count: int) -> Iterator[RgbImage]:
     return (clip.frame_at(t).image for t in range(count))
 
 
-def read_frames(path: Path) -> tuple[Iterator[RgbImage], int, float]:
-    """Opens a video.
-
-    Args:
-        path: The file.
-
-    Returns:
-        Its frames, how many they are (0 if the file does not say) and frames per second.
-
-    Raises:
-        ValueError: If it cannot be read.
-    """
-    capture = cv2.VideoCapture(str(path))
-    if not capture.isOpened():
-        raise ValueError(f"video: expected a video file that OpenCV can read, got {path}")
-
-    def read() -> Iterator[RgbImage]:
-        while True:
-            is_read, frame = capture.read()
-            if not is_read:
-                capture.release()
-                return
-            yield np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8)
-
-    count = max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
-    return read(), count, capture.get(cv2.CAP_PROP_FPS) or FRAMES_PER_SECOND
-
-
 def follow(
-    frames: Iterator[RgbImage], count: int, text: str, model: str, path: Path, fps: float
+    frames: Iterable[RgbImage], count: int, text: str, model: str, path: Path, fps: float
 ) -> tuple[list[dict[str, Any]], RgbImage]:
     """Follows a text and writes the overlay of each frame to a video.
 
@@ -129,18 +96,14 @@ def follow(
     task.set_parameters({"model_name": model, "input_text": text, "tracking": "on"})
     rows: list[dict[str, Any]] = []
     thumbnails: list[RgbImage] = []
-    writer = None
+    writer = VideoWriter(path, fps)
     for frame in tqdm(frames, total=count or None, unit="frame", desc="following"):
         workflow.run_on(array=frame)
         overlay = task.get_image_with_mask()
-        if writer is None:
-            codec = cv2.VideoWriter.fourcc(*"mp4v")
-            writer = cv2.VideoWriter(str(path), codec, fps, overlay.shape[1::-1])
-        writer.write(cv2.cvtColor(overlay, cv2.COLOR_RGB2BGR))
+        writer.write(overlay)
         rows.append(make_row(task.get_output(3).data))
         thumbnails.append(shrink(overlay))
-    if writer is not None:
-        writer.release()
+    writer.close()
     return rows, make_contact_sheet(thumbnails)
 
 
@@ -199,7 +162,3 @@ def print_table(tracks: dict[str, Any]) -> None:
         name = names[track["category_id"]][:20]
         print(f"{track['id']:>4}  {name:<20} {seen:>6}  {track['score']:>10.2f}")
     print()
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -57,8 +57,10 @@ def set_environment(home: Path, with_qt: bool = True) -> None:
         "IKOMIA_AUTO_COMPLETION": "false",
         "QT_QPA_PLATFORM": "offscreen",
     }
-    for module in QT_MODULES if with_qt else ():
-        importlib.import_module(f"PyQt6.{module}")
+    # Without PyQt6 nothing clashes: the API needs no Qt of Python's.
+    with contextlib.suppress(ImportError):
+        for module in QT_MODULES if with_qt else ():
+            importlib.import_module(f"PyQt6.{module}")
 
 
 @contextlib.contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import hashlib
 import os
@@ -140,11 +139,21 @@ def parse_max_bad(text: str) -> MaxBad:
     return MaxBad(count=parsing.parse_integer("max_bad", stripped, 0, 10**12))
 
 
-def choose_model(options: argparse.Namespace) -> ModelOptions:
-    """Reads the model from the options of the command line.
+def choose_model(
+    model: str = "sam3",
+    weights: str | None = None,
+    device: str | None = None,
+    precision: str = "auto",
+    input_size: str = "auto",
+) -> ModelOptions:
+    """Checks which model to run, and how.
 
     Args:
-        options: ``model``, ``weights``, ``device``, ``precision`` and ``input_size``.
+        model: ``sam3`` or ``tiny_shapes``.
+        weights: A local checkpoint, or ``base + adapter_folder``.
+        device: ``cpu``, ``cuda`` or ``cuda:N``; None for the GPU where there is one.
+        precision: ``auto``, ``float32`` or ``bfloat16``.
+        input_size: Side of the model's input in pixels, or ``auto``.
 
     Returns:
         The model.
@@ -154,27 +163,24 @@ def choose_model(options: argparse.Namespace) -> ModelOptions:
         ValueError: If a name is unknown, the device is not there, or the model cannot run at
             that size.
     """
-    import torch
-
     from ..engine.checkpoints.zoo import MODELS, find_weight_files, resolve_input_size
 
-    weights, device = options.weights, options.device
-    validation.check_choice("model", options.model, tuple(MODELS))
-    validation.check_choice("precision", options.precision, ("auto", "float32", "bfloat16"))
-    input_size = parsing.parse_input_size("input_size", options.input_size)
-    resolve_input_size(options.model, input_size)
+    validation.check_choice("model", model, tuple(MODELS))
+    validation.check_choice("precision", precision, ("auto", "float32", "bfloat16"))
+    size = parsing.parse_input_size("input_size", input_size)
+    resolve_input_size(model, size)
     if weights:
-        find_weight_files(options.model, weights)
+        find_weight_files(model, weights)
     if device:
+        import torch
+
         try:
             kind = torch.device(device).type
         except RuntimeError:
             raise value_error("device", "cpu, cuda or cuda:N", device) from None
         if kind == "cuda" and not torch.cuda.is_available():
             raise value_error("device", "a device of this machine (it has no GPU)", device)
-    return ModelOptions(
-        options.model, weights or None, device or None, options.precision, input_size
-    )
+    return ModelOptions(model, weights or None, device or None, precision, size)
 
 
 def _hash_ends(paths: Iterable[Path]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
+import dataclasses
 import io
 
 from ..engine import ConceptPrompt, EverythingPrompt, ReferenceImage, parsing, validation
@@ -13,19 +13,46 @@ from .addresses import resolve_address
 from .prompt_sources import BoxPrompts, PromptSource, SamePrompt
 
 
-def choose_prompts(options: argparse.Namespace) -> PromptSource:
-    """Reads the prompts of a job from the options of the command line.
+@dataclasses.dataclass(frozen=True)
+class PromptOptions:
+    """Says what a job looks for, in the words of the command line.
+
+    Attributes:
+        text: Concepts as ``person, red car:0.4``.
+        everything: Whether to segment all there is.
+        boxes: Address of a COCO file with boxes, or with a ``reference`` the exemplar boxes in it.
+        boxes_as: ``objects`` or ``exemplars``.
+        exemplars: Exemplar boxes at the same place in every image (a fixed camera).
+        exemplar_labels: 1 or 0 for each exemplar.
+        reference: Address of a picture that shows what to look for.
+        threshold: Of concepts without one of their own.
+        tiles: ``off``, ``auto`` or a number of tiles a side.
+        min_area: Smallest mask kept, in pixels.
+        overlap: ``keep`` or ``best``.
+        masks: False for boxes alone.
+        points_per_side: Points of the grid for ``everything``.
+    """
+
+    text: str = ""
+    everything: bool = False
+    boxes: str = ""
+    boxes_as: str = "objects"
+    exemplars: str = ""
+    exemplar_labels: str = ""
+    reference: str = ""
+    threshold: float = 0.5
+    tiles: str = "off"
+    min_area: int = 0
+    overlap: str = "keep"
+    masks: bool = True
+    points_per_side: int = 32
+
+
+def choose_prompts(options: PromptOptions) -> PromptSource:
+    """Reads and checks the prompts of a job.
 
     Args:
-        options: ``text``: concepts as ``person, red car:0.4``. ``everything``: whether to segment
-            all there is. ``boxes``: address of a COCO file with boxes, or with a ``reference``
-            the exemplar boxes in it. ``boxes_as``: ``objects`` or ``exemplars``. ``exemplars``:
-            exemplar boxes at the same place in every image (a fixed camera).
-            ``exemplar_labels``: 1 or 0 for each exemplar. ``reference``: address of a picture
-            that shows what to look for. ``threshold``: of concepts without one of their own.
-            ``tiles``: ``off``, ``auto`` or a number of tiles a side. ``min_area``: smallest mask
-            kept, in pixels. ``overlap``: ``keep`` or ``best``. ``masks``: False for boxes alone.
-            ``points_per_side``: points of the grid for ``everything``.
+        options: What the user wrote.
 
     Returns:
         The prompts of each image.
@@ -56,10 +83,10 @@ def choose_prompts(options: argparse.Namespace) -> PromptSource:
         )
     if boxes.startswith("["):
         raise value_error("boxes", "a COCO file (coordinates belong to a reference)", boxes)
-    return BoxPrompts(boxes, options.boxes_as, options.threshold)
+    return BoxPrompts(boxes, options.boxes_as, options.threshold)  # type: ignore[arg-type]
 
 
-def _choose_concepts(options: argparse.Namespace) -> ConceptPrompt:
+def _choose_concepts(options: PromptOptions) -> ConceptPrompt:
     concepts = parse_concepts("text", options.text)
     name, boxes, reference = _read_exemplars(options)
     labels = parsing.parse_box_labels("exemplar_labels", options.exemplar_labels)
@@ -84,7 +111,7 @@ def _choose_concepts(options: argparse.Namespace) -> ConceptPrompt:
 
 
 def _read_exemplars(
-    options: argparse.Namespace,
+    options: PromptOptions,
 ) -> tuple[str, tuple[BoxXyxy, ...], ReferenceImage | None]:
     """Reads the option's name, the boxes and the picture they lie in, if it is another one."""
     if not options.reference.strip():

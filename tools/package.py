@@ -28,13 +28,16 @@ SHIPPED = frozenset(
         "LICENSE",
         "README.md",
         "__init__.py",
+        "__main__.py",
         "adapter",
+        "cli",
         "engine",
         "icons",
         "infer_segment_anything_3.py",
         "infer_segment_anything_3_process.py",
         "infer_segment_anything_3_test.py",
         "infer_segment_anything_3_widget.py",
+        "py.typed",
         "requirements.txt",
         "studio",
     }
@@ -259,11 +262,9 @@ def make_archive(folder: Path, path: Path) -> None:
 
 
 def read_project_version(checkout: Path) -> str:
-    """Reads the version that pyproject.toml declares."""
-    import tomllib
-
-    project = tomllib.loads((checkout / "pyproject.toml").read_text("utf-8"))["project"]
-    return str(project["version"])
+    """Reads the version that engine/version.py declares."""
+    text = (checkout / "engine" / "version.py").read_text("utf-8")
+    return re.findall(r'^VERSION = "(.*)"$', text, re.MULTILINE)[0]
 
 
 def main() -> int:

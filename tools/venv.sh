@@ -1,19 +1,29 @@
 #!/bin/sh
 # Makes .venv with exactly the versions of a lock file, or returns at once if it is there.
-# Needs nothing but a Python that Ikomia has wheels for. Usage: venv.sh [PYTHON]
+# Needs nothing but a Python that Ikomia has wheels for. Usage: venv.sh [PYTHON] [demo]
+# With "demo" only what the demo runs with is installed; a later call without it adds the rest.
 set -eu
 cd "$(dirname "$0")/.."
 
-lock=tools/lock/dev.txt
+all=tools/lock/dev.txt
+lock=$all
+what="Ikomia, PyTorch and all tools; about 8 GB"
+if [ "${2:-}" = demo ]; then
+    lock=tools/lock/demo.txt
+    what="what the demo needs; about 5 GB, most of it PyTorch with CUDA"
+    # The demo's lock has no Triton, which only a GPU needs.
+    if command -v nvidia-smi >/dev/null 2>&1; then lock=$all; fi
+fi
 venv=.venv
 installed=$venv/installed.txt
 name=infer_segment_anything_3
 
 # The copy of the lock is written last, so it tells that an installation was completed.
-if cmp -s "$lock" "$installed" && "$venv/bin/python" -c '' 2>/dev/null; then
-    exit 0
-fi
-
+for complete in "$lock" "$all"; do
+    if cmp -s "$complete" "$installed" && "$venv/bin/python" -c '' 2>/dev/null; then
+        exit 0
+    fi
+done
 fail() {
     printf '%s\n' "$@" >&2
     exit 1
@@ -50,7 +60,7 @@ echo "Using $python (Python $version): Ikomia has wheels for CPython 3.11, 3.12 
 "$python" -c 'import ensurepip, venv' 2>/dev/null ||
     fail "$python cannot make virtual environments. Debian, Ubuntu: apt install python${version%.*}-venv"
 
-echo "Installing the versions of $lock into $venv (once; about 7 GB, several minutes)."
+echo "Installing the versions of $lock into $venv, once: $what; some minutes."
 started=$(date +%s)
 if [ "$("$venv/bin/python" -c 'import platform; print(platform.python_version())' 2>/dev/null)" != "$version" ]; then
     rm -rf "$venv"

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import importlib.util
 import logging
 import os
 import sys
 import threading
+import types
 import warnings
 from collections.abc import Iterator
 
@@ -56,8 +58,26 @@ def import_sam3() -> None:
             # Ikomia's OpenCV makes the processor flush the smallest floats to zero, which
             # NumPy reports when the first of its users asks.
             np.finfo(np.float32), np.finfo(np.float64)
+            _replace_distance_transform()
             for name in _MODULES:
                 importlib.import_module(name)
+
+
+def _replace_distance_transform() -> None:
+    """Puts an empty module in the place of the package's one that cannot do without Triton.
+
+    There is no Triton on a Mac, and without a GPU it is 1 GB of no use. The package's distance
+    transform draws simulated clicks in training; no inference calls it.
+    """
+    if importlib.util.find_spec("triton") is not None:
+        return
+    module = types.ModuleType("sam3.model.edt")
+
+    def edt_triton(data: object) -> None:
+        raise ImportError("edt_triton needs Triton: pip install triton")
+
+    module.edt_triton = edt_triton  # type: ignore[attr-defined]
+    sys.modules.setdefault(module.__name__, module)
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from infer_segment_anything_3.labeling import commands
+from infer_segment_anything_3.cli import app
 from infer_segment_anything_3.labeling.job import read_images
 from infer_segment_anything_3.labeling.output_folder import OutputFolder
 from infer_segment_anything_3.labeling.shard_files import LabeledImage
@@ -50,7 +50,7 @@ def label(
 
     def run(*options: str, source: Path | str = images, text: str = TEXT) -> tuple[int, str]:
         prompt = ("--text", text) if text else ()
-        code = commands.main(["label", str(source), "--out", str(out), *prompt, *MODEL, *options])
+        code = app.main(["label", str(source), "--out", str(out), *prompt, *MODEL, *options])
         return code, capsys.readouterr().err
 
     return run
@@ -67,7 +67,7 @@ def start_label(images: Path, out: Path) -> Callable[..., subprocess.Popen[str]]
 
     def start(*options: str, limit: str = "") -> subprocess.Popen[str]:
         command = [
-            *(sys.executable, "-P", "-m", "infer_segment_anything_3.labeling"),
+            *(sys.executable, "-P", "-m", "infer_segment_anything_3"),
             *("label", str(images), "--out", str(out), "--text", TEXT, *MODEL, *options),
         ]
         paths = os.pathsep.join(p for p in sys.path if p)

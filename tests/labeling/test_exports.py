@@ -14,7 +14,7 @@ import supervision
 from PIL import Image
 from pycocotools.coco import COCO
 
-from infer_segment_anything_3.labeling import commands
+from infer_segment_anything_3.cli import app
 
 from .conftest import read_rows, save_scene
 
@@ -29,7 +29,7 @@ def rows(label, images, out):
 
 
 def export(out, *options):
-    assert commands.main(["export", str(out), *options]) == 0
+    assert app.main(["export", str(out), *options]) == 0
 
 
 def union(row, category):
@@ -141,5 +141,5 @@ def test_the_contact_sheet_shows_a_sample(rows, images, out):
 
 
 def test_a_folder_without_a_job_is_refused(tmp_path, capsys):
-    assert commands.main(["export", str(tmp_path)]) == 2
+    assert app.main(["export", str(tmp_path)]) == 2
     assert capsys.readouterr().err.startswith("out: expected a folder of a labeling job")

@@ -133,7 +133,7 @@ def test_broken_images_become_errors(images, out, label):
     }
     code, printed = label()
     assert code == 3
-    assert "1 other files" in printed
+    assert "1 other file in the folder left out." in printed
     assert "14 images" in printed
     lines = [json.loads(line) for line in (out / "errors.jsonl").read_text().splitlines()]
     assert [line["path"] for line in lines] == list(expected)
@@ -188,8 +188,8 @@ def test_changed_files_are_reported_and_redone_on_demand(images, out, label):
     (images / "4.png").unlink()
     code, printed = label("--shard", "4")
     assert code == 0
-    assert "1 files changed since: 3.png" in printed
-    assert "1 files are gone: 4.png" in printed
+    assert "1 file changed since: 3.png" in printed
+    assert "1 missing file: 4.png" in printed
     assert read_rows(out) == rows
     save_scene(images / "4.png", 4)
     os.utime(images / "4.png", ns=(0, 0))

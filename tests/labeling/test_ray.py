@@ -13,7 +13,7 @@ import pytest
 from .conftest import read_rows, save_scene
 from .test_job import shard_files, wait_for_shards
 
-RAY = ("--shard", "2", "--ray", "--ray-actors", "2")
+RAY = ("--shard", "2", "--ray", "here", "--ray-actors", "2")
 
 
 @pytest.fixture
@@ -83,9 +83,9 @@ def test_a_sentence_says_how_ray_is_installed(images, out):
     # A module of this name that cannot be imported stands for none.
     blocked = (
         "import sys; sys.modules['ray'] = None\n"
-        "from infer_segment_anything_3.labeling.commands import main\n"
+        "from infer_segment_anything_3.cli.app import main\n"
         f"sys.exit(main(['label', {str(images)!r}, '--out', {str(out)!r}, '--text', 'star',"
-        "'--model', 'tiny_shapes', '--ray']))"
+        "'--model', 'tiny_shapes', '--ray', 'here']))"
     )
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     answer = subprocess.run(

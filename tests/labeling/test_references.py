@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 
+from infer_segment_anything_3.cli import app
 from infer_segment_anything_3.engine import ConceptPrompt, Engine, ReferenceImage
 from infer_segment_anything_3.engine.images import decode_image
-from infer_segment_anything_3.labeling import commands
 from infer_segment_anything_3.tools.tiny_shapes.heldout.references import draw_pair
 
 from .conftest import read_rows
@@ -162,7 +162,7 @@ def test_boxes_without_masks(images, out, label, tiny_engine):
         assert annotation["area"] == pytest.approx(annotation["bbox"][2] * annotation["bbox"][3])
     with Image.open(out / "contact_sheet.png") as sheet:
         assert sheet.width > 500
-    assert commands.main(["export", str(out), "--formats", "yolo"]) == 2
+    assert app.main(["export", str(out), "--formats", "yolo"]) == 2
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
+from infer_segment_anything_3.cli import app
 from infer_segment_anything_3.engine.checkpoints.loader import load_model
 from infer_segment_anything_3.engine.checkpoints.zoo import find_weights
-from infer_segment_anything_3.labeling import commands
 
 VIT = r"backbone\.vision_backbone\.trunk\.blocks\.\d\.attn\.qkv"
 
@@ -41,7 +41,7 @@ def test_an_adapter_is_merged_and_told_from_others(images, out, label, make_adap
 
 
 def test_weights_that_cannot_be_had_are_a_sentence(images, out, capsys, network_attempts):
-    assert commands.main(["label", str(images), "--text", "star", "--out", str(out)]) == 2
+    assert app.main(["label", str(images), "--text", "star", "--out", str(out)]) == 2
     printed = capsys.readouterr().err.strip()
     assert network_attempts
     assert printed.startswith("weights: The Hugging Face Hub could not be reached for sam3.pt")

@@ -32,6 +32,18 @@ def test_a_session_in_python(recipes, tiny_engine, capsys):
     assert int(lines[-1][0]) == FRAMES - 1
 
 
+def test_a_whole_video_in_python(recipes, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    exec(recipes[-1], {})
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == FRAMES
+    assert all("2 circle" in line for line in lines)
+    assert {p.name for p in tmp_path.glob("street*")} == {
+        "street_overlay.mp4",
+        "street_tracks.json",
+    }
+
+
 class HubTracker(dataprocess.C2dImageTask):
     """Takes and notes what the HUB's trackers take: the image, detections, instances."""
 

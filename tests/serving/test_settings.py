@@ -106,7 +106,7 @@ def test_secrets_are_not_shown() -> None:
 
 def test_a_wrong_value_stops_the_start(checkout: Path) -> None:
     run = subprocess.run(
-        [sys.executable, "-P", "-m", "infer_segment_anything_3.serving"],
+        [sys.executable, "-P", "-m", "infer_segment_anything_3", "serve"],
         env={**os.environ, "WORKERS": "4"},
         capture_output=True,
         text=True,

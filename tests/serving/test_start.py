@@ -22,7 +22,7 @@ def test_sigterm_finishes_running_requests(scene_source: dict[str, str]) -> None
         port = free.getsockname()[1]
     address = f"http://127.0.0.1:{port}"
     process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "infer_segment_anything_3.serving"],
+        [sys.executable, "-P", "-m", "infer_segment_anything_3", "serve"],
         env={**os.environ, "MODEL": "tiny_shapes", "PORT": str(port), "DEVICE": "cpu"},
         stderr=subprocess.PIPE,
         text=True,

@@ -48,6 +48,36 @@ print(json.dumps(stages))
 )
 
 
+WITHOUT_TRITON = """
+import importlib.util, sys
+sys.modules["triton"] = None
+find_spec = importlib.util.find_spec
+importlib.util.find_spec = lambda name, package=None: (
+    None if name.partition(".")[0] == "triton" else find_spec(name, package)
+)
+import numpy as np
+from infer_segment_anything_3.engine import ConceptPrompt, Engine, VideoSession
+engine = Engine.load("tiny_shapes", device="cpu")
+image = np.full((200, 200, 3), 128, np.uint8)
+image[60:140, 60:140] = (220, 40, 40)
+prompt = ConceptPrompt(("red square",))
+session = VideoSession(engine, prompt)
+print(len(engine.segment(image, prompt).instances), len(session.step(image).instances))
+"""
+
+
+def test_images_and_videos_run_without_triton(tmp_path: Path) -> None:
+    finished = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TRITON],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+        check=False,
+    )
+    assert finished.stdout == "1 1\n", finished.stderr
+
+
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_nothing_process_wide_is_left_changed(precision: str, tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

@@ -12,7 +12,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from infer_segment_anything_3.labeling import commands
+from infer_segment_anything_3.cli import app
 from infer_segment_anything_3.labeling.scoring.ap import score_ap
 from infer_segment_anything_3.labeling.scoring.cgf1 import score_cgf1
 from infer_segment_anything_3.labeling.scoring.ground_truth import GroundTruth
@@ -47,7 +47,7 @@ def perfect(truth):
 
 def run(drawn, out, *options):
     command = ["score", str(drawn / ANNOTATIONS), str(drawn), "--out", str(out), *MODEL]
-    return commands.main([*command, *options])
+    return app.main([*command, *options])
 
 
 def test_the_command_writes_scores_and_pictures(drawn, tmp_path, capsys, tiny_engine):

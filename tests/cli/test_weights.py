@@ -1,4 +1,4 @@
-"""``make weights`` tells what a file is and converts it."""
+"""``weights show`` tells what a file is, ``weights convert`` converts it."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from infer_segment_anything_3.cli.app import main
 from infer_segment_anything_3.engine.checkpoints.reader import read_tensors
 from infer_segment_anything_3.engine.checkpoints.zoo import find_weights
-from infer_segment_anything_3.tools.weights import main
 
 
 def test_the_bundled_file(capsys: pytest.CaptureFixture[str]) -> None:
     path = find_weights("tiny_shapes")
-    assert main([str(path)]) == 0
+    assert main(["weights", "show", str(path)]) == 0
     shown = capsys.readouterr().out
     assert "layout: Meta's SAM 3" in shown
     assert "float16" in shown
@@ -30,7 +30,9 @@ def test_a_converted_file_holds_the_same_weights(
     part = {k.removeprefix("detector."): v for k, v in state.items() if k.startswith("detector.")}
     torch.save({"model": part}, tmp_path / "fine tuned.pt")
     out = tmp_path / "converted.safetensors"
-    assert main([str(tmp_path / "fine tuned.pt"), "--to", dtype, "--out", str(out)]) == 0
+    file = str(tmp_path / "fine tuned.pt")
+    command = ["weights", "convert", file, "--to", dtype, "--out", str(out)]
+    assert main(command) == 0
     assert "objects no" in capsys.readouterr().out
     written = load_file(out)
     names = {name for name in state if name.startswith("detector.") and "sam2_convs" not in name}
@@ -40,7 +42,7 @@ def test_a_converted_file_holds_the_same_weights(
         assert torch.equal(tensor.float(), expected.to(tensor.dtype).float()), name
         if dtype != "bfloat16":
             assert tensor.dtype == getattr(torch, dtype)
-    assert main([str(out)]) == 0
+    assert main(["weights", "show", str(out)]) == 0
     kinds = {tensor.dtype for tensor in written.values()}
     assert (torch.float32 in kinds) == (dtype != "float16")
 
@@ -57,12 +59,12 @@ def test_a_file_that_will_not_work(
 ) -> None:
     path = tmp_path / "other.safetensors"
     save_file({name: torch.zeros(3)}, path)
-    assert main([str(path)]) == 1
+    assert main(["weights", "show", str(path)]) == 2
     assert shown in capsys.readouterr().err
 
 
 def test_no_file(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["/no/such.pt"]) == 1
+    assert main(["weights", "show", "/no/such.pt"]) == 2
     assert "/no/such.pt" in capsys.readouterr().err
 
 
@@ -72,6 +74,6 @@ def test_the_file_that_is_read_is_not_written(
     path = tmp_path / "tiny.safetensors"
     path.write_bytes(find_weights("tiny_shapes").read_bytes())
     before = path.read_bytes()
-    assert main([str(path), "--out", str(path)]) == 1
+    assert main(["weights", "convert", str(path), "--out", str(path)]) == 2
     assert "is the file that is read" in capsys.readouterr().err
     assert path.read_bytes() == before

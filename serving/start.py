@@ -1,4 +1,4 @@
-"""Starts the server: ``python -m infer_segment_anything_3.serving``, or ``make serve``."""
+"""Starts the server: the command ``serve``."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ import importlib.util
 import logging
 import os
 import sys
+from collections.abc import Mapping
 
 REQUIRED = ("defusedxml", "fastapi", "httpx", "pydantic", "uvicorn")
 
 
-def main() -> int:
+def serve(environment: Mapping[str, str]) -> int:
     """Loads the model, then serves until it is stopped.
+
+    Args:
+        environment: Variables with the settings, see :mod:`.settings`.
 
     Returns:
         The exit status: 2 if a setting or the weights are wrong.
@@ -24,7 +28,7 @@ def main() -> int:
     from .settings import read_settings
 
     try:
-        settings = read_settings(os.environ)
+        settings = read_settings(environment)
     except ValueError as error:
         return _fail(str(error))
     _configure_logging(settings.log_level)
@@ -68,6 +72,7 @@ def main() -> int:
 
 def _configure_logging(level: str) -> None:
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("infer_segment_anything_3").setLevel(level)
     # These show URLs and headers, in which keys and tokens may be.
     for name in ("httpcore", "httpx", "asyncio", "python_multipart"):
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -76,7 +81,3 @@ def _configure_logging(level: str) -> None:
 def _fail(message: str) -> int:
     sys.stderr.write(message + "\n")
     return 2
-
-
-if __name__ == "__main__":
-    sys.exit(main())

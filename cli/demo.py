@@ -1,0 +1,59 @@
+"""The commands ``demo`` and ``demo-video``: the plugin in a real Ikomia workflow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .common import Exit, print_result, run_command, set_threads, tell
+
+ModelChoice = Annotated[str, typer.Option("--model", help="sam3 or tiny_shapes.")]
+
+
+@run_command
+def demo(
+    image: Annotated[
+        str, typer.Option(help="An image file; by default a drawn scene that comes with it.")
+    ] = "",
+    text: Annotated[str, typer.Option(help="What to look for: 'person, red car'.")] = "",
+    model: ModelChoice = "tiny_shapes",
+    out: Annotated[Path, typer.Option(help="The picture to write.")] = Path("output/demo.png"),
+) -> Exit:
+    """Segment a picture by text, clicks, examples and boxes, in a real Ikomia workflow."""
+    _check_model(model)
+    from ..examples.demo import run_demo
+
+    if image and model == "tiny_shapes":
+        tell(
+            "The bundled model tiny_shapes knows flat colored shapes only (circle, square, "
+            "triangle, star). For photographs: --model sam3, which needs Meta's weights."
+        )
+    print_result(str(run_demo(image, text, model, out)))
+    return Exit.DONE
+
+
+@run_command
+def demo_video(
+    video: Annotated[str, typer.Option(help="A video file; by default a drawn clip.")] = "",
+    text: Annotated[str, typer.Option(help="What to follow: 'person, dog'.")] = "",
+    model: ModelChoice = "tiny_shapes",
+    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("output"),
+    frames: Annotated[int, typer.Option(min=1, help="Frames of the drawn clip.")] = 48,
+) -> Exit:
+    """Follow objects through a video, in a real Ikomia workflow."""
+    _check_model(model)
+    from ..examples.demo_video import run_demo
+
+    for path in run_demo(video, text, model, out, frames):
+        print_result(str(path))
+    return Exit.DONE
+
+
+def _check_model(model: str) -> None:
+    from ..engine import validation
+    from ..engine.checkpoints.zoo import MODELS
+
+    validation.check_choice("model", model, tuple(MODELS))
+    set_threads(model)

@@ -1,0 +1,154 @@
+"""The command ``doctor``: what is installed, which weights are found, what is missing."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from .common import Exit, run_command
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+REQUIRED = ("torch", "torchvision", "sam3", "huggingface_hub", "safetensors", "numpy", "scipy")
+REQUIRED_MODULES = {"opencv-python-headless": "cv2", "open_clip_torch": "open_clip"}
+
+EXTRAS = {
+    "ikomia": (("ikomia",), "the Ikomia plugin: pip install ikomia"),
+    "serve": (("fastapi", "uvicorn", "httpx", "pydantic", "defusedxml"), "the HTTP server"),
+    "labeling": (("fsspec", "pyarrow", "matplotlib"), "data sets: label, export, score"),
+    "ray": (("ray",), "labeling on several machines"),
+}
+"""Optional parts: the modules that each needs, and what it is for."""
+
+GOOD, BAD, NEUTRAL = "[green]✓[/green]", "[red]✗[/red]", "[dim]–[/dim]"
+
+
+@run_command
+def doctor() -> Exit:
+    """Show what is installed, which weights are found and how, and what is missing."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from ..engine.version import VERSION
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_header=False)
+    table.add_column()
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    advice: list[str] = []
+    missing = _add_packages(table, advice)
+    if not missing:
+        _add_device(table)
+        _add_weights(table, advice)
+    _add_extras(table, advice)
+    console = Console(highlight=False)
+    console.print(
+        f"[bold]infer_segment_anything_3 {VERSION}[/bold], Python {platform.python_version()} "
+        f"on {platform.system()} {platform.machine()}"
+    )
+    console.print(table)
+    for line in advice:
+        console.print(f"• {line}", markup=False)
+    if not advice:
+        console.print("Nothing is missing.")
+    return Exit.STOPPED if missing else Exit.DONE
+
+
+def _add_packages(table: Table, advice: list[str]) -> list[str]:
+    missing = []
+    versions = []
+    for name in (*REQUIRED, *REQUIRED_MODULES):
+        if importlib.util.find_spec(REQUIRED_MODULES.get(name, name)) is None:
+            missing.append(name)
+        else:
+            versions.append(f"{name} {_find_version(name)}")
+    table.add_row(BAD if missing else GOOD, "packages", ", ".join(versions) or "none")
+    if missing:
+        advice.append(
+            f"Missing: {', '.join(missing)}. Run: {sys.executable} -m pip install -r "
+            "requirements.txt"
+        )
+    return missing
+
+
+def _find_version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "?"
+
+
+def _add_device(table: Table) -> None:
+    import torch
+
+    from ..engine.model.precision import resolve_precision
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    precision = resolve_precision("auto", device)
+    if device.type == "cuda":
+        gpu = torch.cuda.get_device_properties(0)
+        memory = f"{gpu.total_memory / 1e9:.0f} GB"
+        table.add_row(GOOD, "GPU", f"{gpu.name}, {memory}, precision auto is {precision}")
+        return
+    threads = f"{torch.get_num_threads()} threads"
+    table.add_row(
+        NEUTRAL, "GPU", f"none that PyTorch can use: the CPU runs it ({threads}, {precision})"
+    )
+
+
+def _add_weights(table: Table, advice: list[str]) -> None:
+    for mark, name, text in _find_weights(advice):
+        table.add_row(mark, name, text)
+
+
+def _find_weights(advice: list[str]) -> Iterator[tuple[str, str, str]]:
+    from ..engine.checkpoints import hub
+    from ..engine.checkpoints.errors import WeightsError
+    from ..engine.checkpoints.zoo import CHECKPOINT_VARIABLE, MODELS, find_weights
+
+    yield GOOD, "tiny_shapes", f"bundled: {find_weights('tiny_shapes')}"
+    named = os.environ.get(CHECKPOINT_VARIABLE)
+    spec = MODELS["sam3"]
+    assert spec.repo_id is not None
+    if named:
+        try:
+            found = find_weights("sam3")
+            yield GOOD, "sam3", f"{found}, by the environment variable {CHECKPOINT_VARIABLE}"
+        except WeightsError as error:
+            yield BAD, "sam3", str(error)
+            advice.append(f"Correct or unset {CHECKPOINT_VARIABLE}.")
+        return
+    for filename in (spec.filename, *spec.other_filenames):
+        cached = hub.find_cached_file(spec.repo_id, filename)
+        if cached is not None:
+            yield GOOD, "sam3", f"{cached}, in the Hugging Face cache"
+            return
+    from huggingface_hub import get_token
+
+    yield NEUTRAL, "sam3", f"not on this machine; downloaded from {spec.repo_id} at the first run"
+    if get_token() is None:
+        advice.append(
+            "Meta's weights are gated: ask for access on https://huggingface.co/facebook/sam3, "
+            "then run `hf auth login` or set HF_TOKEN. A file that you have needs neither: "
+            f"name it in {CHECKPOINT_VARIABLE}."
+        )
+
+
+def _add_extras(table: Table, advice: list[str]) -> None:
+    for name, (modules, purpose) in EXTRAS.items():
+        missing = [m for m in modules if importlib.util.find_spec(m) is None]
+        if not missing:
+            table.add_row(GOOD, name, purpose.partition(":")[0])
+            continue
+        table.add_row(NEUTRAL, name, f"{purpose.partition(':')[0]}: needs {', '.join(missing)}")
+        how = purpose.partition(": ")[2] or (
+            f"pip install 'infer_segment_anything_3[{name}]' or -r requirements-{name}.txt"
+        )
+        advice.append(f"For {purpose.partition(':')[0]}: {how}")
