@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import json
-import logging
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from .coco import Category
@@ -17,24 +14,20 @@ from .manifest import Changes, Manifest, Shard, repair_manifest
 from .options import JobOptions, MaxBad, Segmenter
 from .output_folder import OutputFolder
 from .shard_files import (
-    SCHEMA,
     BrokenFileError,
     LabeledImage,
     ShardReport,
-    get_shard_name,
     list_shards,
-    read_parquet,
+    put_broken_shards_aside,
+    read_fingerprints,
     read_report,
     read_shard,
 )
 from .sources import ImageSource, SourceFile
 
-logger = logging.getLogger("infer_segment_anything_3.labeling")
-
 JOB_FILE = "job.json"
 ERRORS_FILE = "errors.jsonl"
 FORMAT_VERSION = 1
-_CHECKING_THREADS = 8
 
 
 class TooManyBadImagesError(RuntimeError):
@@ -64,6 +57,7 @@ class Plan:
         changes: What became of the source since the last call.
         fingerprint: Of the settings.
         past_errors: Images that failed in earlier calls.
+        repairs: A sentence for each file of the folder that was broken.
     """
 
     manifest: Manifest
@@ -71,6 +65,7 @@ class Plan:
     changes: Changes
     fingerprint: str
     past_errors: int
+    repairs: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,13 +115,11 @@ def prepare_job(options: JobOptions, out: OutputFolder, found: FoundImages) -> P
     """
     source = ImageSource(options.images)
     settings = options.describe_settings()
-    if out.exists(JOB_FILE):
-        _repair_job_file(out, settings)
+    repairs = _repair_job_file(out, settings)
     if out.exists(JOB_FILE):
         _check_same_settings(out, {"images": source.full_address, **settings})
-    _put_broken_shards_aside(out)
-    for name in repair_manifest(out, found.files):
-        logger.warning("%s: was cut off or broken; put aside, made again from shards", name)
+    repairs += put_broken_shards_aside(out)
+    repairs += repair_manifest(out, found.files)
     manifest = Manifest(out)
     changes = manifest.compare(found.files)
     # The manifest first: a folder with settings always has one.
@@ -144,6 +137,7 @@ def prepare_job(options: JobOptions, out: OutputFolder, found: FoundImages) -> P
         changes=changes,
         fingerprint=hash_settings(settings),
         past_errors=sum(read_report(out, index).errors for index in done) if bounded else 0,
+        repairs=tuple(repairs),
     )
 
 
@@ -260,44 +254,21 @@ def hash_settings(settings: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _repair_job_file(out: OutputFolder, settings: dict[str, Any]) -> None:
+def _repair_job_file(out: OutputFolder, settings: dict[str, Any]) -> list[str]:
     """Puts a broken ``job.json`` aside, if the shards were labeled with these settings."""
+    if not out.exists(JOB_FILE):
+        return []
     try:
         read_job_file(out)
+        return []
     except BrokenFileError as error:
-        fingerprints: set[str] = set()
-        for index in list_shards(out):
-            with contextlib.suppress(BrokenFileError):
-                table = read_parquet(out, get_shard_name(index), SCHEMA)
-                fingerprints |= set(table["fingerprint"].to_pylist())
-        if fingerprints - {hash_settings(settings)}:
+        if read_fingerprints(out) - {hash_settings(settings)}:
             raise ValueError(
                 f"out: {out.get_path(JOB_FILE)} is broken, and the folder was begun with other "
                 "settings than these; repeat its own, or take another out"
             ) from error
         kept = out.put_aside(JOB_FILE)
-        logger.warning("%s: was cut off or broken; put aside as %s, written again", JOB_FILE, kept)
-
-
-def _put_broken_shards_aside(out: OutputFolder) -> None:
-    """Reads every shard, and renames those that are broken: they count as missing then."""
-
-    def is_broken(index: int) -> bool:
-        try:
-            read_parquet(out, get_shard_name(index), SCHEMA)
-        except BrokenFileError:
-            return True
-        return False
-
-    indices = list_shards(out)
-    with ThreadPoolExecutor(_CHECKING_THREADS) as pool:
-        for index, broken in zip(indices, pool.map(is_broken, indices), strict=True):
-            if broken:
-                kept = out.put_aside(get_shard_name(index))
-                logger.warning(
-                    "%s: was cut off or broken; put aside as %s, its images are labeled again",
-                    *(get_shard_name(index), kept),
-                )
+        return [f"{JOB_FILE}: was cut off or broken; put aside as {kept}, written again"]
 
 
 def _check_same_settings(out: OutputFolder, settings: dict[str, Any]) -> None:

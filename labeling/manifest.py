@@ -182,9 +182,10 @@ def repair_manifest(out: OutputFolder, files: Sequence[SourceFile]) -> list[str]
         files: The source's files now, for their times of change.
 
     Returns:
-        Names of the parts that were broken.
+        A sentence for each part that was broken.
     """
-    broken, listed = [], set()
+    broken: list[str] = []
+    listed: set[int] = set()
     for name in (f"{FOLDER}/{name}" for name in out.list_names(FOLDER, _SUFFIX)):
         try:
             listed |= set(read_parquet(out, name, _SCHEMA)["shard"].to_pylist())
@@ -202,10 +203,14 @@ def repair_manifest(out: OutputFolder, files: Sequence[SourceFile]) -> list[str]
         if index not in listed
         for image in read_shard(out, index)
     ]
+    sentences = []
     for name in broken:
-        out.put_aside(name)
+        kept = out.put_aside(name)
+        sentences.append(
+            f"{name}: was cut off or broken; put aside as {kept}, made again from the shards"
+        )
         # The first one takes all: which part a shard was in is not known any more.
         with out.open_to_replace(name) as file:
             pq.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA), file, compression="zstd")
         rows = []
-    return broken
+    return sentences

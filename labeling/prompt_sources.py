@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 from collections.abc import Sequence
 from typing import Any, Literal, Protocol
 
@@ -19,8 +18,6 @@ from ..engine.export.coco import prompt_to_dict
 from ..engine.prompts import EXEMPLAR_CLASS_NAME
 from ..engine.validation import BoxXyxy, value_error
 from .coco import Category, read_coco
-
-logger = logging.getLogger("infer_segment_anything_3.labeling")
 
 BoxesAs = Literal["objects", "exemplars"]
 
@@ -45,6 +42,10 @@ class PromptSource(Protocol):
     def categories(self) -> tuple[Category, ...]:
         """The classes of the data set."""
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know of them, one sentence each."""
+
     def make_prompts(self, name: str) -> Sequence[CategorizedPrompt]:
         """Makes the prompts of one image, by its name."""
 
@@ -66,6 +67,11 @@ class SamePrompt:
     def categories(self) -> tuple[Category, ...]:
         """One category a concept, in the order of the prompt."""
         return tuple(Category(k, name) for k, name in enumerate(self.prompt.class_names, start=1))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Nothing: a prompt is taken as it is or refused."""
+        return ()
 
     def make_prompts(self, name: str) -> Sequence[CategorizedPrompt]:
         """Returns the one prompt."""
@@ -96,8 +102,7 @@ class BoxPrompts:
         """
         validation.check_choice("boxes_as", boxes_as, ("objects", "exemplars"))
         data_set = read_coco("boxes", address)
-        for note in data_set.notes:
-            logger.warning("boxes: %s", note)
+        self._notes = tuple(f"boxes: {note}" for note in data_set.notes)
         self._boxes_as = boxes_as
         self._threshold = validation.to_number("threshold", confidence_threshold, 0, 1)
         self._sha256 = data_set.sha256
@@ -115,6 +120,11 @@ class BoxPrompts:
     def categories(self) -> tuple[Category, ...]:
         """The file's own categories."""
         return self._categories
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What of the file was left out, derived or corrected."""
+        return self._notes
 
     def make_prompts(self, name: str) -> Sequence[CategorizedPrompt]:
         """Makes the prompts of an image's boxes; none for an image without boxes."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ from .output_folder import OutputFolder
 
 FOLDER = "shards"
 SUFFIX = ".parquet"
+_READING_THREADS = 8
 
 SCHEMA = pa.schema(
     [
@@ -184,6 +187,41 @@ def read_shard(out: OutputFolder, index: int) -> Iterator[LabeledImage]:
             truncated=tuple(row["truncated"]),
             error=row["error"],
         )
+
+
+def put_broken_shards_aside(out: OutputFolder) -> list[str]:
+    """Reads every shard in full, and renames those that are broken: they count as missing then.
+
+    Returns:
+        A sentence for each of them.
+    """
+
+    def is_broken(index: int) -> bool:
+        try:
+            read_parquet(out, get_shard_name(index), SCHEMA)
+        except BrokenFileError:
+            return True
+        return False
+
+    indices = list_shards(out)
+    with ThreadPoolExecutor(_READING_THREADS) as pool:
+        found = list(zip(indices, pool.map(is_broken, indices), strict=True))
+    broken = [get_shard_name(index) for index, bad in found if bad]
+    return [
+        f"{name}: was cut off or broken; put aside as {out.put_aside(name)}, its images are "
+        "labeled again"
+        for name in broken
+    ]
+
+
+def read_fingerprints(out: OutputFolder) -> set[str]:
+    """Reads the fingerprints of the settings that the shards which can be read were made with."""
+    found: set[str] = set()
+    for index in list_shards(out):
+        with contextlib.suppress(BrokenFileError):
+            table = read_parquet(out, get_shard_name(index), SCHEMA)
+            found |= set(table["fingerprint"].to_pylist())
+    return found
 
 
 def read_report(out: OutputFolder, index: int) -> ShardReport:

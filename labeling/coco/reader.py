@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ...engine.validation import has_control_characters, value_error
+from ...engine.wording import count_things, list_first
 from ..addresses import resolve_address
-from ..wording import count_noun, list_first
 from .data_set import BoxXywh, Category, CocoAnnotation, CocoDataSet, CocoImage
 from .shapes import ShapeError, find_bounds, is_image_size, is_number, read_box, read_mask, to_id
 
@@ -109,7 +109,7 @@ class _Parser:
     def make_notes(self) -> tuple[str, ...]:
         """Makes a sentence for each remark, with the count and the first ids."""
         return tuple(
-            f"{count_noun(len(ids), noun)} {remark}: {list_first(ids)}"
+            f"{count_things(len(ids), noun)} {remark}: {list_first(ids)}"
             for (noun, _, remark), ids in (
                 (key.partition("|"), ids) for key, ids in self._remarks.items()
             )

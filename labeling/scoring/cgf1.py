@@ -9,6 +9,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from .ap import IouType
 from .ground_truth import GroundTruth, Record
 
@@ -53,7 +55,12 @@ def score_cgf1(
         for row in predictions
         if row["score"] >= THRESHOLD
     ]
-    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        contextlib.redirect_stdout(io.StringIO()),
+        # It divides 0 by 0 for scores that are not used here, where no object is annotated.
+        np.errstate(invalid="ignore"),
+    ):
         truth_file, answers_file = Path(folder) / "truth.json", Path(folder) / "answers.json"
         truth_file.write_text(json.dumps(pairs))
         answers_file.write_text(json.dumps(answers))

@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from ...engine.images import decode_image
 from ...engine.validation import value_error
+from ...engine.wording import count_things, list_first
 from ..coco import CocoDataSet, read_coco
-from ..wording import count_noun, list_first
 
 Record = dict[str, Any]
 
@@ -53,7 +53,7 @@ class GroundTruth:
         self.has_masks = not unmasked
         notes = list(data_set.notes)
         if unmasked:
-            ids = f"{count_noun(len(unmasked), 'annotation')} without one: {list_first(unmasked)}"
+            ids = f"{count_things(len(unmasked), 'annotation')} without one: {list_first(unmasked)}"
             notes.append(f"scores of masks left out, which need a mask for each object ({ids})")
         self.notes = tuple(notes)
         self.images: list[Record] = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..wording import count_noun
+from ...engine.wording import count_things
 
 PUBLISHED_COCO_BOX_AP = 56.5
 """SAM 3 on COCO val2017 by category names, box AP.
@@ -23,7 +23,7 @@ def make_table(scores: dict[str, Any]) -> str:
         The table, with a note on what it may be compared with.
     """
     lines = [
-        f"{count_noun(scores['images'], 'image')}, {count_noun(scores['objects'], 'object')}, "
+        f"{count_things(scores['images'], 'image')}, {count_things(scores['objects'], 'object')}, "
         f"prompts: {scores['prompts']}, model {scores['model']}",
         "",
         *(f"- {note}" for note in scores["notes"]),
