@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
 from infer_segment_anything_3.serving.label_studio.labeling_config import (
     LabelingConfigError,
+    _check_counts,
+    _list_controls,
+    _read_labels,
     parse_labeling_config,
 )
 
@@ -78,6 +84,63 @@ def test_what_cannot_be_drawn_with_is_refused(xml: str) -> None:
         parse_labeling_config(xml)
     assert len(str(refused.value)) < 300
     assert "root:" not in str(refused.value)
+
+
+def count_lines(xml: str) -> int:
+    """Lines of the module that a configuration makes Python run, whether refused or not."""
+    code = {function.__code__ for function in (_check_counts, _list_controls, _read_labels)}
+    code.add(parse_labeling_config.__code__)
+    lines = 0
+
+    def trace(frame: Any, event: str, argument: Any) -> Any:
+        nonlocal lines
+        if frame.f_code not in code:
+            return None
+        lines += event == "line"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        with contextlib.suppress(LabelingConfigError):
+            parse_labeling_config(xml)
+    finally:
+        sys.settrace(before)
+    return lines
+
+
+def images_and_controls(count: int) -> str:
+    image = '<Image name="i{0}" value="$image"/>'
+    control = '<BrushLabels name="c{0}" toName="other{0}"><Label value="a"/></BrushLabels>'
+    return "<View>" + "".join((image + control).format(k) for k in range(count)) + "</View>"
+
+
+def test_work_grows_with_the_tags_and_not_with_their_square() -> None:
+    few, many = count_lines(images_and_controls(100)), count_lines(images_and_controls(1_000))
+    assert few > 100
+    assert many < 11 * few
+
+
+@pytest.mark.parametrize(
+    ("xml", "named"),
+    [
+        (config("<Header/>" * 10_001), "at most 10,000 tags"),
+        (images_and_controls(5_000), "at most 10,000 tags"),
+        (config("<View>" * 101 + "</View>" * 101), "at most 100 nested tags"),
+        (
+            config("<View " + " ".join(f'a{k}="1"' for k in range(101)) + "/>"),
+            "at most 100 attributes of a tag, got 101",
+        ),
+        (
+            config(tag("BrushLabels", labels="".join(f'<Label value="{k}"/>' for k in range(201)))),
+            "at most 200 labels in <BrushLabels>, got 201",
+        ),
+        ("<View>" + " " * 1_000_000 + "</View>", "at most 1,000,000 characters"),
+    ],
+)
+def test_counts_are_bounded(xml: str, named: str) -> None:
+    with pytest.raises(LabelingConfigError, match=f"^label_config: expected {named}$"):
+        parse_labeling_config(xml)
 
 
 @pytest.mark.parametrize("data", [{}, {"image": None}, {"image": 5}, {"image": " "}])
