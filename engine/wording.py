@@ -47,3 +47,9 @@ def describe_misses(
     if sentences and vocabulary and not is_known:
         sentences.append(f"this model knows these words only: {', '.join(vocabulary)}")
     return sentences
+
+
+def list_first(values: Sequence[object], most: int = 5) -> str:
+    """Lists the first values: ``3, 4, 5, 6, 7 and 20 more``."""
+    more = f" and {len(values) - most:,} more" if len(values) > most else ""
+    return ", ".join(str(value) for value in values[:most]) + more

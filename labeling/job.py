@@ -5,18 +5,25 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import logging
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
+from .coco import Category
 from .labeler import ImageCallback, ShardLabeler
-from .manifest import Changes, Manifest, Shard
+from .manifest import Changes, Manifest, Shard, repair_manifest
 from .options import JobOptions, MaxBad, Segmenter
 from .output_folder import OutputFolder
-from .shard_files import LabeledImage, ShardReport, list_shards, read_report, read_shard
+from .shard_files import (
+    BrokenFileError,
+    LabeledImage,
+    ShardReport,
+    list_shards,
+    put_broken_shards_aside,
+    read_fingerprints,
+    read_report,
+    read_shard,
+)
 from .sources import ImageSource, SourceFile
-
-logger = logging.getLogger("infer_segment_anything_3.labeling")
 
 JOB_FILE = "job.json"
 ERRORS_FILE = "errors.jsonl"
@@ -50,6 +57,7 @@ class Plan:
         changes: What became of the source since the last call.
         fingerprint: Of the settings.
         past_errors: Images that failed in earlier calls.
+        repairs: A sentence for each file of the folder that was broken.
     """
 
     manifest: Manifest
@@ -57,6 +65,7 @@ class Plan:
     changes: Changes
     fingerprint: str
     past_errors: int
+    repairs: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,8 +115,11 @@ def prepare_job(options: JobOptions, out: OutputFolder, found: FoundImages) -> P
     """
     source = ImageSource(options.images)
     settings = options.describe_settings()
+    repairs = _repair_job_file(out, settings)
     if out.exists(JOB_FILE):
         _check_same_settings(out, {"images": source.full_address, **settings})
+    repairs += put_broken_shards_aside(out)
+    repairs += repair_manifest(out, found.files)
     manifest = Manifest(out)
     changes = manifest.compare(found.files)
     # The manifest first: a folder with settings always has one.
@@ -125,6 +137,7 @@ def prepare_job(options: JobOptions, out: OutputFolder, found: FoundImages) -> P
         changes=changes,
         fingerprint=hash_settings(settings),
         past_errors=sum(read_report(out, index).errors for index in done) if bounded else 0,
+        repairs=tuple(repairs),
     )
 
 
@@ -217,17 +230,45 @@ def read_job_file(out: OutputFolder) -> dict[str, Any]:
         ValueError: If the folder holds no job.
     """
     try:
-        content = json.loads(out.read_bytes(JOB_FILE))
-    except (OSError, ValueError) as error:
+        text = out.read_bytes(JOB_FILE)
+    except OSError as error:
         raise ValueError(
             f"out: expected a folder of a labeling job (with {JOB_FILE}), got {out.address!r}"
         ) from error
-    return dict(content)
+    try:
+        content = dict(json.loads(text))
+        categories = [Category(int(c["id"]), str(c["name"])) for c in content["categories"]]
+        is_whole = bool(categories) and {"images", "model"} <= set(dict(content["settings"]))
+    except (ValueError, TypeError, LookupError, RecursionError):
+        is_whole = False
+    if not is_whole:
+        raise BrokenFileError(
+            f"out: {out.get_path(JOB_FILE)} was cut off or is broken; repeat the command `label` "
+            "of this folder, which writes it again"
+        )
+    return content
 
 
 def hash_settings(settings: dict[str, Any]) -> str:
     """Hashes settings to 16 hexadecimal digits."""
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _repair_job_file(out: OutputFolder, settings: dict[str, Any]) -> list[str]:
+    """Puts a broken ``job.json`` aside, if the shards were labeled with these settings."""
+    if not out.exists(JOB_FILE):
+        return []
+    try:
+        read_job_file(out)
+        return []
+    except BrokenFileError as error:
+        if read_fingerprints(out) - {hash_settings(settings)}:
+            raise ValueError(
+                f"out: {out.get_path(JOB_FILE)} is broken, and the folder was begun with other "
+                "settings than these; repeat its own, or take another out"
+            ) from error
+        kept = out.put_aside(JOB_FILE)
+        return [f"{JOB_FILE}: was cut off or broken; put aside as {kept}, written again"]
 
 
 def _check_same_settings(out: OutputFolder, settings: dict[str, Any]) -> None:

@@ -11,10 +11,11 @@ import os
 from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from .output_folder import OutputFolder
-from .shard_files import get_shard_name
+from .shard_files import BrokenFileError, get_shard_name, list_shards, read_parquet, read_shard
 from .sources import SourceFile
 
 FOLDER = "manifest"
@@ -66,12 +67,15 @@ class Manifest:
 
         Args:
             out: The output folder.
+
+        Raises:
+            BrokenFileError: If a part was cut off, or is none.
         """
         self._out = out
-        self._parts: list[pa.Table] = []
-        for name in out.list_names(FOLDER, _SUFFIX):
-            with out.open_to_read(f"{FOLDER}/{name}") as file:
-                self._parts.append(pq.read_table(file))
+        self._parts = [
+            read_parquet(out, f"{FOLDER}/{name}", _SCHEMA)
+            for name in out.list_names(FOLDER, _SUFFIX)
+        ]
 
     def __len__(self) -> int:
         """Returns the number of images in all shards."""
@@ -80,6 +84,8 @@ class Manifest:
     def iterate_shards(self) -> Iterator[Shard]:
         """Yields every shard, in order: the image with COCO id k is the k-th of all."""
         for part in self._parts:
+            if not part.num_rows:  # made again for a part that was broken, without shards
+                continue
             numbers = part["shard"].to_numpy()
             starts = [0, *((numbers[1:] != numbers[:-1]).nonzero()[0] + 1).tolist()]
             for start, stop in zip(starts, [*starts[1:], len(numbers)], strict=True):
@@ -120,7 +126,10 @@ class Manifest:
         """
         if not files:
             return
-        first = max((int(part["shard"][-1].as_py()) + 1 for part in self._parts), default=0)
+        first = max(
+            (int(pc.max(part["shard"]).as_py()) + 1 for part in self._parts if part.num_rows),
+            default=0,
+        )
         table = pa.table(
             [
                 [first + index // shard_size for index in range(len(files))],
@@ -160,3 +169,48 @@ class Manifest:
     def _write(self, number: int, table: pa.Table) -> None:
         with self._out.open_to_replace(f"{FOLDER}/{number:06d}{_SUFFIX}") as file:
             pq.write_table(table, file, compression="zstd")
+
+
+def repair_manifest(out: OutputFolder, files: Sequence[SourceFile]) -> list[str]:
+    """Puts broken parts of a manifest aside, and makes them again from the shards.
+
+    Images whose shard is not written yet are lost from the part; they are new files to the
+    next comparison with the source.
+
+    Args:
+        out: The output folder, whose shards can be read.
+        files: The source's files now, for their times of change.
+
+    Returns:
+        A sentence for each part that was broken.
+    """
+    broken: list[str] = []
+    listed: set[int] = set()
+    for name in (f"{FOLDER}/{name}" for name in out.list_names(FOLDER, _SUFFIX)):
+        try:
+            listed |= set(read_parquet(out, name, _SCHEMA)["shard"].to_pylist())
+        except BrokenFileError:
+            broken.append(name)
+    now = {file.name: file for file in files}
+    rows = [
+        {
+            "shard": index,
+            "name": os.fsencode(image.name),
+            "size_bytes": now[image.name].size_bytes if image.name in now else image.size_bytes,
+            "version": now[image.name].version if image.name in now else "",
+        }
+        for index in (list_shards(out) if broken else [])
+        if index not in listed
+        for image in read_shard(out, index)
+    ]
+    sentences = []
+    for name in broken:
+        kept = out.put_aside(name)
+        sentences.append(
+            f"{name}: was cut off or broken; put aside as {kept}, made again from the shards"
+        )
+        # The first one takes all: which part a shard was in is not known any more.
+        with out.open_to_replace(name) as file:
+            pq.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA), file, compression="zstd")
+        rows = []
+    return sentences

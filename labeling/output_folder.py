@@ -13,6 +13,7 @@ from ..engine.validation import value_error
 from .addresses import is_local, resolve_address
 
 TEMPORARY_SUFFIX = ".tmp"
+BROKEN_SUFFIX = ".broken"
 
 
 class OutputFolder:
@@ -74,6 +75,14 @@ class OutputFolder:
     def remove(self, name: str) -> None:
         """Removes a file."""
         self._fs.rm_file(self.get_path(name))
+
+    def put_aside(self, name: str) -> str:
+        """Renames a broken file, so that it is read no more and not lost; returns its new name."""
+        kept = f"{name}{BROKEN_SUFFIX}"
+        if self.exists(kept):
+            self.remove(kept)
+        self._fs.mv(self.get_path(name), self.get_path(kept))
+        return kept
 
     def write_bytes(self, name: str, content: bytes) -> None:
         """Writes a file; it appears in full or not at all."""

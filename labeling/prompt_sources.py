@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 from collections.abc import Sequence
 from typing import Any, Literal, Protocol
 
@@ -18,23 +16,10 @@ from ..engine import (
 )
 from ..engine.export.coco import prompt_to_dict
 from ..engine.prompts import EXEMPLAR_CLASS_NAME
-from ..engine.validation import value_error
-from .addresses import resolve_address
+from ..engine.validation import BoxXyxy, value_error
+from .coco import Category, read_coco
 
 BoxesAs = Literal["objects", "exemplars"]
-
-
-@dataclasses.dataclass(frozen=True)
-class Category:
-    """A class of the data set.
-
-    Attributes:
-        id: Its COCO id.
-        name: Its name.
-    """
-
-    id: int
-    name: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +42,10 @@ class PromptSource(Protocol):
     def categories(self) -> tuple[Category, ...]:
         """The classes of the data set."""
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know of them, one sentence each."""
+
     def make_prompts(self, name: str) -> Sequence[CategorizedPrompt]:
         """Makes the prompts of one image, by its name."""
 
@@ -78,6 +67,11 @@ class SamePrompt:
     def categories(self) -> tuple[Category, ...]:
         """One category a concept, in the order of the prompt."""
         return tuple(Category(k, name) for k, name in enumerate(self.prompt.class_names, start=1))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Nothing: a prompt is taken as it is or refused."""
+        return ()
 
     def make_prompts(self, name: str) -> Sequence[CategorizedPrompt]:
         """Returns the one prompt."""
@@ -107,25 +101,18 @@ class BoxPrompts:
             ValueError: If the file cannot be read, or lacks what is needed.
         """
         validation.check_choice("boxes_as", boxes_as, ("objects", "exemplars"))
-        content, data = _read_json(address)
+        data_set = read_coco("boxes", address)
+        self._notes = tuple(f"boxes: {note}" for note in data_set.notes)
         self._boxes_as = boxes_as
         self._threshold = validation.to_number("threshold", confidence_threshold, 0, 1)
-        self._sha256 = hashlib.sha256(content).hexdigest()
-        try:
-            self._categories = tuple(
-                Category(int(c["id"]), str(c["name"])) for c in data["categories"]
+        self._sha256 = data_set.sha256
+        self._categories = data_set.categories
+        names = {image.id: image.file_name for image in data_set.images}
+        self._boxes: dict[str, list[tuple[int, BoxXyxy]]] = {}
+        for annotation in data_set.annotations:
+            self._boxes.setdefault(names[annotation.image_id], []).append(
+                (annotation.category_id, annotation.box_xyxy)
             )
-            names = {image["id"]: str(image["file_name"]) for image in data["images"]}
-            self._boxes: dict[str, list[tuple[int, tuple[float, ...]]]] = {}
-            for annotation in data["annotations"]:
-                x, y, width, height = (float(value) for value in annotation["bbox"])
-                self._boxes.setdefault(names[annotation["image_id"]], []).append(
-                    (int(annotation["category_id"]), (x, y, x + width, y + height))
-                )
-        except (KeyError, TypeError, ValueError) as error:
-            expected = "a COCO file with images, categories and annotations with a bbox"
-            reason = f"{type(error).__name__}: {error}"
-            raise value_error("boxes", f"{expected} ({reason})", address) from error
         if len({category.name for category in self._categories}) < len(self._categories):
             raise value_error("boxes", "categories of different names", address)
 
@@ -134,13 +121,18 @@ class BoxPrompts:
         """The file's own categories."""
         return self._categories
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What of the file was left out, derived or corrected."""
+        return self._notes
+
     def make_prompts(self, name: str) -> Sequence[CategorizedPrompt]:
         """Makes the prompts of an image's boxes; none for an image without boxes."""
         boxes = self._boxes.get(name, [])
         names = {category.id: category.name for category in self._categories}
         if self._boxes_as == "objects":
             objects = [
-                PromptedObject(box_xyxy=box, class_name=names[category_id])  # type: ignore[arg-type]
+                PromptedObject(box_xyxy=box, class_name=names[category_id])
                 for category_id, box in boxes
             ]
             most = validation.MAX_OBJECTS
@@ -152,7 +144,7 @@ class BoxPrompts:
         return [
             CategorizedPrompt(
                 ConceptPrompt(
-                    exemplars_xyxy=tuple(box for owner, box in boxes if owner == category_id),  # type: ignore[misc]
+                    exemplars_xyxy=tuple(box for owner, box in boxes if owner == category_id),
                     confidence_threshold=self._threshold,
                 ),
                 {EXEMPLAR_CLASS_NAME: category_id},
@@ -164,15 +156,3 @@ class BoxPrompts:
         """Describes the file by a hash of its content."""
         threshold = {} if self._boxes_as == "objects" else {"threshold": self._threshold}
         return {"boxes": f"sha256 {self._sha256}", "boxes_as": self._boxes_as, **threshold}
-
-
-def _read_json(address: str) -> tuple[bytes, dict[str, Any]]:
-    fs, path = resolve_address("boxes", address)
-    try:
-        content = bytes(fs.cat_file(path))
-        data = json.loads(content)
-    except (OSError, ValueError) as error:
-        raise value_error("boxes", f"a COCO file that can be read ({error})", address) from error
-    if not isinstance(data, dict):
-        raise value_error("boxes", "a COCO file (a JSON object)", address)
-    return content, data

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 
 from ..engine import validation
-from ..engine.wording import count_things
+from ..engine.wording import count_things, list_first
 from .exports.write import write_formats
 from .job import (
     ERRORS_FILE,
@@ -153,6 +153,8 @@ def _write_results(
 
 
 def _tell_plan(observer: JobObserver, options: JobOptions, plan: Plan) -> None:
+    for sentence in (*options.prompts.notes, *plan.repairs):
+        observer.tell(sentence)
     images = count_things(len(plan.manifest), "image")
     todo = sum(len(shard.names) for shard in plan.todo)
     observer.tell(f"{images}, {todo:,} to label, in shards of {options.shard_size}.")
@@ -160,11 +162,11 @@ def _tell_plan(observer: JobObserver, options: JobOptions, plan: Plan) -> None:
     if changed:
         what = "labeled again" if options.refresh else "kept as they were; see --refresh"
         files = count_things(len(changed), "file")
-        observer.tell(f"{files} changed since: {_shorten(changed)} ({what}).")
+        observer.tell(f"{files} changed since: {list_first(changed, MAX_NAMED)} ({what}).")
     if plan.changes.missing:
         missing = plan.changes.missing
         files = count_things(len(missing), "missing file")
-        observer.tell(f"{files}: {_shorten(missing)}. Their results are kept.")
+        observer.tell(f"{files}: {list_first(missing, MAX_NAMED)}. Their results are kept.")
 
 
 def _tell_totals(
@@ -180,8 +182,3 @@ def _tell_totals(
         observer.tell(f"  and {totals.errors - len(failed)} more.")
     if totals.errors:
         observer.tell(f"All errors: {out.get_path(ERRORS_FILE)}")
-
-
-def _shorten(names: Sequence[str]) -> str:
-    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
-    return ", ".join(names[:MAX_NAMED]) + more

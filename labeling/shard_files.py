@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ from .output_folder import OutputFolder
 
 FOLDER = "shards"
 SUFFIX = ".parquet"
+_READING_THREADS = 8
 
 SCHEMA = pa.schema(
     [
@@ -48,6 +51,10 @@ SCHEMA = pa.schema(
 
 _COUNTS = (b"images", b"errors", b"instances")
 """Kept in the metadata of a shard's file."""
+
+
+class BrokenFileError(ValueError):
+    """A file of a job's folder that was cut off, or is not what its name says."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,10 +168,12 @@ def write_shard(
 
 
 def read_shard(out: OutputFolder, index: int) -> Iterator[LabeledImage]:
-    """Reads the rows of a shard, in order."""
-    with out.open_to_read(get_shard_name(index)) as file:
-        table = pq.read_table(file)
-    for row in table.to_pylist():
+    """Reads the rows of a shard, in order.
+
+    Raises:
+        BrokenFileError: If the file was cut off, or is no shard.
+    """
+    for row in read_parquet(out, get_shard_name(index), SCHEMA).to_pylist():
         instances = tuple(
             LabeledInstance(**{**item, "box_xyxy": tuple(item["box_xyxy"])})
             for item in row["instances"]
@@ -180,11 +189,78 @@ def read_shard(out: OutputFolder, index: int) -> Iterator[LabeledImage]:
         )
 
 
+def put_broken_shards_aside(out: OutputFolder) -> list[str]:
+    """Reads every shard in full, and renames those that are broken: they count as missing then.
+
+    Returns:
+        A sentence for each of them.
+    """
+
+    def is_broken(index: int) -> bool:
+        try:
+            read_parquet(out, get_shard_name(index), SCHEMA)
+        except BrokenFileError:
+            return True
+        return False
+
+    indices = list_shards(out)
+    with ThreadPoolExecutor(_READING_THREADS) as pool:
+        found = list(zip(indices, pool.map(is_broken, indices), strict=True))
+    broken = [get_shard_name(index) for index, bad in found if bad]
+    return [
+        f"{name}: was cut off or broken; put aside as {out.put_aside(name)}, its images are "
+        "labeled again"
+        for name in broken
+    ]
+
+
+def read_fingerprints(out: OutputFolder) -> set[str]:
+    """Reads the fingerprints of the settings that the shards which can be read were made with."""
+    found: set[str] = set()
+    for index in list_shards(out):
+        with contextlib.suppress(BrokenFileError):
+            table = read_parquet(out, get_shard_name(index), SCHEMA)
+            found |= set(table["fingerprint"].to_pylist())
+    return found
+
+
 def read_report(out: OutputFolder, index: int) -> ShardReport:
     """Reads the counts of a shard, from the end of the file only."""
     with out.open_to_read(get_shard_name(index)) as file:
         metadata = pq.read_schema(file).metadata
     return ShardReport(index, *(int(metadata[name]) for name in _COUNTS))
+
+
+def read_parquet(out: OutputFolder, name: str, schema: pa.Schema) -> pa.Table:
+    """Reads a Parquet file of a job's folder in full.
+
+    Args:
+        out: The output folder.
+        name: Name of the file in it.
+        schema: Its columns.
+
+    Returns:
+        The table.
+
+    Raises:
+        BrokenFileError: If the file was cut off, or has other columns.
+        OSError: If it cannot be opened.
+    """
+    with out.open_to_read(name) as file:
+        try:
+            table = pq.read_table(file)
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise _make_broken_error(out, name, "it was cut off or is no Parquet file") from error
+    if not table.schema.equals(schema):
+        raise _make_broken_error(out, name, "it has other columns")
+    return table
+
+
+def _make_broken_error(out: OutputFolder, name: str, reason: str) -> BrokenFileError:
+    return BrokenFileError(
+        f"out: {out.get_path(name)} cannot be read ({reason}); repeat the command `label` of this "
+        "folder, which puts the file aside and makes it again"
+    )
 
 
 def _to_row(image: LabeledImage, fingerprint: str) -> dict[str, Any]:

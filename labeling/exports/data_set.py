@@ -6,10 +6,10 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Literal
 
+from ..coco import Category
 from ..job import read_job_file
 from ..manifest import Manifest
 from ..output_folder import OutputFolder
-from ..prompt_sources import Category
 from ..shard_files import LabeledImage, list_shards, read_shard
 from ..sources import ImageSource
 

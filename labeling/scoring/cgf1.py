@@ -9,6 +9,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from .ap import IouType
 from .ground_truth import GroundTruth, Record
 
@@ -53,7 +55,12 @@ def score_cgf1(
         for row in predictions
         if row["score"] >= THRESHOLD
     ]
-    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        contextlib.redirect_stdout(io.StringIO()),
+        # It divides 0 by 0 for scores that are not used here, where no object is annotated.
+        np.errstate(invalid="ignore"),
+    ):
         truth_file, answers_file = Path(folder) / "truth.json", Path(folder) / "answers.json"
         truth_file.write_text(json.dumps(pairs))
         answers_file.write_text(json.dumps(answers))
@@ -82,20 +89,17 @@ def _make_pairs(truth: GroundTruth) -> tuple[Record, dict[tuple[int, int], int]]
             )
     for annotation in truth.coco.anns.values():
         key = annotation["image_id"], annotation["category_id"]
-        if key in pair_ids and annotation.get("segmentation"):
-            encoded = truth.coco.annToRLE(annotation)
-            counts = encoded["counts"]
-            counts = counts.decode("ascii") if isinstance(counts, bytes) else counts
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": pair_ids[key],
-                    "category_id": 1,
-                    "bbox": annotation["bbox"],
-                    "area": annotation["area"],
-                    "iscrowd": annotation["iscrowd"],
-                    "segmentation": {"size": encoded["size"], "counts": counts},
-                }
-            )
+        mask = {"segmentation": annotation["segmentation"]} if truth.has_masks else {}
+        annotations.append(
+            {
+                "id": len(annotations) + 1,
+                "image_id": pair_ids[key],
+                "category_id": 1,
+                "bbox": annotation["bbox"],
+                "area": annotation["area"],
+                "iscrowd": annotation["iscrowd"],
+                **mask,
+            }
+        )
     categories = [{"id": 1, "name": "object"}]
     return {"images": images, "annotations": annotations, "categories": categories}, pair_ids

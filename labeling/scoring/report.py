@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...engine.wording import count_things
+
 PUBLISHED_COCO_BOX_AP = 56.5
 """SAM 3 on COCO val2017 by category names, box AP.
 
@@ -21,16 +23,17 @@ def make_table(scores: dict[str, Any]) -> str:
         The table, with a note on what it may be compared with.
     """
     lines = [
-        f"{scores['images']} images, {scores['objects']} objects, prompts: {scores['prompts']}, "
-        f"model {scores['model']}",
+        f"{count_things(scores['images'], 'image')}, {count_things(scores['objects'], 'object')}, "
+        f"prompts: {scores['prompts']}, model {scores['model']}",
         "",
+        *(f"- {note}" for note in scores["notes"]),
+        *([""] if scores["notes"] else []),
         "| score | box | mask |",
         "|---|---|---|",
     ]
-    for name in scores["ap"]["bbox"]:
-        lines.append(_make_row(name, scores["ap"]["bbox"][name], scores["ap"]["segm"][name]))
-    for name in scores.get("cgf1", {}).get("bbox", {}):
-        lines.append(_make_row(name, scores["cgf1"]["bbox"][name], scores["cgf1"]["segm"][name]))
+    for group in (scores["ap"], scores.get("cgf1", {"bbox": {}})):
+        masks = group.get("segm", {})
+        lines += [_make_row(name, box, masks.get(name)) for name, box in group["bbox"].items()]
     for name, value in scores.get("interactive", {}).items():
         lines.append(_make_row(name, None, value))
     if scores["prompts"] == "text":

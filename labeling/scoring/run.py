@@ -8,8 +8,9 @@ from typing import Any
 
 from ...engine import validation
 from ...engine.model_options import ModelOptions
+from ...engine.validation import value_error
 from ..output_folder import OutputFolder
-from .ap import score_ap
+from .ap import IouType, score_ap
 from .cgf1 import score_cgf1
 from .ground_truth import GroundTruth
 from .interactive import average_clicks, click_objects
@@ -50,6 +51,7 @@ def score_data_set(
     validation.to_whole_number("limit", limit, 0, 10**9)
     validation.to_whole_number("clicked_objects", clicked_objects, 0, 10**9)
     truth = GroundTruth(coco, images, limit)
+    _check_prompts(truth, prompts)
     folder = OutputFolder(out)
     folder.check_writable()
     engine = model.load()
@@ -58,32 +60,47 @@ def score_data_set(
     for done, image in enumerate(truth.images, 1):
         predictions += predict(engine, truth, image, prompts)
         left = clicked_objects - len(clicks)
-        if left > 0:
+        if left > 0 and truth.has_masks:
             clicks += click_objects(engine, truth, image, left)
         if on_image is not None:
             on_image(done, len(truth.images))
     best = keep_best(predictions)
-    ap = {"bbox": score_ap(truth, best, "bbox"), "segm": score_ap(truth, best, "segm")}
+    kinds: tuple[IouType, ...] = ("bbox", "segm") if truth.has_masks else ("bbox",)
+    ap = {kind: score_ap(truth, best, kind) for kind in kinds}
     scores: dict[str, Any] = {
         "model": model.model_name,
         "prompts": prompts,
         "images": len(truth.images),
         "objects": len(truth.coco.anns),
+        "notes": list(truth.notes),
         "ap": {kind: found.scores for kind, found in ap.items()},
     }
     if prompts == "text":
-        scores["cgf1"] = {
-            "bbox": score_cgf1(truth, predictions, "bbox"),
-            "segm": score_cgf1(truth, predictions, "segm"),
-        }
-    if clicked_objects:
+        scores["cgf1"] = {kind: score_cgf1(truth, predictions, kind) for kind in kinds}
+    if clicked_objects and truth.has_masks:
         scores["interactive"] = average_clicks(clicks)
     table = make_table(scores)
     folder.write_bytes("scores.json", json.dumps(scores, indent=2).encode())
     folder.write_bytes("scores.md", table.encode())
-    curves = {"box": ap["bbox"].precision, "mask": ap["segm"].precision}
+    names = {"bbox": "box", "segm": "mask"}
+    curves = {names[kind]: found.precision for kind, found in ap.items()}
     folder.write_bytes("precision_recall.png", draw_precision_recall(curves))
-    misses = draw_misses(truth, ap["segm"].missed_ids)
+    misses = draw_misses(truth, ap[kinds[-1]].missed_ids)
     if misses is not None:
         folder.write_bytes("worst_misses.png", misses)
     return table
+
+
+def _check_prompts(truth: GroundTruth, prompt_kind: str) -> None:
+    """Raises ValueError if the data set lacks what a kind of prompts is made from."""
+    if prompt_kind == "click" and not truth.has_masks:
+        raise value_error("prompts", "text or boxes (not every object has a mask)", prompt_kind)
+    if prompt_kind == "text":
+        seen: dict[str, int] = {}
+        for category in truth.categories:
+            place = f"coco: category {category['id']}"
+            phrase = validation.to_concept(place, category["name"]).casefold()
+            other = seen.setdefault(phrase, category["id"])
+            if other != category["id"]:
+                expected = f"another name than that of category {other}"
+                raise value_error(place, expected, category["name"])

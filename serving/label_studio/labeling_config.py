@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from typing import Any, Literal
 from xml.etree.ElementTree import Element, ParseError
 
@@ -19,6 +18,13 @@ OUTPUT_TAGS: dict[str, RegionKind] = {
 """Tags that can hold a prediction, the most exact first: the first one there is used."""
 
 MAX_CONFIG_CHARS = 1_000_000
+MAX_TAGS = 10_000
+MAX_DEPTH = 100
+MAX_ATTRIBUTES = 100
+"""Of one tag."""
+MAX_LABELS = 200
+"""Every label is a concept that the model looks for: 200 take it some seconds an image on a GPU."""
+
 _EXPECTED = (
     "an <Image> and <BrushLabels>, <PolygonLabels> or <RectangleLabels> with <Label>s for it"
 )
@@ -78,7 +84,8 @@ def parse_labeling_config(xml: str) -> LabelingConfig:
         Its first image that has a tag to draw with, and the most exact of those tags.
 
     Raises:
-        LabelingConfigError: If it is no XML, or has no such image.
+        LabelingConfigError: If it is no XML, has no such image, or more tags, attributes, depth
+            or labels than the bounds of this module.
     """
     import defusedxml
     import defusedxml.ElementTree
@@ -92,25 +99,51 @@ def parse_labeling_config(xml: str) -> LabelingConfig:
         raise LabelingConfigError(
             f"label_config: expected XML ({reason}): {shorten(xml)}"
         ) from None
+    _check_counts(root)
+    controls = _list_controls(root)
     for image in root.iter("Image"):
-        for control, kind in _find_controls(root, image):
-            labels = _read_labels(control)
-            if labels:
-                return LabelingConfig(
-                    image.get("name", ""),
-                    image.get("value", ""),
-                    control.get("name", ""),
-                    kind,
-                    labels,
-                )
+        name = image.get("name", "")
+        for tag, kind in OUTPUT_TAGS.items():
+            if (name, tag) in controls:
+                control, labels = controls[name, tag]
+                if len(labels) > MAX_LABELS:
+                    raise LabelingConfigError(
+                        f"label_config: expected at most {MAX_LABELS} labels in <{tag}>, got "
+                        f"{len(labels):,}"
+                    )
+                value = image.get("value", "")
+                return LabelingConfig(name, value, control.get("name", ""), kind, labels)
     raise LabelingConfigError(f"label_config: expected {_EXPECTED}")
 
 
-def _find_controls(root: Element, image: Element) -> Iterator[tuple[Element, RegionKind]]:
-    for tag, kind in OUTPUT_TAGS.items():
+def _check_counts(root: Element) -> None:
+    """Refuses what Label Studio itself could not show; what follows costs time for each of them."""
+    tags, waiting = 0, [(root, 1)]
+    while waiting:
+        element, depth = waiting.pop()
+        tags += 1
+        if depth > MAX_DEPTH:
+            raise LabelingConfigError(f"label_config: expected at most {MAX_DEPTH} nested tags")
+        if len(element.attrib) > MAX_ATTRIBUTES:
+            raise LabelingConfigError(
+                f"label_config: expected at most {MAX_ATTRIBUTES} attributes of a tag, got "
+                f"{len(element.attrib):,}"
+            )
+        if tags > MAX_TAGS:
+            raise LabelingConfigError(f"label_config: expected at most {MAX_TAGS:,} tags")
+        waiting += [(child, depth + 1) for child in element]
+
+
+def _list_controls(root: Element) -> dict[tuple[str, str], tuple[Element, dict[str, str]]]:
+    """Lists the first control with labels for each image and kind, in one walk."""
+    controls: dict[tuple[str, str], tuple[Element, dict[str, str]]] = {}
+    for tag in OUTPUT_TAGS:
         for control in root.iter(tag):
-            if image.get("name", "") in control.get("toName", "").split(","):
-                yield control, kind
+            labels = _read_labels(control)
+            if labels:
+                for image_name in control.get("toName", "").split(","):
+                    controls.setdefault((image_name, tag), (control, labels))
+    return controls
 
 
 def _read_labels(control: Element) -> dict[str, str]:

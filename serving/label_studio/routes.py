@@ -68,7 +68,7 @@ class SetupRequest(_Schema):
 async def set_up(request: Request, body: SetupRequest) -> dict[str, str]:
     """Checks a project's labeling configuration; Label Studio shows what is wrong with it."""
     if _is_labeled(body.schema_):
-        _parse_configuration(body.schema_)
+        await _parse_configuration(request.app.state.service, body.schema_)
     return {"model_version": _get_version(request)}
 
 
@@ -102,8 +102,12 @@ async def predict(request: Request, body: PredictRequest) -> Response:
     async def predict_all() -> list[dict[str, Any]]:
         # One place for all tasks, so that a long list is not refused half way.
         async with service.worker.hold_place():
+            try:
+                config = await _parse_configuration(service, body.label_config)
+            except ApiError as error:
+                return [_make_failure(task, str(error.detail), version) for task in body.tasks]
             return [
-                await _predict_task(service, images, body.label_config, task, context, version)
+                await _predict_task(service, images, config, task, context, version)
                 for task in body.tasks
             ]
 
@@ -115,13 +119,12 @@ async def predict(request: Request, body: PredictRequest) -> Response:
 async def _predict_task(
     service: SegmentationService,
     images: TaskImages,
-    label_config: str,
+    config: LabelingConfig,
     task: Task,
     context: dict[str, Any] | None,
     version: str,
 ) -> dict[str, Any]:
     try:
-        config = _parse_configuration(label_config)
         data = await images.read(config.find_image(task.data), task.id)
         image = await service.decode(data, "image")
         if context:
@@ -131,15 +134,19 @@ async def _predict_task(
         regions = await service.run_in_thread(instances_to_regions, found, labels, config)
     except (ApiError, ValueError) as error:
         message = str(error.detail) if isinstance(error, ApiError) else str(error)
-        logger.warning("Label Studio's task %.20r: %s", task.id, message)
-        # Another version: Label Studio asks again for tasks that have no answer of this one.
-        return {"model_version": f"{version}-failed", "score": 0.0, "result": [], "error": message}
+        return _make_failure(task, message, version)
     scores = [instance.score for instance in found]
     return {
         "model_version": version,
         "score": sum(scores) / len(scores) if scores else 0.0,
         "result": regions,
     }
+
+
+def _make_failure(task: Task, message: str, version: str) -> dict[str, Any]:
+    logger.warning("Label Studio's task %.20r: %s", task.id, message)
+    # Another version: Label Studio asks again for tasks that have no answer of this one.
+    return {"model_version": f"{version}-failed", "score": 0.0, "result": [], "error": message}
 
 
 async def _segment_labels(
@@ -170,18 +177,22 @@ async def _segment_objects(
     config: LabelingConfig,
 ) -> tuple[list[Instance], list[str]]:
     """Segments the objects that a user points at; a further point refines the last mask."""
+    pointed = await service.run_in_thread(
+        regions_to_objects, context.get("result"), image.hw, config
+    )
     objects = [
         dataclasses.replace(prompted, mask_input=service.logits.find(OWNER, image.digest, prompted))
-        for prompted in regions_to_objects(context.get("result"), image.hw, config)
+        for prompted in pointed
     ]
     (result,) = await service.segment(image, [ObjectPrompt(tuple(objects), return_logits=True)])
     service.logits.put_all(OWNER, image.digest, objects, result.instances)
     return list(result.instances), [prompted.class_name for prompted in objects]
 
 
-def _parse_configuration(label_config: str) -> LabelingConfig:
+async def _parse_configuration(service: SegmentationService, label_config: str) -> LabelingConfig:
+    # In a thread: a megabyte of XML takes a second, in which nobody else would be answered.
     try:
-        return parse_labeling_config(label_config)
+        return await service.run_in_thread(parse_labeling_config, label_config)
     except ValueError as error:
         raise ApiError(422, str(error)) from None
 

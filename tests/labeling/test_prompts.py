@@ -9,6 +9,7 @@ import pytest
 
 from infer_segment_anything_3.engine import EverythingPrompt, ObjectPrompt, PromptedObject
 from infer_segment_anything_3.engine.images import decode_image
+from infer_segment_anything_3.labeling.prompt_sources import BoxPrompts
 
 from .conftest import read_rows
 
@@ -67,6 +68,28 @@ def test_a_box_outside_its_image_is_that_images_error(out, label, tmp_path):
     code, printed = label("--boxes", write_boxes(tmp_path / "boxes.json", boxes), text="")
     assert code == 3
     assert "1.png: box_xyxy: expected boxes that reach into the image" in printed
+
+
+def test_what_a_coco_file_holds_beside_its_boxes_is_noted(out, label, tmp_path):
+    boxes = {"1.png": [(7, [10, 10, 60, 60]), (99, [1, 1, 5, 5])], "2.png": [(3, [9, 9, 0, 0])]}
+    code, printed = label("--boxes", write_boxes(tmp_path / "boxes.json", boxes), text="")
+    assert code == 0, printed
+    assert printed.splitlines()[:2] == [
+        "boxes: 1 annotation left out, of an unknown category: 1",
+        "boxes: 1 annotation left out, its box has no area: 2",
+    ]
+    assert [len(row.instances) for row in read_rows(out)][:2] == [1, 0]
+
+
+def test_a_box_is_taken_from_the_mask_where_it_is_missing(tmp_path):
+    file = tmp_path / "boxes.json"
+    write_boxes(file, {"1.png": [(7, [10, 10, 60, 60])]})
+    data = json.loads(file.read_text())
+    del data["annotations"][0]["bbox"]
+    data["annotations"][0]["segmentation"] = [[10, 10, 70, 10, 70, 70, 10, 70]]
+    file.write_text(json.dumps(data))
+    [prompt] = BoxPrompts(str(file)).make_prompts("1.png")
+    assert prompt.prompt.objects[0].box_xyxy == (10, 10, 70, 70)
 
 
 def test_everything(images, out, label, tiny_engine):

@@ -157,6 +157,113 @@ def test_a_wrong_option_is_refused(drawn, tmp_path, capsys, options, named):
     assert not out.exists()
 
 
+def rewrite(drawn, folder, change):
+    """The drawn data set with its COCO file changed; the images are linked."""
+    folder.mkdir()
+    for path in drawn.glob("*.png"):
+        (folder / path.name).symlink_to(path)
+    data = json.loads((drawn / ANNOTATIONS).read_text())
+    change(data)
+    (folder / ANNOTATIONS).write_text(json.dumps(data))
+    return folder
+
+
+def test_boxes_alone_are_scored_without_masks(drawn, tmp_path, capsys, tiny_engine):
+    def remove_masks(data):
+        for annotation, empty in zip(data["annotations"], [[], None, {}] * 1000, strict=False):
+            annotation["segmentation"] = empty
+        del data["annotations"][0]["segmentation"]
+
+    with_masks, out = tmp_path / "full", tmp_path / "out"
+    assert run(drawn, with_masks, "--clicked-objects", "0") == 0
+    capsys.readouterr()
+    boxes = rewrite(drawn, tmp_path / "boxes", remove_masks)
+    assert run(boxes, out) == 0
+    printed = capsys.readouterr().out
+    scores = json.loads((out / "scores.json").read_text())
+    expected = json.loads((with_masks / "scores.json").read_text())
+    for group in ("ap", "cgf1"):
+        assert scores[group] == {"bbox": expected[group]["bbox"]}
+    assert "interactive" not in scores
+    [note] = scores["notes"]
+    assert note.startswith("scores of masks left out, which need a mask for each object (")
+    assert f"- {note}\n" in printed
+    assert f"| AP50 | {scores['ap']['bbox']['AP50']:.3f} | - |" in printed
+    assert run(boxes, out, "--prompts", "click") == 2
+    assert capsys.readouterr().err == (
+        "prompts: expected text or boxes (not every object has a mask), got 'click'\n"
+    )
+
+
+def test_one_object_without_a_mask_is_named(drawn, tmp_path):
+    def remove_mask(data):
+        data["annotations"][4]["segmentation"] = [[1, 1, 9, 9]]
+        data["annotations"][5] |= {"segmentation": None, "iscrowd": 1}
+
+    folder = rewrite(drawn, tmp_path / "one", remove_mask)
+    truth = GroundTruth(str(folder / ANNOTATIONS), str(folder))
+    assert not truth.has_masks
+    assert truth.notes[-1].endswith("(1 annotation without one: 5)")
+
+
+def test_the_annotation_with_id_0_counts_as_found(drawn, tmp_path):
+    """COCOeval itself takes 0 for "no match"."""
+
+    def number_from_0(data):
+        for annotation in data["annotations"]:
+            annotation["id"] -= 1
+
+    folder = rewrite(drawn, tmp_path / "zero", number_from_0)
+    truth = GroundTruth(str(folder / ANNOTATIONS), str(folder))
+    assert score_ap(truth, perfect(truth), "segm").missed_ids == []
+
+
+def test_sizes_and_areas_that_are_missing_are_computed(drawn, truth, tmp_path):
+    def remove(data):
+        for image in data["images"]:
+            del image["width"]
+        for annotation in data["annotations"]:
+            annotation["area"] = None
+
+    folder = rewrite(drawn, tmp_path / "bare", remove)
+    found = GroundTruth(str(folder / ANNOTATIONS), str(folder))
+    assert found.images == [
+        {k: i[k] for k in ("id", "file_name", "height", "width")} for i in truth.images
+    ]
+    assert [a["area"] for a in found.coco.anns.values()] == [
+        a["area"] for a in truth.coco.anns.values()
+    ]
+    assert found.notes[0].startswith("6 images without a size, which is read from the image: 9000")
+
+
+def test_a_size_that_neither_file_nor_image_tells_is_refused(drawn, tmp_path, capsys):
+    folder = rewrite(drawn, tmp_path / "bare", lambda data: data["images"][0].pop("height"))
+    (folder / "9000.png").unlink()
+    (folder / "9000.png").write_bytes(b"no image")
+    assert run(folder, tmp_path / "out") == 2
+    assert capsys.readouterr().err == (
+        "coco: image 9000: expected a width and a height, or an image that tells (no image of a "
+        "known format), got '9000.png'\n"
+    )
+
+
+def test_a_data_set_without_objects_is_scored(drawn, tmp_path, capsys, tiny_engine):
+    folder = rewrite(drawn, tmp_path / "none", lambda data: data["annotations"].clear())
+    assert run(folder, tmp_path / "out", "--limit", "1") == 0
+    text = (tmp_path / "out" / "scores.json").read_text()
+    assert json.loads(text)["ap"]["bbox"]["AP"] is None
+    assert "NaN" not in text
+
+
+def test_categories_that_are_one_to_the_model_are_refused(drawn, tmp_path, capsys):
+    def rename(data):
+        data["categories"][1]["name"] = data["categories"][0]["name"].upper()
+
+    folder = rewrite(drawn, tmp_path / "twice", rename)
+    assert run(folder, tmp_path / "out") == 2
+    assert capsys.readouterr().err.startswith("coco: category 2: expected another name than that")
+
+
 @pytest.mark.parametrize(
     ("content", "named"),
     [

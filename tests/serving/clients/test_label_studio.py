@@ -43,7 +43,7 @@ GOOD_IOU = 0.9
 CONFIG = """
 <View>
   <Image name="image" value="$image" zoom="true" zoomControl="true"/>
-  <BrushLabels name="tag" toName="image">
+  <BrushLabels name="tag" toName="image" smart="false">
     <Label value="red circle" background="#FF0000"/>
     <Label value="blue square" background="#0d14d3"/>
   </BrushLabels>

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
 import pytest
 
 from infer_segment_anything_3.serving.label_studio.labeling_config import (
     LabelingConfigError,
+    _check_counts,
+    _list_controls,
+    _read_labels,
     parse_labeling_config,
 )
 
@@ -77,8 +86,81 @@ def test_what_cannot_be_drawn_with_is_refused(xml: str) -> None:
     assert "root:" not in str(refused.value)
 
 
+def count_lines(xml: str) -> int:
+    """Lines of the module that a configuration makes Python run, whether refused or not."""
+    code = {function.__code__ for function in (_check_counts, _list_controls, _read_labels)}
+    code.add(parse_labeling_config.__code__)
+    lines = 0
+
+    def trace(frame: Any, event: str, argument: Any) -> Any:
+        nonlocal lines
+        if frame.f_code not in code:
+            return None
+        lines += event == "line"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        with contextlib.suppress(LabelingConfigError):
+            parse_labeling_config(xml)
+    finally:
+        sys.settrace(before)
+    return lines
+
+
+def images_and_controls(count: int) -> str:
+    image = '<Image name="i{0}" value="$image"/>'
+    control = '<BrushLabels name="c{0}" toName="other{0}"><Label value="a"/></BrushLabels>'
+    return "<View>" + "".join((image + control).format(k) for k in range(count)) + "</View>"
+
+
+def test_work_grows_with_the_tags_and_not_with_their_square() -> None:
+    few, many = count_lines(images_and_controls(100)), count_lines(images_and_controls(1_000))
+    assert few > 100
+    assert many < 11 * few
+
+
+@pytest.mark.parametrize(
+    ("xml", "named"),
+    [
+        (config("<Header/>" * 10_001), "at most 10,000 tags"),
+        (images_and_controls(5_000), "at most 10,000 tags"),
+        (config("<View>" * 101 + "</View>" * 101), "at most 100 nested tags"),
+        (
+            config("<View " + " ".join(f'a{k}="1"' for k in range(101)) + "/>"),
+            "at most 100 attributes of a tag, got 101",
+        ),
+        (
+            config(tag("BrushLabels", labels="".join(f'<Label value="{k}"/>' for k in range(201)))),
+            "at most 200 labels in <BrushLabels>, got 201",
+        ),
+        ("<View>" + " " * 1_000_000 + "</View>", "at most 1,000,000 characters"),
+    ],
+)
+def test_counts_are_bounded(xml: str, named: str) -> None:
+    with pytest.raises(LabelingConfigError, match=f"^label_config: expected {named}$"):
+        parse_labeling_config(xml)
+
+
 @pytest.mark.parametrize("data", [{}, {"image": None}, {"image": 5}, {"image": " "}])
 def test_a_task_without_its_image_is_refused(data: dict[str, object]) -> None:
     parsed = parse_labeling_config(config(tag("BrushLabels")))
     with pytest.raises(LabelingConfigError, match=r"^data.image: "):
         parsed.find_image(data)
+
+
+def test_the_configuration_of_the_documentation() -> None:
+    """The brush is no tool of Auto-Annotation, and no color hides on what it marks."""
+    text = (Path(__file__).parents[3] / "docs" / "label-studio.md").read_text(encoding="utf-8")
+    xml = text.partition("```xml\n")[2].partition("```")[0]
+    parsed = parse_labeling_config(xml)
+    assert (parsed.kind, parsed.control_name) == ("brush", "tag")
+    assert set(parsed.labels) == {"green circle", "blue square"}
+    root = ElementTree.fromstring(xml)
+    assert root.find("BrushLabels").get("smart") == "false"
+    assert {c.get("smart") for c in root if c.tag[:3] in ("Key", "Rec")} == {"true"}
+    for label in root.iter("Label"):
+        channel = {"red": 0, "green": 1, "blue": 2}[label.get("value").partition(" ")[0]]
+        mark = bytes.fromhex(label.get("background")[1:])
+        assert mark[channel] == 0, "a mark without the color of its shape"

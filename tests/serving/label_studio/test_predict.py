@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import cv2
@@ -11,6 +13,8 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
+from infer_segment_anything_3.serving.label_studio import routes
+from infer_segment_anything_3.serving.label_studio.labeling_config import parse_labeling_config
 from infer_segment_anything_3.tests.helpers import compute_iou
 from infer_segment_anything_3.tools.tiny_shapes.scenes import Scene, Shape
 
@@ -225,6 +229,64 @@ def test_set_up_says_what_is_wrong_with_a_configuration(client: TestClient) -> N
     bad = client.post("/setup", json={"schema": config(tag("Choices"))})
     assert bad.status_code == 422
     assert "BrushLabels" in bad.json()["message"]
+
+
+@pytest.mark.parametrize(
+    ("step", "path"),
+    [
+        ("parse_labeling_config", "/setup"),
+        ("parse_labeling_config", "/predict"),
+        ("regions_to_objects", "/predict"),
+        ("instances_to_regions", "/predict"),
+    ],
+)
+def test_others_are_answered_while_a_request_is_parsed(
+    client: TestClient,
+    shapes_scene: Scene,
+    monkeypatch: pytest.MonkeyPatch,
+    step: str,
+    path: str,
+) -> None:
+    begun, release = threading.Event(), threading.Event()
+    real = getattr(routes, step)
+
+    def wait(*arguments: Any) -> Any:
+        begun.set()
+        assert release.wait(60)
+        return real(*arguments)
+
+    monkeypatch.setattr(routes, step, wait)
+    body = {
+        "schema": BRUSH,
+        "label_config": BRUSH,
+        "tasks": [{"id": 1, "data": {"image": data_uri(shapes_scene)}}],
+        "params": {"context": {"result": [keypoint(shapes_scene.shapes[0])]}},
+    }
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(client.post, path, json=body)
+        try:
+            assert begun.wait(60)
+            answer = client.get("/health")
+            assert not asked.done()
+        finally:
+            release.set()
+    assert answer.status_code == 200
+    assert asked.result().status_code == 200
+
+
+def test_a_configuration_is_parsed_once_for_all_tasks(
+    predict: Callable[..., Any], shapes_scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed: list[str] = []
+
+    def parse(xml: str) -> Any:
+        parsed.append(xml)
+        return parse_labeling_config(xml)
+
+    monkeypatch.setattr(routes, "parse_labeling_config", parse)
+    task = {"data": {"image": data_uri(shapes_scene)}}
+    assert len(predict(tasks=[{"id": k, **task} for k in range(3)])) == 3
+    assert len(parsed) == 1
 
 
 def test_the_rest_of_the_protocol(client: TestClient) -> None:
