@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 from fastapi import FastAPI
 
-from ..engine.version import VERSION
+from ..version import VERSION
 from .errors import install_error_handlers
 from .heap import trim_heaps_periodically
 from .info import router as info_router

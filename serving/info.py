@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 
 from ..engine.checkpoints.loader import supports_objects
 from ..engine.drawing.palette import BRIGHT
-from ..engine.version import VERSION
+from ..version import VERSION
 from .errors import RETRY_AFTER_S, ApiError
 from .model import ServedModel
 from .service import SegmentationService

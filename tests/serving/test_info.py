@@ -6,7 +6,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from infer_segment_anything_3.engine.drawing.palette import BRIGHT
-from infer_segment_anything_3.engine.version import VERSION
+from infer_segment_anything_3.version import VERSION
 
 
 def test_the_version_is_the_project_s(client: TestClient) -> None:
