@@ -109,7 +109,7 @@ install: ## link this folder into your own Ikomia
 package: venv ## what Ikomia HUB ships, checked, in build/ and dist/
 	$(PY) -m $(PACKAGE).tools.package $(ARGS)
 
-bench: venv ## times and memory: see benchmarks/
+bench: venv ## times and memory: ARGS="--only speed"; ARGS=--write into benchmarks/RESULTS.md
 	$(PY) -m $(PACKAGE).benchmarks $(ARGS)
 
 weights: venv ## what a weights file is: FILE=model.safetensors [TO=bfloat16] [OUT=file]
@@ -126,8 +126,9 @@ heldout: venv ## scores of the bundled model on scenes it never saw
 readme: venv ## the README's generated tables: parameters and scores
 	$(PY) -m $(PACKAGE).tools.readme
 
-pictures: venv ## the README's pictures, in docs/images
-	@$(SAM3) demo --out docs/images/demo.png
+pictures: venv ## the pictures of examples/ and docs/images
+	@$(PY) -m $(PACKAGE).tools.pictures
+	@$(SAM3) demo --out docs/images/grid.png
 	@$(PY) -m $(PACKAGE).tools.widget_pictures docs/images
 
 train: venv ## train the bundled model, or go on where it stopped

@@ -1,6 +1,7 @@
-"""Measures time and memory, prints tables and writes them to RESULTS.md.
+"""Measures time and memory and prints tables; writes them to a file where that is asked for.
 
     python -m infer_segment_anything_3.benchmarks [--model tiny_shapes] [--only speed,memory]
+    python -m infer_segment_anything_3.benchmarks --write      # into benchmarks/RESULTS.md
     python -m infer_segment_anything_3.benchmarks --device cuda --out gpu.md
 
 ``sam3`` has seeded random weights unless ``--weights`` names a checkpoint; on two CPU cores all
@@ -98,8 +99,10 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--precision", default="auto", choices=("auto", "float32", "bfloat16"))
     parser.add_argument("--repeats", type=int, default=11, help="rounds of what takes little")
     parser.add_argument("--only", help=f"some of {','.join(GROUPS)}")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="the Markdown file to update")
-    parser.add_argument("--no-write", dest="out", action="store_const", const=None)
+    parser.add_argument("--out", type=Path, help="a Markdown file to update with the tables")
+    parser.add_argument(
+        "--write", dest="out", action="store_const", const=RESULTS, help=f"the same: {RESULTS.name}"
+    )
     options = parser.parse_args(arguments)
     options.only = (options.only or ",".join(DEFAULT_GROUPS[options.device])).split(",")
     if unknown := [group for group in options.only if group not in GROUPS]:

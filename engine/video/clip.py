@@ -45,8 +45,11 @@ class VideoTracks:
         return len(self.rows)
 
     def __iter__(self) -> Iterator[Result]:
-        """Yields the result of each frame, its masks decoded."""
-        return (from_track_row(row, self.class_names) for row in self.rows)
+        """Yields the result of each frame, without tracks that proved false starts later."""
+        kept = set(self.track_ids)
+        for row in self.rows:
+            shown = [i for i in row["instances"] if i["track_id"] in kept]
+            yield from_track_row({**row, "instances": shown}, self.class_names)
 
     def __repr__(self) -> str:
         """Returns one line: the source, frames and tracks."""

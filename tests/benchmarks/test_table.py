@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from infer_segment_anything_3.benchmarks import __main__ as command
 from infer_segment_anything_3.benchmarks.table import Row, format_table, write_section
 from infer_segment_anything_3.benchmarks.timing import time_in_turns, watch_calls
 
@@ -37,6 +38,14 @@ def test_table_leaves_out_empty_columns():
     assert "sam3: 1 GiB" in lines[2]
     assert "1,234 ms" in lines[3]
     assert len({len(line) for line in lines}) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"), [([], None), (["--write"], "RESULTS.md"), (["--out", "a.md"], "a.md")]
+)
+def test_a_file_is_written_only_where_it_is_asked_for(arguments, name):
+    out = command._parse([*arguments, "--only", "speed"]).out
+    assert (out and out.name) == name
 
 
 def test_section_replaces_the_one_of_its_name(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import cv2
@@ -90,6 +91,15 @@ def test_the_video_shows_the_tracks(tracks, tmp_path):
             inside |= instance.mask.full()
         assert changed[inside].mean() > 0.6
         assert changed[:, 240:].mean() < 0.02
+
+
+def test_false_starts_are_left_out_of_every_frame(tracks):
+    rows = [dict(row) for row in tracks.rows]
+    rows[-1]["removed"] = [1]
+    later = dataclasses.replace(tracks, rows=tuple(rows))
+    assert later.track_ids == (0,)
+    assert {i.track_id for result in later for i in result.instances} == {0}
+    assert [a["id"] for a in later.to_youtube_vis()["annotations"]] == [0]
 
 
 def test_frames_that_were_given_must_be_given_again(tiny_engine, frames, tmp_path):
