@@ -7,6 +7,7 @@ there it stands in for the package, and needs no Ikomia.
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,5 @@ else:
 
 
 if __name__ == "__main__":  # python -m infer_segment_anything_3, in the checkout's folder
-    from infer_segment_anything_3.cli.app import main
-
-    sys.exit(main())
+    # By name: what Ikomia loads must not depend on the command line.
+    sys.exit(importlib.import_module("infer_segment_anything_3.cli.app").main())

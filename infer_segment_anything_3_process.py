@@ -31,13 +31,18 @@ from .adapter.outputs.tracks import TrackFiles
 from .adapter.parameters.settings import Settings, merge_values, to_text
 from .adapter.parameters.task_param import InferSegmentAnything3Param
 from .adapter.progress import Progress, count_steps
+from .adapter.requirements import explain_missing_package
 from .adapter.session import RunOutput, Session
 from .engine.drawing.overlay import RgbImage
-from .engine.version import VERSION
+from .engine.runtime.isolation import ask_float_limits
+from .version import VERSION
 
 NAME = "infer_segment_anything_3"
 
 logger = logging.getLogger("infer_segment_anything_3")
+
+# Before a script that has the plugin imports matplotlib.
+ask_float_limits()
 
 
 class InferSegmentAnything3ParamFactory(dataprocess.CTaskParamFactory):
@@ -99,7 +104,10 @@ class InferSegmentAnything3(dataprocess.C2dImageTask):
         # Ikomia also calls this from within the first run, which loads the model itself if
         # its prompt needs one.
         if not self._is_running:
-            self._session.models.get(self._parse_settings())
+            try:
+                self._session.models.get(self._parse_settings())
+            except ModuleNotFoundError as error:
+                raise explain_missing_package(error) from None
         dataprocess.C2dImageTask.init_long_process(self)
 
     def start_over(self) -> None:
@@ -138,7 +146,8 @@ class InferSegmentAnything3(dataprocess.C2dImageTask):
 
         Raises:
             ValueError: If the image or the prompt is invalid.
-            RuntimeError: If the weights cannot be found, downloaded or loaded.
+            RuntimeError: If the weights cannot be found, downloaded or loaded, or a package of
+                requirements.txt is not installed.
         """
         with self._run_lock:
             self._session.allow_start()
@@ -156,6 +165,9 @@ class InferSegmentAnything3(dataprocess.C2dImageTask):
                 self._last_run = None
                 clear_outputs(self)
                 self._track_files.finish()
+                if isinstance(error, ModuleNotFoundError):
+                    # Ikomia shows the whole traceback of the error that it gets.
+                    raise explain_missing_package(error) from None
                 raise
             finally:
                 self._is_running = False

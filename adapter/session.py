@@ -16,6 +16,7 @@ import numpy.typing as npt
 from ..engine.prompts import ConceptPrompt, ObjectPrompt, Prompt
 from ..engine.results import Result
 from ..engine.validation import PointXy
+from ..engine.wording import describe_misses
 from .inputs.graphics import Drawing
 from .inputs.reference import ReferenceReader
 from .inputs.video import VideoPosition
@@ -55,6 +56,7 @@ class RunOutput:
         video: Number of the video among those that the task followed so far.
         frame_index: Index of the frame in its video, or among the runs that are followed; None
             if neither.
+        misses: What came nearest to concepts that were not found.
     """
 
     image: npt.NDArray[np.uint8]
@@ -66,6 +68,7 @@ class RunOutput:
     trails: Mapping[int, tuple[PointXy, ...]] = dataclasses.field(default_factory=dict)
     video: int = 0
     frame_index: int | None = None
+    misses: tuple[str, ...] = ()
 
     @property
     def is_tracked(self) -> bool:
@@ -75,7 +78,8 @@ class RunOutput:
     @property
     def notes(self) -> tuple[str, ...]:
         """All warnings and choices of the run, about the prompt and the result."""
-        return (*self.reading.warnings, *list_result_warnings(self.result), *self.reading.infos)
+        warnings = list_result_warnings(self.result, self.settings.masks)
+        return (*self.reading.warnings, *warnings, *self.misses, *self.reading.infos)
 
     @property
     def has_candidates(self) -> bool:
@@ -229,7 +233,10 @@ class Session:
             on_step,
             on_plan=progress.plan,
         )
-        output = dataclasses.replace(output, result=result)
+        misses = tuple(describe_misses(result, prompt, engine.vocabulary))
+        for line in misses:
+            logger.info("%s", line)
+        output = dataclasses.replace(output, result=result, misses=misses)
         self._last = (weakref.ref(engine), output)
         return output
 
@@ -269,7 +276,9 @@ def list_result_warnings(result: Result, with_masks: bool = True) -> list[str]:
     Returns:
         One line for each warning.
     """
-    advice = "; set tiles" if result.frame_index is None else ""
+    advice = ""
+    if result.frame_index is None:
+        advice = "; set tiles" if result.tile_grid == (1, 1) else "; set more tiles"
     warnings = [
         f"{name}: takes over half of what the model can find at once: there may be more{advice}"
         for name in result.truncated

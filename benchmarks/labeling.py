@@ -21,9 +21,10 @@ from PIL import Image
 from ..engine import ConceptPrompt, Instance, Mask, Result
 from ..engine.export.rle import mask_to_rle
 from ..engine.images import decode_image
+from ..engine.model_options import ModelOptions
 from ..labeling.labeler import ShardLabeler
 from ..labeling.manifest import Shard
-from ..labeling.options import JobOptions, ModelOptions, Segmenter
+from ..labeling.options import JobOptions, Segmenter
 from ..labeling.output_folder import OutputFolder
 from ..labeling.prompt_sources import SamePrompt
 from ..labeling.ray_runner import SHARDS_PER_CALL, label_with_ray
@@ -63,7 +64,7 @@ class StubEngine:
 class StubModel(ModelOptions):
     """Replaces the model's options: loads the stub in an actor."""
 
-    def load(self) -> Segmenter:
+    def load(self) -> Segmenter:  # type: ignore[override]  # a stand-in
         """Returns the stub."""
         return StubEngine()
 

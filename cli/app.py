@@ -54,7 +54,7 @@ app.command("demo-video", rich_help_panel=TRY)(demo.demo_video)
 
 def _show_version(is_asked: bool) -> None:
     if is_asked:
-        from ..engine.version import VERSION
+        from ..version import VERSION
 
         typer.echo(f"{PROGRAM} {VERSION}")
         raise typer.Exit

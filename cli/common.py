@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ..engine import Engine
-    from ..labeling.options import ModelOptions
+    from ..engine.model_options import ModelOptions
 
 P = ParamSpec("P")
 
@@ -132,8 +132,8 @@ InputSize = Annotated[
 def choose_model(
     model: str, weights: str | None, device: str | None, precision: str, input_size: str
 ) -> ModelOptions:
-    """Checks the options of the model before it is loaded, see ``labeling.options``."""
-    from ..labeling.options import choose_model
+    """Checks the options of the model before it is loaded, see ``engine.model_options``."""
+    from ..engine.model_options import choose_model
 
     set_threads(model)
     return choose_model(model, weights, device, precision, input_size)
@@ -150,7 +150,7 @@ def load_engine(options: ModelOptions) -> Engine:
     from rich.console import Console
 
     with Console(stderr=True).status(f"Loading {options.model_name} …"):
-        return options.load()  # type: ignore[return-value]
+        return options.load()
 
 
 def parse_numbers(name: str, text: str, counts: Sequence[int], expected: str) -> list[float]:

@@ -40,13 +40,12 @@ def demo_video(
     text: Annotated[str, typer.Option(help="What to follow: 'person, dog'.")] = "",
     model: ModelChoice = "tiny_shapes",
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("output"),
-    frames: Annotated[int, typer.Option(min=1, help="Frames of the drawn clip.")] = 48,
 ) -> Exit:
     """Follow objects through a video, in a real Ikomia workflow."""
     _check_model(model)
     from ..examples.demo_video import run_demo
 
-    for path in run_demo(video, text, model, out, frames):
+    for path in run_demo(video, text, model, out):
         print_result(str(path))
     return Exit.DONE
 

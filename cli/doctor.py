@@ -18,13 +18,14 @@ if TYPE_CHECKING:
 REQUIRED = ("torch", "torchvision", "sam3", "huggingface_hub", "safetensors", "numpy", "scipy")
 REQUIRED_MODULES = {"opencv-python-headless": "cv2", "open_clip_torch": "open_clip"}
 
+EXTRA = "pip install 'infer_segment_anything_3[{0}]', or -r requirements-{0}.txt"
 EXTRAS = {
-    "ikomia": (("ikomia",), "the Ikomia plugin: pip install ikomia"),
-    "serve": (("fastapi", "uvicorn", "httpx", "pydantic", "defusedxml"), "the HTTP server"),
-    "labeling": (("fsspec", "pyarrow", "matplotlib"), "data sets: label, export, score"),
-    "ray": (("ray",), "labeling on several machines"),
+    "ikomia": (("ikomia",), "the Ikomia plugin", "pip install ikomia"),
+    "serve": (("fastapi", "uvicorn", "httpx", "pydantic", "defusedxml"), "the server", EXTRA),
+    "labeling": (("fsspec", "pyarrow", "matplotlib"), "label, export and score", EXTRA),
+    "ray": (("ray",), "labeling on several machines", EXTRA),
 }
-"""Optional parts: the modules that each needs, and what it is for."""
+"""Optional parts: the modules that each needs, what it is for, and how it is installed."""
 
 GOOD, BAD, NEUTRAL = "[green]✓[/green]", "[red]✗[/red]", "[dim]–[/dim]"
 
@@ -36,7 +37,7 @@ def doctor() -> Exit:
     from rich.console import Console
     from rich.table import Table
 
-    from ..engine.version import VERSION
+    from ..version import VERSION
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_header=False)
     table.add_column()
@@ -142,13 +143,10 @@ def _find_weights(advice: list[str]) -> Iterator[tuple[str, str, str]]:
 
 
 def _add_extras(table: Table, advice: list[str]) -> None:
-    for name, (modules, purpose) in EXTRAS.items():
+    for name, (modules, purpose, how) in EXTRAS.items():
         missing = [m for m in modules if importlib.util.find_spec(m) is None]
-        if not missing:
-            table.add_row(GOOD, name, purpose.partition(":")[0])
-            continue
-        table.add_row(NEUTRAL, name, f"{purpose.partition(':')[0]}: needs {', '.join(missing)}")
-        how = purpose.partition(": ")[2] or (
-            f"pip install 'infer_segment_anything_3[{name}]' or -r requirements-{name}.txt"
-        )
-        advice.append(f"For {purpose.partition(':')[0]}: {how}")
+        if missing:
+            table.add_row(NEUTRAL, name, f"{purpose}: needs {', '.join(missing)}")
+            advice.append(f"For {purpose}: {how.format(name)}")
+        else:
+            table.add_row(GOOD, name, purpose)

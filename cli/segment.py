@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import glob
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -139,8 +140,13 @@ def segment(
     """Segment images by text, points, boxes or examples."""
     paths = find_images(images)
     target = _choose_target(save, paths, images)
+    root = None
+    if _is_folder(save, paths, images):
+        root = Path(os.path.commonpath([path.resolve().parent for path in paths]))
     prompt = make_prompt(text, points, boxes, examples, threshold, everything, reference, tiles)
     engine = load_engine(choose_model(model, weights, device, precision, input_size))
+    from ..engine.wording import describe_misses
+
     failed = 0
     with Progress("Segmenting", "image", len(paths)) as progress:
         for path in paths:
@@ -157,8 +163,10 @@ def segment(
             finally:
                 progress.advance()
             if target is not None:
-                _save(result, image, target, path, is_folder=_is_folder(save, paths, images))
+                _save(result, image, target, path, root)
             _print(result, path, as_json)
+            for line in describe_misses(result, prompt, engine.vocabulary):
+                progress.tell(line)
     if target is not None:
         tell(f"Written: {target}")
     return Exit.SOME_FAILED if failed else Exit.DONE
@@ -277,13 +285,16 @@ def _choose_target(save: str, paths: list[Path], images: list[str]) -> Path | No
     return target
 
 
-def _save(result: Result, image: Any, target: Path, path: Path, is_folder: bool) -> None:
-    if not is_folder:
+def _save(result: Result, image: Any, target: Path, path: Path, root: Path | None) -> None:
+    """Saves to the target; with a root to the target's subfolder that the image has below it."""
+    if root is None:
         result.save(target, image)
         return
+    # The whole name: photos of one name and several types must not replace each other.
+    stem = target / path.resolve().relative_to(root)
+    stem.parent.mkdir(parents=True, exist_ok=True)
     for suffix in (".png", ".json"):
-        # The whole name: photos of one name and several types must not replace each other.
-        result.save(target / f"{path.name}{suffix}", image)
+        result.save(stem.with_name(stem.name + suffix), image)
 
 
 def _print(result: Result, path: Path, as_json: bool) -> None:

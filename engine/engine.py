@@ -42,6 +42,7 @@ class Engine:
         precision: ``float32`` or ``bfloat16``.
         image_size: Side of the model's square input, in pixels.
         limits: How much is computed at a time where memory suffices; may be set.
+        vocabulary: The only words that the weights know; empty if they know any.
         execution: The context of every forward pass of the model.
         processor: Collects prompts; caches encoded texts.
         encoder: Encodes images; caches them.
@@ -54,6 +55,8 @@ class Engine:
         image_size: int,
         precision: Precision = "auto",
         weights_name: str = "the weights",
+        vocabulary: Sequence[str] = (),
+        most_threads: int | None = None,
     ) -> None:
         """Wraps a model; most callers want :meth:`load`.
 
@@ -62,6 +65,8 @@ class Engine:
             image_size: Side of its input, in pixels.
             precision: ``auto`` takes bfloat16 where the device has it natively.
             weights_name: What errors call the weights, for instance their path.
+            vocabulary: The only words that the weights know; empty if they know any.
+            most_threads: Largest team of CPU threads; None for all.
         """
         self.model = model
         self.image_size = image_size
@@ -69,7 +74,8 @@ class Engine:
         self.weights_name = weights_name
         self.precision: Literal["float32", "bfloat16"] = resolve_precision(precision, self.device)
         self.limits = BatchLimits.for_device(self.device)
-        self.execution = ModelExecution(self.device, self.precision)
+        self.vocabulary = tuple(vocabulary)
+        self.execution = ModelExecution(self.device, self.precision, most_threads)
         self.processor = PromptProcessor(model, image_size, self.device)
         self.encoder = ImageEncoder(self.processor, self.execution)
         self.references = ReferencePrompts(self.processor, self.encoder, self.execution)

@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeVar
 import torch
 
 from .checkpoints.loader import load_model
-from .checkpoints.zoo import find_weight_files, resolve_input_size
+from .checkpoints.zoo import find_weight_files, get_model_spec, resolve_input_size
 from .model.precision import Precision, resolve_precision
 from .runtime.memory import BatchLimits, release_memory, retry_on_oom
 from .runtime.openmp import fix_thread_teams
@@ -51,6 +51,7 @@ def load_engine(
 ) -> E:
     """Returns the engine that holds a model, or loads it; see :meth:`Engine.load`."""
     side = resolve_input_size(model_name, input_size)
+    spec = get_model_spec(model_name)
     where = resolve_device(device)
     resolved = resolve_precision(precision, where)
     with _searches[model_name, str(weight_file)]:
@@ -68,6 +69,8 @@ def load_engine(
                         side,
                         resolved,
                         weights_name=str(files),
+                        vocabulary=spec.vocabulary,
+                        most_threads=spec.architecture.most_threads,
                     ),
                     BatchLimits(),
                     release_memory,

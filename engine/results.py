@@ -197,6 +197,9 @@ class Result:
         frame_index: On videos: index of the frame, from 0. None on images.
         removed_track_ids: On videos: tracks that turned out to be false starts on this frame;
             their earlier instances may be discarded.
+        best_scores: Of each concept, the highest score of anything on the image, also at or
+            below the threshold. Empty for objects, everything and videos.
+        tile_grid: Rows and columns of the tiles that were taken; (1, 1) for none.
     """
 
     image_hw: tuple[int, int]
@@ -206,6 +209,8 @@ class Result:
     truncated: tuple[str, ...] = ()
     frame_index: int | None = None
     removed_track_ids: tuple[int, ...] = ()
+    best_scores: tuple[float, ...] = ()
+    tile_grid: tuple[int, int] = (1, 1)
 
     def plot(self, image: npt.NDArray[np.uint8], labels: bool = True) -> npt.NDArray[np.uint8]:
         """Draws the instances over their image: a tint, an outline and a label each.

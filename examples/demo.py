@@ -1,58 +1,80 @@
-"""Segments an image by text, by a click and by a box, through a real Ikomia workflow.
+"""Segments pictures by text, clicks, examples and with tiles, through a real Ikomia workflow.
 
-The command ``demo``. Without an image it takes one that the bundled model knows, so it needs no
-account, GPU or download.
+The command ``demo``. Without an image it takes pictures that the bundled model knows, so it needs
+no account, GPU or download.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
+from PIL import Image
 
 from ..engine.images import decode_image
-from .ikomia_home import CHECKOUT, PLUGIN, ikomia_home
+from . import CROWD, SCENE
+from .ikomia_home import PLUGIN, ikomia_home
+from .panels import Panel, RgbImage, join_panels, mark_box, mark_point
 
-RgbImage = npt.NDArray[np.uint8]
+SCENE_TEXT = "circle, square, triangle, star"
+CLICK_XY = (231, 266)
+EXAMPLE_XYXY = (75, 301, 168, 394)
+"""A red circle of the scene."""
 
-SHAPES = CHECKOUT / "docs" / "images" / "shapes.png"
-SHAPES_TEXT = "circle, orange square, star"
-PANEL_WIDTH_IN = 5.6
-TEXT_HEIGHT_IN = 0.9
-DPI = 100
-INK = "#1d2330"
+Row = tuple[str, str, str, str, str]
+"""Prompt, class, score, box and area of an instance."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Panel:
-    """Holds one prompt and the instances found.
+class Demo:
+    """Runs prompts through one workflow and collects panels and rows of a table."""
 
-    Attributes:
-        title: The prompt in words.
-        objects: Ikomia's instances.
-        overlay: (H, W, 3) uint8, RGB: the image with the instances drawn.
-        point_xy: The click, in pixels.
-        box_xyxy: The box, in pixels.
-    """
+    def __init__(self, model: str) -> None:
+        """Adds the plugin's task to a workflow.
 
-    title: str
-    objects: Sequence[Any] = ()
-    overlay: RgbImage | None = None
-    point_xy: tuple[int, int] | None = None
-    box_xyxy: tuple[int, int, int, int] | None = None
+        Args:
+            model: Name of the model.
+        """
+        from ikomia.dataprocess.workflow import Workflow
+
+        self._workflow = Workflow("demo")
+        self._task = self._workflow.add_task(name=PLUGIN, auto_connect=True, public_hub=False)
+        self._task.set_parameters({"model_name": model})
+        self.panels: list[Panel] = []
+        self.rows: list[Row] = []
+
+    def run(self, title: str, image: RgbImage, **parameters: Any) -> tuple[RgbImage, list[Any]]:
+        """Runs a prompt and adds its panel.
+
+        Args:
+            title: Of the panel.
+            image: (H, W, 3) uint8, RGB.
+            **parameters: Of the task; the prompt of the run before is forgotten.
+
+        Returns:
+            The panel's picture, which may be drawn on, and Ikomia's instances.
+        """
+        nothing = {"input_text": "", "input_point": "", "input_box": "", "prompt_mode": "auto"}
+        self._task.set_parameters({**nothing, "tiles": "off", "overlap": "keep", **parameters})
+        self._workflow.run_on(array=image)
+        found = self._task.get_output(2).get_objects()
+        picture = np.array(self._task.get_image_with_mask())
+        self.panels.append(Panel(title, picture))
+        for instance in found:
+            box = ", ".join(f"{value:.0f}" for value in instance.box)
+            area = str(np.count_nonzero(instance.mask))
+            self.rows.append((title, instance.label, f"{instance.confidence:.2f}", box, area))
+        return picture, found
 
 
 def run_demo(image: str, text: str, model: str, out: Path) -> Path:
-    """Segments a picture by text, by a click and by a box; prints a table, draws a picture.
+    """Segments the scene, or a picture of the user's; prints a table, writes the panels.
 
     Args:
-        image: Path of the picture; empty for drawn shapes.
-        text: What to look for; empty for a default.
+        image: Path of a picture; empty for the scene and the crowd.
+        text: What to look for in it; empty for a default.
         model: Name of the model.
         out: The PNG to write.
 
@@ -64,7 +86,7 @@ def run_demo(image: str, text: str, model: str, out: Path) -> Path:
     """
     # Before the home folder changes: relative paths and ~ are the user's.
     out = out.expanduser().resolve()
-    path = Path(image or SHAPES).expanduser()
+    path = Path(image).expanduser() if image else SCENE
     if not path.is_file():
         raise ValueError(f"image: there is no such file ({path})")
     try:
@@ -72,35 +94,36 @@ def run_demo(image: str, text: str, model: str, out: Path) -> Path:
     except ValueError as error:
         raise ValueError(f"{error} ({path})") from error
     with ikomia_home():
-        panels = segment(pixels, text or ("object" if image else SHAPES_TEXT), model)
-    print_table(panels)
-    draw_panels(panels, out)
+        demo = Demo(model)
+        if image:
+            _show_picture(demo, pixels, text or "object")
+        else:
+            _show_scene(demo, pixels)
+    print_table(demo.rows)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    sheet = join_panels(demo.panels, columns=3 if image else 2)
+    Image.fromarray(sheet).save(out, optimize=True)
     return out
 
 
-def segment(image: RgbImage, text: str, model: str) -> list[Panel]:
-    """Segments by text, then by a click on the best instance and a box around the next one."""
-    from ikomia.dataprocess.workflow import Workflow
+def _show_scene(demo: Demo, scene: RgbImage) -> None:
+    """Shows what the bundled model can do on pictures that it knows."""
+    demo.run("Text", scene, input_text=SCENE_TEXT)
+    picture, _ = demo.run("Click", scene, input_point=list(CLICK_XY))
+    mark_point(picture, CLICK_XY)
+    picture, _ = demo.run("Examples", scene, prompt_mode="concept", input_box=list(EXAMPLE_XYXY))
+    mark_box(picture, EXAMPLE_XYXY)
+    demo.run("Crowd", decode_image(str(CROWD)), input_text=SCENE_TEXT, tiles="auto", overlap="best")
 
-    workflow = Workflow("demo")
-    task = workflow.add_task(name=PLUGIN, auto_connect=True, public_hub=False)
 
-    def run(panel: Panel, **parameters: str) -> Panel:
-        task.set_parameters({"input_text": "", "input_point": "", "input_box": "", **parameters})
-        workflow.run_on(array=image)
-        return dataclasses.replace(
-            panel, objects=task.get_output(2).get_objects(), overlay=task.get_image_with_mask()
-        )
-
-    by_text = run(Panel(f"Text: {text}"), model_name=model, input_text=text)
-    point_xy, box_xyxy = choose_click_and_box(by_text.objects, image.shape[:2])
-    click = Panel(f"Click at {point_xy[0]}, {point_xy[1]}", point_xy=point_xy)
-    box = Panel(f"Box {', '.join(map(str, box_xyxy))}", box_xyxy=box_xyxy)
-    return [
-        by_text,
-        run(click, input_point=str(list(point_xy))),
-        run(box, input_box=str(list(box_xyxy))),
-    ]
+def _show_picture(demo: Demo, image: RgbImage, text: str) -> None:
+    """Shows a text, a click on the best instance and a box around the next one."""
+    _, found = demo.run(f"Text: {text}", image, input_text=text)
+    point_xy, box_xyxy = choose_click_and_box(found, image.shape[:2])
+    picture, _ = demo.run("Click", image, input_point=list(point_xy))
+    mark_point(picture, point_xy)
+    picture, _ = demo.run("Box", image, input_box=list(box_xyxy))
+    mark_box(picture, box_xyxy)
 
 
 def choose_click_and_box(
@@ -117,76 +140,12 @@ def choose_click_and_box(
     return (int(x), int(y)), (left, top, left + width, top + height)
 
 
-def draw_panels(panels: Sequence[Panel], path: Path) -> None:
-    """Writes a PNG of the panels side by side, with their prompts and legends."""
-    from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-    from matplotlib.patches import Patch, Rectangle
-
-    height, width = next(p.overlay.shape[:2] for p in panels if p.overlay is not None)
-    height_in = PANEL_WIDTH_IN * min(height / width, 3) + TEXT_HEIGHT_IN
-    # Room for the legends, which must not take part in the layout: long ones would shift it.
-    legend_share = TEXT_HEIGHT_IN / 2 / height_in
-    layout = ConstrainedLayoutEngine(
-        rect=(0.005, legend_share, 0.99, 1 - legend_share), wspace=0.03
-    )
-    figure = Figure((PANEL_WIDTH_IN * len(panels), height_in), dpi=DPI, layout=layout)
-    for axes, panel in zip(np.atleast_1d(figure.subplots(1, len(panels))), panels, strict=True):
-        axes.imshow(panel.overlay)
-        axes.set_axis_off()
-        axes.set_title(panel.title, loc="left", fontsize=15, color=INK, wrap=True)
-        if panel.point_xy is not None:
-            axes.plot(*panel.point_xy, "o", markersize=10, color=INK, mec="white", mew=3)
-        if panel.box_xyxy is not None:
-            left, top, right, bottom = panel.box_xyxy
-            for color, line_width in ((INK, 5), ("white", 2.5)):
-                axes.add_patch(
-                    Rectangle(
-                        (left, top), right - left, bottom - top,
-                        fill=False, edgecolor=color, linewidth=line_width,
-                    )
-                )  # fmt: skip
-        legend = axes.legend(
-            handles=[Patch(color=color, label=label) for color, label in list_classes(panel)],
-            loc="upper left",
-            bbox_to_anchor=(-0.01, 0.0),
-            ncols=3,
-            frameon=False,
-            fontsize=11,
-            handlelength=1.0,
-            handletextpad=0.5,
-            columnspacing=1.2,
-            labelcolor=INK,
-        )
-        legend.set_in_layout(False)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
-
-
-def list_classes(panel: Panel) -> list[tuple[tuple[float, float, float], str]]:
-    """Lists each class once: its color, how many instances it has and their best score."""
-    by_class: dict[str, list[Any]] = {}
-    for found in panel.objects:
-        by_class.setdefault(found.label, []).append(found)
-    entries = []
-    for label, members in by_class.items():
-        red, green, blue = (channel / 255 for channel in members[0].color[:3])
-        count = f"{len(members)} × " if len(members) > 1 else ""
-        best = max(found.confidence for found in members)
-        entries.append(((red, green, blue), f"{count}{label} {best:.2f}"))
-    return entries or [((0.7, 0.7, 0.75), "nothing found")]
-
-
-def print_table(panels: Sequence[Panel]) -> None:
-    """Prints the instances of every prompt."""
-    rows = [("prompt", "class", "score", "box (x, y, w, h)", "area (px)")]
-    for panel in panels:
-        for found in panel.objects:
-            box = ", ".join(f"{value:.0f}" for value in found.box)
-            area = str(np.count_nonzero(found.mask))
-            rows.append((panel.title, found.label, f"{found.confidence:.2f}", box, area))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        print(
-            "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
-        )
+def print_table(rows: Sequence[Row], most: int = 24) -> None:
+    """Prints the first instances as a table, and how many more there are."""
+    lines = [("prompt", "class", "score", "box (x, y, w, h)", "area (px)"), *rows[:most]]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        cells = (f"{cell:{width}}" for cell, width in zip(line, widths, strict=True))
+        print("  ".join(cells).rstrip())
+    if len(rows) > most:
+        print(f"and {len(rows) - most} more")

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 
 from fastapi import FastAPI
 
+from ..version import VERSION
 from .errors import install_error_handlers
 from .heap import trim_heaps_periodically
 from .info import router as info_router
@@ -41,7 +42,7 @@ def create_app(served: ServedModel, settings: Settings) -> FastAPI:
         service.close()
 
     # The interactive pages of FastAPI load their scripts from a CDN: left out.
-    app = FastAPI(title="SAM 3", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(title="SAM 3", version=VERSION, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.served, app.state.service, app.state.settings = served, service, settings
     app.state.task_images = TaskImages(service)
     install_error_handlers(app)

@@ -8,6 +8,8 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from ..engine.checkpoints.loader import supports_objects
+from ..engine.drawing.palette import BRIGHT
+from ..version import VERSION
 from .errors import RETRY_AFTER_S, ApiError
 from .model import ServedModel
 from .service import SegmentationService
@@ -15,7 +17,6 @@ from .service import SegmentationService
 router = APIRouter(tags=["Server"])
 
 SERVER_NAME = "infer_segment_anything_3"
-SERVER_VERSION = "2.0.0"
 _uuid = str(uuid.uuid4())
 
 
@@ -45,7 +46,7 @@ async def describe_server(request: Request) -> dict[str, Any]:
     engine = served.engine
     return {
         "name": SERVER_NAME,
-        "version": SERVER_VERSION,
+        "version": VERSION,
         "uuid": _uuid,
         "model": served.name,
         "model_version": served.version,
@@ -56,7 +57,20 @@ async def describe_server(request: Request) -> dict[str, Any]:
         "fallback": bool(served.fallback_reason),
         "fallback_reason": served.fallback_reason,
         "needs_api_key": bool(request.app.state.settings.api_key),
+        "palette": BRIGHT,
+        "vocabulary": engine.vocabulary,
     }
+
+
+@router.get("/docs", include_in_schema=False)
+@router.get("/redoc", include_in_schema=False)
+async def refuse_interactive_docs() -> None:
+    """Says where the schema is: FastAPI's own pages load scripts from other servers."""
+    raise ApiError(
+        404,
+        "There is no interactive page here. The OpenAPI schema is at /openapi.json, "
+        "a page to try the model at /playground",
+    )
 
 
 @router.get("/model/registry")

@@ -40,6 +40,7 @@ SHIPPED = frozenset(
         "py.typed",
         "requirements.txt",
         "studio",
+        "version.py",
     }
 )
 """Entries of the repository's root that are part of the plugin."""
@@ -262,8 +263,8 @@ def make_archive(folder: Path, path: Path) -> None:
 
 
 def read_project_version(checkout: Path) -> str:
-    """Reads the version that engine/version.py declares."""
-    text = (checkout / "engine" / "version.py").read_text("utf-8")
+    """Reads the version that version.py declares."""
+    text = (checkout / "version.py").read_text("utf-8")
     return re.findall(r'^VERSION = "(.*)"$', text, re.MULTILINE)[0]
 
 

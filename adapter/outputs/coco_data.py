@@ -23,7 +23,9 @@ def make_data(run: RunOutput) -> dict[str, Any]:
         The data of :func:`to_coco`, and in COCO's ``info`` the prompt mode that was used and
         the run's notes. The same run again gives the same data.
     """
-    info = {"prompt_mode": run.reading.mode, "notes": list(run.notes)}
+    info: dict[str, Any] = {"prompt_mode": run.reading.mode, "notes": list(run.notes)}
+    if run.reading.mode == "concept":
+        info["tiles"] = list(run.result.tile_grid)
     form = run.settings.segmentation_format if run.settings.masks else "none"
     result = dataclasses.replace(run.result, frame_index=run.frame_index)
     return {"info": info, **to_coco(result, run.reading.prompt, form, run.source)}

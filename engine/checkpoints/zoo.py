@@ -37,6 +37,7 @@ class ModelSpec:
             They are used if they are in the Hugging Face cache, and never downloaded.
         bundled_path: The weights file that comes with this package, if one does.
         license: License of the weights, in a few words.
+        vocabulary: The only words that it knows; empty if it knows any.
     """
 
     name: str
@@ -47,6 +48,7 @@ class ModelSpec:
     other_filenames: tuple[str, ...]
     bundled_path: Path | None
     license: str
+    vocabulary: tuple[str, ...] = ()
 
 
 MODELS: dict[str, ModelSpec] = {
@@ -71,6 +73,10 @@ MODELS: dict[str, ModelSpec] = {
             other_filenames=(),
             bundled_path=Path(__file__).parents[1] / "weights" / "tiny_shapes.safetensors",
             license="Apache-2.0",
+            vocabulary=(
+                *("red", "green", "blue", "yellow", "purple", "white", "orange", "black"),
+                *("circle", "square", "triangle", "star", "shape"),
+            ),
         ),
     )
 }

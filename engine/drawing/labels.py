@@ -21,7 +21,10 @@ FONT_SHARE = 0.024
 """Height of the text, as a share of the image's shorter side."""
 
 MAX_WIDTH_RATIO = 2.5
-"""A chip wider than so many times its instance is left out: in a crowd it would hide others."""
+"""A chip wider than so many times its instance is left out."""
+
+LEAST_SHARE = 0.5
+"""Labels are drawn if that share of them has room: a crowd with some labels looks torn."""
 
 _OVERSAMPLING = 4
 
@@ -42,10 +45,10 @@ class Label:
 
 
 def draw_labels(image: RgbImage, labels: Sequence[Label]) -> None:
-    """Draws the labels that have room.
+    """Draws the labels that have room, or none where most have not.
 
-    Larger instances come first. A label that would cover another one, or that is much wider
-    than its instance, is left out.
+    Larger instances come first. A label has room where it covers no other label and no other
+    instance, and is not much wider than its own.
 
     Args:
         image: (H, W, 3) uint8, RGB, drawn on.
@@ -53,29 +56,37 @@ def draw_labels(image: RgbImage, labels: Sequence[Label]) -> None:
     """
     height, width = image.shape[:2]
     font_px = max(MIN_FONT_PX, round(FONT_SHARE * min(height, width)))
+    boxes = np.array([label.mask.compute_main_box() for label in labels]).reshape(-1, 4)
+    order = sorted(range(len(labels)), key=lambda k: -labels[k].mask.area)
+    placed: list[tuple[Label, int, int]] = []
     taken = np.zeros((0, 4), np.int64)
-    for label in sorted(labels, key=lambda label: -label.mask.area):
-        left, top, right, bottom = label.mask.xyxy
-        chip_hw = _measure_chip(label.text, font_px)
+    for k in order:
+        chip_hw = _measure_chip(labels[k].text, font_px)
+        left, top, right, bottom = boxes[k]
         if chip_hw[1] > MAX_WIDTH_RATIO * (right - left) or chip_hw[0] > 2 * (bottom - top):
             continue
-        for x, y in _list_places(label.mask, chip_hw, (height, width)):
+        others = np.delete(boxes, k, axis=0)
+        for x, y in _list_places(labels[k].mask, boxes[k], chip_hw, (height, width)):
             place = np.array([x, y, x + chip_hw[1], y + chip_hw[0]])
-            if not _overlap(place, taken):
+            if not _overlap(place, taken) and not _hides(place, others):
                 taken = np.vstack([taken, place])
-                _blend(image, _make_chip(label.text, label.color, font_px), x, y)
+                placed.append((labels[k], x, y))
                 break
+    if len(placed) >= LEAST_SHARE * len(labels):
+        for label, x, y in placed:
+            _blend(image, _make_chip(label.text, label.color, font_px), x, y)
 
 
 def _list_places(
-    mask: Mask, chip_hw: tuple[int, int], image_hw: tuple[int, int]
+    mask: Mask, box: npt.NDArray[np.int64], chip_hw: tuple[int, int], image_hw: tuple[int, int]
 ) -> Iterator[tuple[int, int]]:
-    """Lists the places of a chip, the best first: over the mask, in it, under it."""
-    left, top, right, bottom = mask.xyxy
+    """Lists the places of a chip, the best first: over the mask's main part, in it, under it."""
+    left, top, right, bottom = box.tolist()
     height, width = chip_hw
     middle = (left + right - width) // 2
     # The top of the mask lies seldom in the middle of its box: tips of stars, leaning things.
-    peak = left + int(np.flatnonzero(mask.crop[0]).mean()) - width // 2
+    x, y = mask.origin_xy
+    peak = left + int(np.flatnonzero(mask.crop[top - y, left - x : right - x]).mean()) - width // 2
     rows = (top - height, top + 1, (top + bottom - height) // 2, bottom - height - 1, bottom)
     for y in rows:
         for x in (peak, middle) if y < top else (middle, left, right - width):
@@ -84,9 +95,16 @@ def _list_places(
                 yield place_x, y
 
 
-def _overlap(place: npt.NDArray[np.int64], taken: npt.NDArray[np.int64]) -> bool:
-    """Tells whether a place, (4,) xyxy, overlaps one of those taken, (N, 4)."""
-    return bool(np.any((place[:2] < taken[:, 2:]).all(1) & (taken[:, :2] < place[2:]).all(1)))
+def _overlap(place: npt.NDArray[np.int64], boxes: npt.NDArray[np.int64]) -> bool:
+    """Tells whether a place, (4,) xyxy, overlaps one of the boxes, (N, 4)."""
+    return bool(np.any((place[:2] < boxes[:, 2:]).all(1) & (boxes[:, :2] < place[2:]).all(1)))
+
+
+def _hides(place: npt.NDArray[np.int64], boxes: npt.NDArray[np.int64]) -> bool:
+    """Tells whether a place covers more than a quarter of one of the boxes."""
+    shared = np.minimum(place[2:], boxes[:, 2:]) - np.maximum(place[:2], boxes[:, :2])
+    areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
+    return bool(np.any(np.prod(np.clip(shared, 0, None), axis=1) > areas / 4))
 
 
 def _blend(image: RgbImage, chip: npt.NDArray[np.uint8], x: int, y: int) -> None:

@@ -21,7 +21,6 @@ from ..postprocess.nms import mask_nms
 from ..prompts import EverythingPrompt, PromptedObject
 from ..results import Instance, Mask
 from ..runtime.memory import BatchLimits
-from ..runtime.openmp import fix_thread_teams
 from ..runtime.steps import StepCallback
 from .image_encoder import EncodedImage
 from .interactive import ObjectDecoder
@@ -84,14 +83,14 @@ def segment_everything(
         decoded = decoder.decode(encoded.state, clicks, True, holes_filled=False)
         candidates = torch.from_numpy(decoded.logits).flatten(0, 1)
         rated = torch.from_numpy(decoded.scores).flatten()
-        with fix_thread_teams():
+        with decoder.execution.fix_threads():
             good = (rated > PRED_IOU_THRESH) & is_stable(candidates, decoder.mask_threshold)
             logits, scores = torch.cat([logits, candidates[good]]), torch.cat([scores, rated[good]])
             # After every batch, so that no duplicates are kept in memory.
             kept = nms(masks_to_boxes(logits > decoder.mask_threshold), scores, BOX_NMS_THRESH)
             logits, scores = logits[kept], scores[kept]
         on_step(f"everything: {start + len(batch)} of {len(grid)} points")
-    with fix_thread_teams():
+    with decoder.execution.fix_threads():
         logits = decoder.fill_holes(logits.unsqueeze(1)).squeeze(1)
         threshold, mask_bytes = decoder.mask_threshold, limits.mask_bytes
         found = list(_make_instances(logits, scores, image_hw, threshold, mask_bytes))

@@ -105,7 +105,15 @@ class ConceptSegmenter:
         with self._execution.step():
             # Masks were added to the encoded images since they were cached.
             self._encoder.cache.trim()
-        return Result(image_hw, prompt.class_names, instances, all(were_cached), tiling.truncated)
+        return Result(
+            image_hw,
+            prompt.class_names,
+            instances,
+            all(were_cached),
+            tiling.truncated,
+            best_scores=tiling.best_scores,
+            tile_grid=tiling.grid,
+        )
 
     def _segment_view(
         self,
@@ -114,11 +122,16 @@ class ConceptSegmenter:
         on_step: StepCallback,
         limits: BatchLimits,
         tokens: Sequence[PromptTokens],
-    ) -> tuple[list[Instance], list[str]]:
-        """Segments every concept on one view; returns instances and the crowded classes' names."""
+    ) -> tuple[list[Instance], list[str], list[float]]:
+        """Segments every concept on one view.
+
+        Returns:
+            The instances, the names of the crowded classes, and the best score of each class.
+        """
         texts, thresholds = get_texts(prompt), get_thresholds(prompt)
         instances: list[Instance] = []
         crowded = []
+        best_scores = []
         for start in range(0, len(texts), limits.concepts):
             batch = texts[start : start + limits.concepts]
             outputs: dict[str, ConceptOutput] = {}
@@ -137,13 +150,14 @@ class ConceptSegmenter:
                         limits.mask_bytes,
                         prompt.masks,
                     )
+                    best_scores.append(float(outputs[text].scores.max()))
                     # Masks were added to the outputs since they were cached.
                     encoded.concepts.trim()
                 if len(found) > CROWDED_SHARE * self._queries:
                     crowded.append(prompt.class_names[index])
                 instances += found
                 on_step(f"concept: {prompt.class_names[index]}")
-        return instances, crowded
+        return instances, crowded, best_scores
 
     def _decode(
         self,

@@ -19,7 +19,6 @@ from ..results import BoxXyxy, Instance, Mask
 from ..runtime.execution import ModelExecution
 from ..runtime.isolation import keep_attention_flags, suppress_warnings
 from ..runtime.memory import BatchLimits
-from ..runtime.openmp import fix_thread_teams
 from .concept_output import check_finite
 from .image_encoder import EncodedImage
 
@@ -95,7 +94,7 @@ class ObjectDecoder:
             execution: The context of every forward pass.
             weights_name: What errors call the weights.
         """
-        self._execution = execution
+        self.execution = execution
         self._weights_name = weights_name
         own = model.inst_interactive_predictor
         with suppress_warnings():  # both use TorchScript, which is deprecated
@@ -149,7 +148,7 @@ class ObjectDecoder:
         device = self._predictor.device
         sent = {k: move_to_device(torch.from_numpy(v), device) for k, v in prompts.items()}
         holder = SimpleNamespace(inst_interactive_predictor=self._predictor)
-        with self._execution.step():
+        with self.execution.step():
             transforms = self._predictor._transforms
             transforms.max_hole_area = self._max_hole_area if holes_filled else 0.0
             try:
@@ -207,7 +206,7 @@ def segment_objects(
             objects = [prompt.objects[i] for i in batch]
             decoded = decoder.decode(encoded.state, objects, prompt.multimask)
             # Outside the model's step, so that other threads get their turn meanwhile.
-            with fix_thread_teams():
+            with decoder.execution.fix_threads():
                 for row, index in enumerate(batch):
                     instances[index] = _make_instance(
                         decoded,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
@@ -83,6 +83,9 @@ class TiledSegmentation:
     ``auto`` the whole image comes first; then, unless the model saw all its pixels and had
     queries to spare, as many tiles as :func:`choose_grid` says; twice as many a side as long
     as one is crowded. Exemplars, which mark a place of the whole image, allow no tiles.
+
+    Attributes:
+        grid: Rows and columns of the closest tiles taken so far; (1, 1) for none.
     """
 
     def __init__(
@@ -111,6 +114,13 @@ class TiledSegmentation:
         self._tiled_classes: tuple[int, ...] = ()
         self._crowded: set[int] = set()
         self._truncated: set[str] = set()
+        self._best_scores = [0.0] * len(prompt.class_names)
+        self.grid = (1, 1)
+
+    @property
+    def best_scores(self) -> tuple[float, ...]:
+        """The highest score of each class on all views so far."""
+        return tuple(self._best_scores)
 
     @property
     def truncated(self) -> tuple[str, ...]:
@@ -145,6 +155,7 @@ class TiledSegmentation:
 
     def _iterate_tiles(self, rows: int, columns: int, classes: tuple[int, ...]) -> Iterator[View]:
         self._tiles = make_tile_grid(self._image_hw, rows, columns)
+        self.grid = (rows, columns)
         self._tiled_classes = classes
         self._truncated -= {self._prompt.texts[k] for k in classes}
         prompt = dataclasses.replace(
@@ -159,7 +170,13 @@ class TiledSegmentation:
             name = f"tile {index + 1} of {count}"
             yield View(tile, prompt, classes, name, count <= MAX_CACHED_TILES, count - index)
 
-    def add(self, view: View, instances: list[Instance], crowded: list[str]) -> None:
+    def add(
+        self,
+        view: View,
+        instances: list[Instance],
+        crowded: list[str],
+        best_scores: Sequence[float],
+    ) -> None:
         """Adds what was found on a view.
 
         Args:
@@ -167,8 +184,11 @@ class TiledSegmentation:
             instances: In pixels of the view; class indices of the view's prompt.
             crowded: Names of the classes that took more than :data:`CROWDED_SHARE` of the
                 queries.
+            best_scores: The highest score of each class of the view's prompt.
         """
         self._truncated.update(crowded)
+        for k, score in zip(view.classes, best_scores, strict=True):
+            self._best_scores[k] = max(self._best_scores[k], score)
         found = [dataclasses.replace(i, class_index=view.classes[i.class_index]) for i in instances]
         counts = Counter(i.class_index for i in found if i.score > CROWD_SCORE)
         self._crowded.update(k for k, count in counts.items() if count > self._crowd)

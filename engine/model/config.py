@@ -72,6 +72,7 @@ class Architecture:
             the last of four is computed and not used.
         iou_uses_sigmoid: Whether the predicted mask quality goes through a sigmoid.
         association: How detections change tracks on videos.
+        most_threads: Largest team of CPU threads that makes it faster; None for all.
     """
 
     image_size: int
@@ -103,6 +104,7 @@ class Architecture:
     neck_scales: tuple[float, ...] = (4.0, 2.0, 1.0, 0.5)
     iou_uses_sigmoid: bool = True
     association: AssociationSettings = AssociationSettings()
+    most_threads: int | None = None
 
     @property
     def patches_per_side(self) -> int:
@@ -182,5 +184,7 @@ TINY_SHAPES = Architecture(
     drop_path=0.0,
     # Its tracker often takes a like shape for part of the one that it follows, and drifts.
     association=AssociationSettings(split_merged=True, recondition_every=4),
+    # Its operations are shorter than it takes to wake a second thread, which other work needs.
+    most_threads=1,
 )
 """Sizes and settings of the bundled model, which knows flat colored shapes."""

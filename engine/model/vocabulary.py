@@ -15,11 +15,12 @@ def find_bpe_vocabulary() -> str:
         The path of ``bpe_simple_vocab_16e6.txt.gz``.
 
     Raises:
-        ImportError: If ``open_clip_torch`` is not installed.
+        ModuleNotFoundError: If ``open_clip_torch`` is not installed.
     """
     spec = importlib.util.find_spec("open_clip")
     if spec is None or spec.origin is None:
-        raise ImportError(
-            "SAM 3 needs the BPE vocabulary of open_clip_torch: pip install open_clip_torch"
+        raise ModuleNotFoundError(
+            "SAM 3 needs the BPE vocabulary of open_clip_torch: pip install open_clip_torch",
+            name="open_clip_torch",
         )
     return str(Path(spec.origin).parent / "bpe_simple_vocab_16e6.txt.gz")

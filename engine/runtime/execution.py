@@ -22,13 +22,18 @@ class ModelExecution:
     Attributes:
         device: Where the model is.
         precision: ``float32`` or ``bfloat16`` (autocast).
+        most_threads: Largest team of CPU threads; None for all.
     """
 
     def __init__(
-        self, device: torch.device, precision: Literal["float32", "bfloat16"] = "float32"
+        self,
+        device: torch.device,
+        precision: Literal["float32", "bfloat16"] = "float32",
+        most_threads: int | None = None,
     ) -> None:
         self.device = device
         self.precision = precision
+        self.most_threads = most_threads
         self._lock = FifoLock()
 
     @contextlib.contextmanager
@@ -36,11 +41,15 @@ class ModelExecution:
         """Waits for its turn and enters the modes of the model. Re-entrant."""
         with (
             self._lock,
-            fix_thread_teams(),
+            self.fix_threads(),
             torch.inference_mode(),
             torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"),
         ):
             yield
+
+    def fix_threads(self) -> contextlib.AbstractContextManager[None]:
+        """Sets the threads of the model for work beside its forward passes."""
+        return fix_thread_teams(self.most_threads)
 
 
 class FifoLock:

@@ -55,9 +55,7 @@ def import_sam3() -> None:
             warnings.catch_warnings(),
         ):
             warnings.simplefilter("ignore")
-            # Ikomia's OpenCV makes the processor flush the smallest floats to zero, which
-            # NumPy reports when the first of its users asks.
-            np.finfo(np.float32), np.finfo(np.float64)
+            _compute_float_limits()
             _replace_distance_transform()
             for name in _MODULES:
                 importlib.import_module(name)
@@ -90,6 +88,20 @@ def suppress_warnings() -> Iterator[None]:
     with _warnings_lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+def ask_float_limits() -> None:
+    """Makes NumPy compute the limits of its floats without its warnings; it keeps them.
+
+    Ikomia's libraries make the processor flush the smallest floats to zero. NumPy reports it
+    when something first asks for the limits, for instance matplotlib when it is imported.
+    """
+    with suppress_warnings():
+        _compute_float_limits()
+
+
+def _compute_float_limits() -> None:
+    np.finfo(np.float32), np.finfo(np.float64)
 
 
 @contextlib.contextmanager

@@ -43,18 +43,23 @@ busy_until_s = 0.0
 
 
 @contextlib.contextmanager
-def fix_thread_teams() -> Iterator[None]:
+def fix_thread_teams(most_threads: int | None = None) -> Iterator[None]:
     """Gives the calling thread teams of a fixed size while the context lasts.
 
     All threads of PyTorch, or one where other work keeps the cores busy. Results of the two
     differ in their last bits. The settings belong to the calling thread; they are restored
     afterwards.
+
+    Args:
+        most_threads: Largest size of a team; None for all threads.
     """
     before = [(r, r.omp_get_dynamic(), r.omp_get_max_threads()) for r in find_runtimes()]
     for runtime, _, _ in before:
         runtime.omp_set_dynamic(0)
     try:
-        if any(threads > 1 for _, _, threads in before) and is_machine_busy():
+        for runtime, _, threads in before:
+            runtime.omp_set_num_threads(min(threads, most_threads or threads))
+        if any(r.omp_get_max_threads() > 1 for r, _, _ in before) and is_machine_busy():
             for runtime, _, _ in before:
                 runtime.omp_set_num_threads(1)
         yield

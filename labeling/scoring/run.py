@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ...engine import validation
+from ...engine.model_options import ModelOptions
 from ...engine.validation import value_error
-from ..options import ModelOptions
 from ..output_folder import OutputFolder
 from .ap import IouType, score_ap
 from .cgf1 import score_cgf1

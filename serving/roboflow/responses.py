@@ -23,6 +23,7 @@ def encode_visual_response(
 def encode_concept_response(
     prompts: Sequence[ConceptPrompt],
     found: Sequence[Sequence[Instance]],
+    best_scores: Sequence[float | None],
     mask_format: MaskFormat,
     seconds: float,
 ) -> bytes:
@@ -31,6 +32,7 @@ def encode_concept_response(
     Args:
         prompts: One concept each.
         found: Instances of each.
+        best_scores: The best score of each, also below its threshold; None if unknown.
         mask_format: How masks are written.
         seconds: How long it took.
 
@@ -47,8 +49,11 @@ def encode_concept_response(
                 "num_boxes": len(prompt.exemplars_xyxy),
             },
             "predictions": [_make_prediction(instance, mask_format) for instance in instances],
+            "best_score": best,
         }
-        for index, (prompt, instances) in enumerate(zip(prompts, found, strict=True))
+        for index, (prompt, instances, best) in enumerate(
+            zip(prompts, found, best_scores, strict=True)
+        )
     ]
     return _to_json({"prompt_results": results, "time": seconds})
 

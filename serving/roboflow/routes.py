@@ -70,7 +70,7 @@ async def segment_concepts(request: Request, body: ConceptRequest) -> Response:
     service, owner, started = _start_request(request, body)
     data = await _read_image(service, body)
 
-    async def segment() -> tuple[list[ConceptPrompt], list[list[Instance]]]:
+    async def segment() -> tuple[list[ConceptPrompt], list[list[Instance]], list[float | None]]:
         async with service.worker.hold_place():
             image = await _get_image(service, owner, body, data)
             prompts = [
@@ -81,17 +81,25 @@ async def segment_concepts(request: Request, body: ConceptRequest) -> Response:
             with name_fields():
                 results = await service.segment(image, [prompt for prompt, _ in groups])
         found: list[list[Instance]] = [[] for _ in prompts]
+        best_scores: list[float | None] = [None] * len(prompts)
         for result, (_, members) in zip(results, groups, strict=True):
+            for member, best in zip(members, result.best_scores, strict=False):
+                best_scores[member] = best
             for instance in result.instances:
                 found[members[instance.class_index]].append(instance)
         if body.nms_iou_threshold is not None:
             found = await service.run_in_thread(_drop_overlapping, found, body.nms_iou_threshold)
-        return prompts, found
+        return prompts, found, best_scores
 
-    prompts, found = await run_while_connected(request, segment())
+    prompts, found, best_scores = await run_while_connected(request, segment())
     return _make_response(
         await service.run_in_thread(
-            encode_concept_response, prompts, found, body.format, time.perf_counter() - started
+            encode_concept_response,
+            prompts,
+            found,
+            best_scores,
+            body.format,
+            time.perf_counter() - started,
         )
     )
 

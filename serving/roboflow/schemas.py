@@ -175,6 +175,9 @@ class PromptResult(BaseModel):
     prompt_index: int
     echo: Echo
     predictions: list[Prediction]
+    best_score: float | None = Field(
+        description="The best score of anything on the image, also below the threshold"
+    )
 
 
 class ConceptResponse(BaseModel):

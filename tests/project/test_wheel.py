@@ -43,6 +43,7 @@ def test_the_wheel_holds_what_belongs(wheel):
     roots = {name.split("/")[1] for name in names if name.startswith(f"{NAME}/")}
     assert {
         "py.typed",
+        "version.py",
         "__main__.py",
         f"{NAME}.py",
         *FOLDERS,

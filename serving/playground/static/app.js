@@ -1,7 +1,7 @@
 // Ties the page together: prompts, runs, the list of what was found.
 import { Api } from "./api.js";
 import { toCoco } from "./masks.js";
-import { emptySession, findConcepts, findEverything, findObjects } from "./session.js";
+import { describeMisses, emptySession, findConcepts, findEverything, findObjects, remove, rename, setPalette } from "./session.js";
 import { Stage } from "./stage.js";
 
 const HELP = {
@@ -19,6 +19,7 @@ let settled = session; // the last of them that was answered
 let history = [];
 let highlighted = null;
 let running = null;
+let vocabulary = []; // the only words that the model knows; empty if it knows any
 
 /** Changes the prompts and asks again; undo brings back the last answer before. */
 async function change(edit, find) {
@@ -34,6 +35,16 @@ async function change(edit, find) {
     if (session === next) session = settled; // unless a newer change replaced it
     if (error.name !== "AbortError") showError(error.message);
   }
+  render();
+}
+
+/** Changes what was found, without asking; undo brings it back. */
+function edit(apply, status) {
+  running?.abort();
+  history.push(settled);
+  session = settled = { ...settled, found: { ...settled.found } };
+  apply(settled);
+  showStatus(status);
   render();
 }
 
@@ -98,6 +109,7 @@ function render() {
   $("clear").disabled = !history.length;
   $("next").disabled = !session.isOpen;
   $("save-png").disabled = $("save-json").disabled = !instances.length;
+  $("misses").textContent = describeMisses(settled, Number($("threshold").value), vocabulary).join(" ");
   $("instances").replaceChildren(...instances.map(listItem));
 }
 
@@ -106,18 +118,38 @@ function listItem(instance) {
   const swatch = document.createElement("span");
   swatch.className = "swatch";
   swatch.style.backgroundColor = `rgb(${instance.color})`;
-  const name = document.createElement("span");
+  const name = document.createElement("input");
+  name.type = "text";
   name.className = "name";
-  name.textContent = instance.name;
+  name.value = instance.name;
+  name.maxLength = 100;
+  name.setAttribute("aria-label", "Name of this instance");
+  name.onchange = () => {
+    const text = name.value.trim();
+    if (text && text !== instance.name) edit((target) => rename(target, instance, text), "Renamed.");
+    else name.value = instance.name;
+  };
   const score = document.createElement("span");
   score.className = "score";
   score.textContent = instance.score.toFixed(2);
-  item.append(swatch, name, score);
-  item.tabIndex = 0;
+  const cutting = makeButton("↓", `Save the cut-out of ${instance.name}`, async () => {
+    save(await stage.toCutOut(instance), `${stem()}-cut-out.png`);
+  });
+  const deleting = makeButton("×", `Delete ${instance.name}`, () => {
+    edit((target) => remove(target, instance), "Deleted.");
+  });
+  item.append(swatch, name, score, cutting, deleting);
   item.classList.toggle("on", instance === highlighted);
-  for (const event of ["mouseenter", "focus"]) item.addEventListener(event, () => highlight(instance));
-  for (const event of ["mouseleave", "blur"]) item.addEventListener(event, () => highlight(null));
+  for (const event of ["mouseenter", "focusin"]) item.addEventListener(event, () => highlight(instance));
+  for (const event of ["mouseleave", "focusout"]) item.addEventListener(event, () => highlight(null));
   return item;
+}
+
+function makeButton(text, label, onclick) {
+  const button = document.createElement("button");
+  Object.assign(button, { type: "button", className: "small", textContent: text, title: label, onclick });
+  button.setAttribute("aria-label", label);
+  return button;
 }
 
 function highlight(instance) {
@@ -277,6 +309,8 @@ function listen() {
 async function introduce() {
   try {
     const info = await api.describeServer();
+    setPalette(info.palette);
+    vocabulary = info.vocabulary;
     $("model").textContent = `${info.model} on ${info.device}, ${info.precision}`;
     $("notice").hidden = info.model !== "tiny_shapes";
     $("key-form").hidden = !info.needs_api_key;

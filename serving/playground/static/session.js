@@ -3,14 +3,16 @@ import { Mask } from "./masks.js";
 
 const LOWEST_THRESHOLD = 0.05; // asked for once; the slider only hides and shows
 const EVERYTHING_POINTS_PER_SIDE = 16;
-const COLORS = [
-  [47, 111, 222], [230, 126, 34], [39, 174, 96], [192, 57, 121], [142, 68, 173],
-  [22, 160, 168], [211, 84, 0], [127, 140, 20], [231, 76, 60], [93, 109, 126],
-];
+let colors = [[20, 110, 255]]; // until the server has said which it draws with
+
+/** Takes the palette of the server: RGB, 0 to 255, the order of everything drawn. */
+export function setPalette(palette) {
+  colors = palette;
+}
 
 /** Makes a session without prompts. Objects: {points: [{xy, negative}], box}; examples: {xyxy, negative}. */
 export function emptySession() {
-  return { texts: [], examples: [], objects: [], isOpen: false, found: { concepts: [], objects: [], everything: [] } };
+  return { texts: [], examples: [], objects: [], isOpen: false, best: [], found: { concepts: [], objects: [], everything: [] } };
 }
 
 export async function findConcepts(api, target, signal) {
@@ -23,13 +25,15 @@ export async function findConcepts(api, target, signal) {
   });
   if (!prompts.length) {
     target.found.concepts = [];
+    target.best = [];
     return;
   }
   const results = await api.segmentConcepts(prompts, LOWEST_THRESHOLD, signal);
+  target.best = results.map((result, index) => ({ name: names[index], score: result.best_score }));
   target.found.concepts = results.flatMap((result, index) =>
     result.predictions.map((prediction) => ({
       name: names[index] ?? "like the example",
-      color: COLORS[index % COLORS.length],
+      color: colors[index % colors.length],
       score: prediction.confidence,
       mask: new Mask(prediction.masks),
     })),
@@ -44,7 +48,7 @@ export async function findObjects(api, target, signal) {
   const predictions = await api.segmentObjects(prompts, signal);
   target.found.objects = predictions.map((prediction, index) => ({
     name: `object ${index + 1}`,
-    color: COLORS[(index + 3) % COLORS.length],
+    color: colors[(index + 3) % colors.length],
     score: prediction.confidence,
     mask: new Mask(prediction.masks),
     isExplicit: true,
@@ -55,10 +59,40 @@ export async function findEverything(api, target, signal) {
   const predictions = await api.segmentEverything(EVERYTHING_POINTS_PER_SIDE, signal);
   target.found.everything = predictions.map((prediction, index) => ({
     name: "thing",
-    color: COLORS[index % COLORS.length],
+    color: colors[index % colors.length],
     score: prediction.confidence,
     mask: new Mask(prediction.masks),
   }));
+}
+
+/** Says of each concept without an instance above the threshold what came nearest. */
+export function describeMisses({ best, texts }, threshold, vocabulary) {
+  const isMissed = ({ score }) => score != null && score <= threshold;
+  const sentences = best.filter(isMissed).map(({ name, score }) => {
+    const what = name == null ? "what the examples show" : `'${name}'`;
+    return `0 instances of ${what} above ${threshold.toFixed(2)}; the best score was ${score.toFixed(2)}.`;
+  });
+  const isUnknown = texts.join(" ").toLowerCase().split(/\s+/).some((word) => word && !vocabulary.includes(word));
+  if (sentences.length && vocabulary.length && isUnknown) {
+    sentences.push(`This model knows these words only: ${vocabulary.join(", ")}.`);
+  }
+  return sentences;
+}
+
+/** Names an instance anew, by replacing it: what undo kept stays as it was. */
+export function rename({ found }, instance, name) {
+  replace(found, instance, [{ ...instance, name }]);
+}
+
+/** Takes an instance off the list. */
+export function remove({ found }, instance) {
+  replace(found, instance, []);
+}
+
+function replace(found, instance, others) {
+  for (const kind of Object.keys(found)) {
+    found[kind] = found[kind].flatMap((one) => (one === instance ? others : [one]));
+  }
 }
 
 function centered([left, top, right, bottom]) {

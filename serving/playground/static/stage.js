@@ -1,6 +1,7 @@
 // The two canvases: the image, and over it masks and prompts. Reports clicks and boxes.
 
 const DRAG_PX = 5;
+const OUTLINE_PX = 2; // of the screen
 
 export class Stage {
   /** onPrompt({point: [x, y]} or {box: [left, top, right, bottom]}, negative); onHover([x, y] or null) */
@@ -36,9 +37,9 @@ export class Stage {
   draw(instances, highlighted, prompts) {
     const context = this.masks.getContext("2d");
     const pixels = context.createImageData(this.masks.width, this.masks.height);
-    const outlinePx = Math.max(1, Math.round(1.5 * this.scale));
+    const outlinePx = Math.max(1, Math.round(OUTLINE_PX * this.scale));
     for (const instance of instances) {
-      const opacity = !highlighted ? 0.45 : instance === highlighted ? 0.7 : 0.15;
+      const opacity = !highlighted ? 0.4 : instance === highlighted ? 0.7 : 0.15;
       instance.mask.paint(pixels.data, instance.color, opacity, outlinePx);
     }
     context.putImageData(pixels, 0, 0);
@@ -65,6 +66,18 @@ export class Stage {
     const context = canvas.getContext("2d");
     context.drawImage(this.image, 0, 0);
     context.drawImage(this.masks, 0, 0);
+    return new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
+  }
+
+  /** The pixels of one instance, in the size of its box; transparent around it. */
+  async toCutOut({ mask }) {
+    const [left, top, width, height] = mask.xywh;
+    const canvas = document.createElement("canvas");
+    [canvas.width, canvas.height] = [width, height];
+    const context = canvas.getContext("2d");
+    mask.forEachColumnRun((x, first, end) => context.fillRect(x - left, first - top, 1, end - first));
+    context.globalCompositeOperation = "source-in";
+    context.drawImage(this.image, -left, -top);
     return new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
   }
 

@@ -54,7 +54,8 @@ def segment_tiled(
     prompt = ConceptPrompt(("thing",), tiles=tiles)
     tiling = TiledSegmentation(image.shape[:2], prompt, queries=200, input_side=84)
     for view in tiling:
-        tiling.add(view, list(find(view.crop(image), view.tile)) if view.name else whole, [])
+        found = list(find(view.crop(image), view.tile)) if view.name else whole
+        tiling.add(view, found, [], [0.5])
     return tiling.merge()
 
 

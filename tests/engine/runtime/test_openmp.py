@@ -72,6 +72,7 @@ def test_a_busy_machine_gets_a_team_of_one(runtime, monkeypatch, waits_s, team):
 
 
 def test_on_a_busy_machine_everything_runs_with_one_thread(runtime, monkeypatch, scene):
+
     from infer_segment_anything_3.engine import (
         ConceptPrompt,
         Engine,
@@ -117,3 +118,50 @@ def test_on_a_busy_machine_everything_runs_with_one_thread(runtime, monkeypatch,
 
 def test_the_wait_is_measured_in_seconds():
     assert 0 < openmp.measure_team_wait_s() < 10
+
+
+def test_a_small_model_runs_in_one_thread(runtime):
+    before = runtime.omp_get_max_threads()
+    runtime.omp_set_num_threads(3)
+    try:
+        with openmp.fix_thread_teams(1):
+            assert runtime.omp_get_max_threads() == 1
+            with openmp.fix_thread_teams(2):
+                assert runtime.omp_get_max_threads() == 1
+        assert runtime.omp_get_max_threads() == 3
+    finally:
+        runtime.omp_set_num_threads(before)
+
+
+@pytest.mark.parametrize("call", ["segment", "click", "everything"])
+def test_the_bundled_model_uses_one_thread(runtime, tiny_engine, scene, call):
+    import torch
+
+    from infer_segment_anything_3.engine import (
+        ConceptPrompt,
+        EverythingPrompt,
+        ObjectPrompt,
+        PromptedObject,
+    )
+
+    prompt = {
+        "segment": ConceptPrompt(("circle",)),
+        "click": ObjectPrompt((PromptedObject(points_xy=((40.0, 40.0),)),)),
+        "everything": EverythingPrompt(points_per_side=2),
+    }[call]
+    seen = set()
+    hooks = [
+        part.register_forward_hook(lambda *_: seen.add(runtime.omp_get_max_threads()))
+        for part in tiny_engine.model.modules()
+        if not isinstance(part, torch.jit.ScriptModule)
+    ]
+    before = runtime.omp_get_max_threads()
+    runtime.omp_set_num_threads(2)
+    try:
+        tiny_engine.segment(scene(9).image, prompt)
+        assert runtime.omp_get_max_threads() == 2, "the caller's setting is back"
+    finally:
+        runtime.omp_set_num_threads(before)
+        for hook in hooks:
+            hook.remove()
+    assert seen == {1}

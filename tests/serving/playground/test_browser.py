@@ -142,7 +142,8 @@ def test_text_slider_and_undo(opened: Any, shapes_scene: Scene) -> None:
     wait_for_answer(opened)
     shown = count(opened)
     assert shown == sum(len(shapes_scene.find_matching(t)) for t in ("red circle", "blue square"))
-    assert "red circle" in opened.inner_text("#instances")
+    names = opened.eval_on_selector_all("#instances .name", "all => all.map(i => i.value)")
+    assert "red circle" in names
     requests: list[str] = []
     opened.on("request", lambda request: requests.append(request.url))
     opened.evaluate("threshold.value = 0.05; threshold.dispatchEvent(new Event('input'))")
@@ -153,6 +154,60 @@ def test_text_slider_and_undo(opened: Any, shapes_scene: Scene) -> None:
     opened.click("#undo")
     assert count(opened) == 0
     assert opened.is_disabled("#undo")
+
+
+def test_names_and_deletions_are_undone(opened: Any) -> None:
+    opened.fill("#text", "red circle")
+    opened.press("#text", "Enter")
+    wait_for_answer(opened)
+    shown = count(opened)
+    opened.locator("#instances .name").first.fill("my disc")
+    opened.locator("#instances .name").first.press("Enter")
+    assert "my disc" in [c["name"] for c in download_coco(opened)["categories"]]
+    opened.get_by_role("button", name="Delete my disc").press("Enter")
+    assert count(opened) == shown - 1
+    opened.click("#undo")
+    assert opened.locator("#instances .name").first.input_value() == "my disc"
+    opened.click("#undo")
+    assert opened.locator("#instances .name").first.input_value() == "red circle"
+
+
+def test_a_cut_out_is_the_pixels_of_the_mask(opened: Any, scene_file: Path) -> None:
+    opened.fill("#text", "red circle")
+    opened.press("#text", "Enter")
+    wait_for_answer(opened)
+    with opened.expect_download() as download:
+        opened.get_by_role("button", name="Save the cut-out of red circle").first.press("Enter")
+    cut_out = np.asarray(Image.open(download.value.path()))
+    annotation = download_coco(opened)["annotations"][0]
+    left, top, width, height = (int(v) for v in annotation["bbox"])
+    window = np.s_[top : top + height, left : left + width]
+    mask = mask_api.decode(annotation["segmentation"]).astype(bool)[window]
+    assert np.array_equal(cut_out[..., 3], mask * np.uint8(255))
+    assert np.array_equal(cut_out[mask, :3], np.asarray(Image.open(scene_file))[window][mask])
+
+
+def test_the_best_score_is_said_of_what_is_not_found(opened: Any) -> None:
+    opened.fill("#text", "dog")
+    opened.press("#text", "Enter")
+    wait_for_answer(opened)
+    assert count(opened) == 0
+    said = opened.inner_text("#misses")
+    assert said.startswith("0 instances of 'dog' above 0.50; the best score was 0.")
+    assert "knows these words only: " in said and "circle" in said
+
+
+def test_the_image_stays_in_view_on_a_phone(browser: Any, address: str) -> None:
+    page = browser.new_page(viewport=PHONE)
+    page.goto(address + "/playground")
+    page.click("#scene")
+    wait_for_status(page, "ready")
+    page.click("#find")
+    wait_for_answer(page)
+    page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+    frame = page.locator("#overlay").bounding_box()
+    assert frame["y"] >= 0 and frame["y"] + frame["height"] <= PHONE["height"]
+    page.close()
 
 
 def test_a_click_and_a_negative_click(opened: Any, shapes_scene: Scene) -> None:
