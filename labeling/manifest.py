@@ -12,10 +12,16 @@ from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from .output_folder import OutputFolder
-from .shard_files import BrokenFileError, get_shard_name, list_shards, read_parquet, read_shard
+from .shard_files import (
+    BrokenFileError,
+    get_shard_name,
+    list_shards,
+    read_parquet,
+    read_shard,
+    write_parquet,
+)
 from .sources import SourceFile
 
 FOLDER = "manifest"
@@ -167,8 +173,7 @@ class Manifest:
             self._parts[number] = table
 
     def _write(self, number: int, table: pa.Table) -> None:
-        with self._out.open_to_replace(f"{FOLDER}/{number:06d}{_SUFFIX}") as file:
-            pq.write_table(table, file, compression="zstd")
+        write_parquet(self._out, f"{FOLDER}/{number:06d}{_SUFFIX}", table)
 
 
 def repair_manifest(out: OutputFolder, files: Sequence[SourceFile]) -> list[str]:
@@ -210,7 +215,6 @@ def repair_manifest(out: OutputFolder, files: Sequence[SourceFile]) -> list[str]
             f"{name}: was cut off or broken; put aside as {kept}, made again from the shards"
         )
         # The first one takes all: which part a shard was in is not known any more.
-        with out.open_to_replace(name) as file:
-            pq.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA), file, compression="zstd")
+        write_parquet(out, name, pa.Table.from_pylist(rows, schema=_SCHEMA))
         rows = []
     return sentences

@@ -162,8 +162,7 @@ def write_shard(
     counts = {name.decode(): str(getattr(report, name.decode())) for name in _COUNTS}
     schema = SCHEMA.with_metadata({**origin, **counts})
     table = pa.Table.from_pylist(rows, schema=schema)
-    with out.open_to_replace(get_shard_name(index)) as file:
-        pq.write_table(table, file, compression="zstd")
+    write_parquet(out, get_shard_name(index), table)
     return report
 
 
@@ -248,12 +247,36 @@ def read_parquet(out: OutputFolder, name: str, schema: pa.Schema) -> pa.Table:
     """
     with out.open_to_read(name) as file:
         try:
-            table = pq.read_table(file)
-        except (pa.ArrowException, OSError, ValueError) as error:
+            table = pq.read_table(file, page_checksum_verification=True)
+            table.validate(full=True)
+        except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
             raise _make_broken_error(out, name, "it was cut off or is no Parquet file") from error
     if not table.schema.equals(schema):
         raise _make_broken_error(out, name, "it has other columns")
+    if any(_has_nulls(table[column]) for column in table.column_names if column != "error"):
+        raise _make_broken_error(out, name, "values are missing in it")
     return table
+
+
+def write_parquet(out: OutputFolder, name: str, table: pa.Table) -> None:
+    """Writes a Parquet file to a job's folder in one step, with a checksum of each page."""
+    with out.open_to_replace(name) as file:
+        pq.write_table(table, file, compression="zstd", write_page_checksum=True)
+
+
+def _has_nulls(column: pa.ChunkedArray) -> bool:
+    """Tells whether a value is null that none may be: all but the masks of boxes alone."""
+    if column.null_count:
+        return True
+    if not pa.types.is_list(column.type):
+        return False
+    values = column.combine_chunks().flatten()
+    if not pa.types.is_struct(values.type):
+        return bool(values.null_count)
+    fields = (values.type.field(i).name for i in range(values.type.num_fields))
+    return bool(values.null_count) or any(
+        values.field(name).null_count for name in fields if name != "rle_counts"
+    )
 
 
 def _make_broken_error(out: OutputFolder, name: str, reason: str) -> BrokenFileError:

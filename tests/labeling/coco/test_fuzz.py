@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import json
-import os
 from typing import Any
 
 import pytest
 import torch
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from infer_segment_anything_3.labeling.coco import read_coco
+from infer_segment_anything_3.tests.fuzzing import FEW, MANY, examples, mutate_bytes
 
 from .coco_files import COMPRESSED, HEIGHT, RLE, TRIANGLE, WIDTH, make_coco
-
-FEW, MANY = 150, 2_000
-SECONDS = 20
-"""No file may take longer: a bound against hangs, not a measurement."""
 
 
 @pytest.fixture(autouse=True)
@@ -66,18 +63,16 @@ def contents(draw: st.DrawFn) -> bytes:
             parent = parent[key]
         action = draw(st.sampled_from(["replace", "replace", "remove", "double"]))
         if action == "replace":
-            parent[last] = draw(values)
+            parent[last] = copy.deepcopy(draw(values))
         elif action == "remove":
             del parent[last]
         elif isinstance(parent, list):
-            parent.append(parent[last])
+            parent.append(copy.deepcopy(parent[last]))
         else:
-            parent[draw(st.text(max_size=5))] = parent[last]
+            parent[draw(st.text(max_size=5))] = copy.deepcopy(parent[last])
     content = json.dumps(data).encode()
     if draw(st.integers(0, 5)) == 0:
-        start = draw(st.integers(0, len(content)))
-        noise = draw(st.binary(max_size=4))
-        content = content[:start] + noise + content[start + draw(st.integers(0, 40)) :]
+        content = draw(mutate_bytes(content))
     return content
 
 
@@ -85,13 +80,7 @@ def fuzz(folder: Any, count: int) -> None:
     file = folder / "coco.json"
     outcomes = {"read": 0, "refused": 0}
 
-    @settings(
-        max_examples=count,
-        deadline=SECONDS * 1000,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-        derandomize="FUZZ_RANDOM" not in os.environ,
-    )
+    @examples(count)
     @given(contents())
     def read(content: bytes) -> None:
         file.write_bytes(content)
