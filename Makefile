@@ -15,7 +15,7 @@ UV_LOCK = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 \
 .DEFAULT_GOAL := help
 .PHONY: help venv venv-demo demo demo-video serve label score test test-slow test-gpu test-browser \
 	test-clients test-real-weights test-network test-ray lint lint-docker types imports check format install package \
-	bench weights doctor heldout readme pictures train audit lock clean
+	bench weights doctor heldout readme docs pictures train audit lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -125,6 +125,9 @@ heldout: venv ## scores of the bundled model on scenes it never saw
 
 readme: venv ## the README's generated tables: parameters and scores
 	$(PY) -m $(PACKAGE).tools.readme
+
+docs: venv ## the documentation's site, in site/; every link is checked
+	$(PY) -m mkdocs build --strict --quiet
 
 pictures: venv ## the pictures of examples/ and docs/images
 	@$(PY) -m $(PACKAGE).tools.pictures

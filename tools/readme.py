@@ -1,4 +1,4 @@
-"""Writes the README's generated tables: the parameters and the held-out scores.
+"""Writes the generated parts of the documentation: parameters, command line, held-out scores.
 
 python -m infer_segment_anything_3.tools.readme
 """
@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from ..adapter.parameters.settings import GROUPS, PARAMETERS
 
@@ -90,6 +92,52 @@ Those that were not measured of the bundled weights are left out.
 """
 
 
+README_PARAMETERS = 10
+"""Parameters that the README shows: the first ones, which are used most."""
+
+
+def make_short_parameter_table() -> str:
+    """Makes the Markdown table of the parameters that are used most."""
+    lines = make_parameter_table().splitlines()
+    return "\n".join(lines[: 2 + README_PARAMETERS])
+
+
+def make_command_pages() -> str:
+    """Makes the options of every command of the command line, in Markdown."""
+    from typer.main import get_command
+
+    from ..cli.app import app
+
+    return "\n".join(_describe_command(get_command(app), "infer-sam3")).rstrip()
+
+
+def _describe_command(command: Any, name: str) -> Iterator[str]:
+    own = getattr(command, "commands", {})
+    if not own:
+        yield f"## {name.removeprefix('infer-sam3 ')}\n"
+        arguments = [p for p in command.params if p.param_type_name == "argument"]
+        words = " ".join(f"{p.name.upper()}{'...' if p.nargs == -1 else ''}" for p in arguments)
+        yield f"{command.help}\n"
+        yield f"```sh\n{f'{name} {words}'.rstrip()} [OPTIONS]\n```\n"
+        yield from _describe_options(command)
+    for key, child in own.items():
+        yield from _describe_command(child, f"{name} {key}")
+
+
+def _describe_options(command: Any) -> Iterator[str]:
+    yield "| option | default | meaning |\n|---|---|---|"
+    for param in command.params:
+        if param.name == "help":
+            continue
+        names = "`, `".join((*param.opts, *param.secondary_opts)).replace(" ", "")
+        if param.param_type_name == "argument":
+            names = param.name.upper()
+        default = param.default
+        shown = "" if default in (None, "", False, True) or callable(default) else f"`{default}`"
+        yield f"| `{names}` | {shown} | {(param.help or '').replace('|', chr(92) + '|')} |"
+    yield ""
+
+
 def make_parameter_table() -> str:
     """Makes the Markdown table of the parameters, in the order of the widget's sections."""
     rows = ["| name | default | meaning |", "|---|---|---|"]
@@ -120,7 +168,9 @@ def _format_score(name: str, value: float) -> str:
 
 
 TABLES = {
-    ("README.md", "parameters"): make_parameter_table,
+    ("README.md", "parameters"): make_short_parameter_table,
+    ("docs/parameters.md", "parameters"): make_parameter_table,
+    ("docs/cli.md", "commands"): make_command_pages,
     ("docs/bundled-model.md", "held-out"): make_score_table,
 }
 """The file and the name of each table, and what makes it."""
