@@ -25,6 +25,7 @@ MAX_PACKAGE_BYTES = 25_000_000
 SHIPPED = frozenset(
     {
         "CHANGELOG.md",
+        "CITATION.cff",
         "LICENSE",
         "README.md",
         "__init__.py",
