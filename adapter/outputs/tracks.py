@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import cv2
 
 from ...engine.drawing.overlay import RgbImage
 from ...engine.export.tracks import TrackWriter
@@ -42,16 +46,16 @@ class OverlayVideo:
         self._last: tuple[int, RgbImage] | None = None
         self._has_failed = False
 
-    def write(self, frame_index: int, overlay: RgbImage) -> None:
-        """Takes a frame; it is written when the next one comes.
+    def write(self, frame_index: int, run: RunOutput) -> None:
+        """Draws a frame; it is written when the next one comes.
 
         Args:
             frame_index: Index of the frame in its video.
-            overlay: (H, W, 3) uint8, RGB.
+            run: Its run.
         """
         if self._last is not None and self._last[0] != frame_index:
             self._flush()
-        self._last = frame_index, overlay
+        self._attempt(self._draw, frame_index, run)
 
     def finish(self) -> None:
         """Completes the file of the frames so far."""
@@ -60,20 +64,31 @@ class OverlayVideo:
             self._writer.close()
             self._writer = None
 
+    def _draw(self, frame_index: int, run: RunOutput) -> None:
+        self._last = frame_index, draw_overlay(run)
+
     def _flush(self) -> None:
-        if self._last is None or self._has_failed:
+        if self._last is not None:
+            self._attempt(self._append, self._last[1])
+            self._last = None
+
+    def _append(self, overlay: RgbImage) -> None:
+        if self._writer is None:
+            self._files += 1
+            number = f"_{self._files}" if self._files > 1 else ""
+            path = self._folder / f"{self._stem}_overlay{number}.mp4"
+            self._writer = VideoWriter(path, self._fps)
+        self._writer.write(overlay)
+
+    def _attempt(self, step: Callable[..., None], *arguments: Any) -> None:
+        """Calls a step; after one that failed, no other is called."""
+        if self._has_failed:
             return
         try:
-            if self._writer is None:
-                self._files += 1
-                number = f"_{self._files}" if self._files > 1 else ""
-                path = self._folder / f"{self._stem}_overlay{number}.mp4"
-                self._writer = VideoWriter(path, self._fps)
-            self._writer.write(self._last[1])
-        except (OSError, ValueError) as error:
+            step(*arguments)
+        except (OSError, ValueError, cv2.error) as error:
             self._has_failed = True
             logger.warning("the video with the tracks is not written: %s", error)
-        self._last = None
 
 
 class TrackFiles:
@@ -109,7 +124,7 @@ class TrackFiles:
             self._video = run.video
         self._writer.write(result, frame_index)
         assert self._overlay is not None
-        self._overlay.write(frame_index, draw_overlay(run))
+        self._overlay.write(frame_index, run)
         self._written, self._is_complete = result, False
         if run.position is not None and frame_index == run.position.count - 1:
             self.finish()

@@ -9,11 +9,13 @@ import threading
 import uuid
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from ikomia.dataprocess.workflow import Workflow
 from pycocotools import mask as mask_api
 
+from infer_segment_anything_3.adapter.outputs import tracks
 from infer_segment_anything_3.engine.video_files import VideoReader, VideoWriter
 
 from .videos import FRAMES, HW, RED_XY, draw_frames, get_frame_index, list_tracks, write_film
@@ -81,14 +83,28 @@ def test_the_video_with_its_tracks_is_written(saving, film):
         assert change[190:, :40].max() < 40, "the background is as it was"
 
 
-def test_a_video_that_cannot_be_written_costs_no_tracks(saving, film, monkeypatch, caplog):
-    def fail(*_):
-        raise OSError("no space left")
+@pytest.mark.parametrize(
+    ("owner", "function", "error"),
+    [
+        (VideoWriter, "write", OSError("no space left")),
+        (tracks, "draw_overlay", cv2.error("no space left")),
+    ],
+    ids=["writing", "drawing"],
+)
+def test_a_video_that_cannot_be_written_costs_no_tracks(
+    saving, film, monkeypatch, caplog, owner, function, error
+):
+    tries = []
 
-    monkeypatch.setattr(VideoWriter, "write", fail)
+    def fail(*_):
+        tries.append(1)
+        raise error
+
+    monkeypatch.setattr(owner, function, fail)
     wf, algo = saving()
     wf.run_on(path=str(film))
     assert len(read_files(algo)[0]) == FRAMES
+    assert len(tries) == 1, "the other frames are not tried"
     assert [r.message for r in caplog.records if "no space left" in r.message] == [
         "the video with the tracks is not written: no space left"
     ]

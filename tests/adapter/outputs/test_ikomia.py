@@ -91,6 +91,24 @@ def test_the_class_map_counts_classes_from_one(task, image):
     assert semantic.get_colors()[1:] == [list(c) for c in get_class_colors(["circle", "star"])]
 
 
+@pytest.mark.parametrize(
+    ("box", "merged"),
+    [
+        ((9.5, 9.5, 30.5, 30.5), 400),
+        ((10.2, 10.2, 24.8, 30.0), 15 * 20),
+        ((50.0, 40.0, 60.0, 50.0), 0),
+    ],
+    ids=["mask in its box", "mask wider than its box", "mask outside of its box"],
+)
+def test_only_ikomias_merge_mask_ends_at_the_box(task, image, box, merged):
+    found = result(instance(block(10, 10, 20, 20), box=box))
+    _, semantic, instances, data = fill(task, image, found)
+    assert np.count_nonzero(semantic.get_mask()) == 400
+    assert np.count_nonzero(instances.get_object(0).mask) == 400
+    assert data.data["annotations"][0]["area"] == 400
+    assert np.count_nonzero(instances.get_merge_mask()) == merged
+
+
 @pytest.mark.parametrize(("scores", "on_top"), [((0.9, 0.6), 1), ((0.6, 0.9), 2), ((0.7, 0.7), 1)])
 def test_the_better_of_overlapping_instances_is_on_top(task, image, scores, on_top):
     both = block(10, 10, 20, 20)
