@@ -5,20 +5,19 @@ from __future__ import annotations
 import heapq
 import io
 
+import cv2
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from ...engine.drawing.palette import RgbColor, get_class_colors
 from ...engine.images import decode_image
+from ...engine.results import Instance, Mask, Result
 from ..shard_files import LabeledImage
-from .data_set import ExportedImage, LabeledDataSet
+from .data_set import LabeledDataSet
 
 FILE = "contact_sheet.png"
 COLUMNS, ROWS = 4, 4
 CELL_PX = 360
 CAPTION_PX = 20
-_OPACITY = 0.45
 _GROUND = (24, 24, 24)
 
 
@@ -36,14 +35,12 @@ def draw_contact_sheet(data_set: LabeledDataSet) -> list[str]:
     sample = heapq.nsmallest(COLUMNS * ROWS, data_set.read(), key=lambda item: item.image.sha256)
     if not sample:
         return []
-    names = {category.id: category.name for category in data_set.categories}
-    colors = dict(zip(names, get_class_colors(names.values()), strict=True))
     columns = min(COLUMNS, len(sample))
     rows = -(-len(sample) // columns)
     sheet = Image.new("RGB", (columns * CELL_PX, rows * (CELL_PX + CAPTION_PX)), _GROUND)
     for place, item in enumerate(sample):
         x, y = place % columns * CELL_PX, place // columns * (CELL_PX + CAPTION_PX)
-        cell = _draw_cell(data_set, item, names, colors)
+        cell = _draw_cell(data_set, item.image)
         sheet.paste(cell, (x + (CELL_PX - cell.width) // 2, y + (CELL_PX - cell.height) // 2))
         count = len(item.image.instances)
         caption = f"{item.image.name[-38:]}: {count} instance{'' if count == 1 else 's'}"
@@ -56,52 +53,35 @@ def draw_contact_sheet(data_set: LabeledDataSet) -> list[str]:
     return [FILE]
 
 
-def _draw_cell(
-    data_set: LabeledDataSet,
-    item: ExportedImage,
-    names: dict[int, str],
-    colors: dict[int, RgbColor],
-) -> Image.Image:
+def _draw_cell(data_set: LabeledDataSet, image: LabeledImage) -> Image.Image:
     try:
-        content = data_set.source.read_bytes(item.image.name)
+        content = data_set.source.read_bytes(image.name)
         pixels = decode_image(io.BytesIO(content))
-        if pixels.shape[:2] != item.image.hw:
+        if pixels.shape[:2] != image.hw:
             raise ValueError("the file is another one by now")
     except (OSError, ValueError) as error:
         cell = Image.new("RGB", (CELL_PX - 8, CELL_PX - 8), (60, 20, 20))
         ImageDraw.Draw(cell).text((8, 8), str(error)[:60], (255, 255, 255), _load_font(13))
         return cell
-    shown = Image.fromarray(_tint_mask(pixels, item.image, colors))
-    scale = (CELL_PX - 8) / max(shown.size)
-    size = (max(1, round(shown.width * scale)), max(1, round(shown.height * scale)))
-    shown = shown.resize(size, Image.Resampling.LANCZOS)
-    draw = ImageDraw.Draw(shown)
-    for instance in item.image.instances:
-        box = [value * scale for value in instance.box_xyxy]
-        color = colors[instance.category_id]
-        draw.rectangle(box, outline=color, width=2)
-        text = f"{names[instance.category_id]} {instance.score:.2f}"
-        _, _, right, bottom = draw.textbbox((0, 0), text, font=_load_font(12))
-        x = min(max(box[0], 0), max(shown.width - right - 4, 0))
-        y = max(box[1] - bottom - 4, 0)
-        draw.rectangle((x, y, x + right + 4, y + bottom + 3), fill=color)
-        luminance = 0.3 * color[0] + 0.6 * color[1] + 0.1 * color[2]
-        draw.text((x + 2, y + 1), text, "black" if luminance > 128 else "white", _load_font(12))
-    return shown
+    # Made small before it is drawn on, so that lines and labels keep their size.
+    scale = (CELL_PX - 8) / max(image.hw)
+    height, width = (max(1, round(side * scale)) for side in image.hw)
+    small = Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS)
+    index_by_id = {category.id: index for index, category in enumerate(data_set.categories)}
+    instances = []
+    for found in image.instances:
+        x1, y1, x2, y2 = (value * scale for value in found.box_xyxy)
+        mask = _resize(image.decode_mask(found), (height, width))
+        index = index_by_id[found.category_id]
+        instances.append(Instance(index, found.score, (x1, y1, x2, y2), mask))
+    names = tuple(category.name for category in data_set.categories)
+    result = Result((height, width), names, tuple(instances))
+    return Image.fromarray(result.plot(np.asarray(small)))
 
 
-def _tint_mask(
-    pixels: npt.NDArray[np.uint8], image: LabeledImage, colors: dict[int, RgbColor]
-) -> npt.NDArray[np.uint8]:
-    tinted = pixels.copy()
-    for instance in image.instances:
-        mask = image.decode_mask(instance)
-        left, top, right, bottom = mask.xyxy
-        window = tinted[top:bottom, left:right]
-        color = np.array(colors[instance.category_id])
-        mixed = window[mask.crop] * (1 - _OPACITY) + color * _OPACITY
-        window[mask.crop] = mixed.astype(np.uint8)
-    return tinted
+def _resize(mask: Mask, hw: tuple[int, int]) -> Mask:
+    full = cv2.resize(mask.full().view(np.uint8), hw[::-1], interpolation=cv2.INTER_AREA)
+    return Mask.from_full(full.astype(np.bool_))
 
 
 def _load_font(size_px: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
