@@ -1,25 +1,34 @@
-"""Measures the time to write an instance in each output format. Runs no model."""
+"""Measures the time to draw instances and to write them in each format. Runs no model."""
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
+from ..engine.drawing.overlay import RgbImage, draw_result, make_text
 from ..engine.export.coco import to_coco
+from ..engine.export.supervision import to_detections
 from ..engine.results import Instance, Mask, Result
-from .context import PHOTO_HW, BenchmarkContext
+from ..engine.video_files import VideoWriter
+from .context import PHOTO, PHOTO_HW, BenchmarkContext, draw_image
 from .table import Row
 from .timing import time_call
 
 COUNT = 1000
 RADIUS_RANGE_PX = (10, 60)
 
+DRAWN_COUNTS = (10, 100, 200)
+VIDEO_FRAMES = 12
+
 
 def measure(context: BenchmarkContext) -> Iterator[Row]:
-    """Yields the rows: a thousand discs as COCO data and as Ikomia's outputs."""
+    """Yields the rows: discs drawn, and a thousand as COCO data and as Ikomia's outputs."""
     del context
+    yield from measure_drawing()
     from ikomia import dataprocess
 
     from ..adapter.outputs import ikomia as outputs
@@ -46,6 +55,45 @@ def measure(context: BenchmarkContext) -> Iterator[Row]:
     for what, (call, rounds) in calls.items():
         seconds = min(time_call(call) for _ in range(rounds))
         yield Row(f"{what}, {COUNT:,} instances, each", seconds / COUNT * 1e3, "ms")
+
+
+def measure_drawing() -> Iterator[Row]:
+    """Yields the rows of a picture with masks and labels, and of a frame in a video file."""
+    image = draw_image(0)
+    for count in DRAWN_COUNTS:
+        result = draw_discs(count)
+        ours, theirs = (
+            min(time_call(partial(draw, image, result)) for _ in range(3))
+            for draw in (draw_result, draw_with_supervision)
+        )
+        yield Row(
+            f"drawing masks and labels, {count} instances, {PHOTO}",
+            ours * 1e3,
+            "ms",
+            reference_name="supervision's annotators",
+            reference=theirs * 1e3,
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        seconds = time_call(partial(_write_video, Path(folder) / "video.mp4", image))
+    yield Row(f"writing a frame of a video, {PHOTO}", seconds / VIDEO_FRAMES * 1e3, "ms")
+
+
+def draw_with_supervision(image: RgbImage, result: Result) -> RgbImage:
+    """Draws the same with supervision: masks, outlines, labels that avoid each other."""
+    import supervision
+
+    found = to_detections(result)
+    texts = [make_text(result, instance) for instance in result.instances]
+    drawn = supervision.MaskAnnotator(opacity=0.4).annotate(image.copy(), found)
+    drawn = supervision.PolygonAnnotator().annotate(drawn, found)
+    annotator = supervision.LabelAnnotator(smart_position=True)
+    return np.asarray(annotator.annotate(drawn, found, labels=texts))
+
+
+def _write_video(path: Path, image: RgbImage) -> None:
+    with VideoWriter(path, 25) as writer:
+        for step in range(VIDEO_FRAMES):
+            writer.write(np.roll(image, 5 * step, axis=1))
 
 
 def draw_discs(count: int) -> Result:

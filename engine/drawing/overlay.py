@@ -28,6 +28,8 @@ def draw_result(
 ) -> RgbImage:
     """Draws the instances of a result over its image: a tint, an outline and a label each.
 
+    Where no instance has a mask (boxes alone were asked for), the outline is that of its box.
+
     Args:
         image: (H, W, 3) uint8, RGB, of the result's size. Not written to.
         result: What was found on it.
@@ -48,19 +50,22 @@ def draw_result(
     drawn = image.copy()
     colors = choose_colors(result, class_colors)
     line_px = min(4, max(2, round(min(result.image_hw) / 350)))
-    shown = [k for k, instance in enumerate(result.instances) if instance.mask.area]
+    masks = [instance.mask for instance in result.instances]
+    is_tinted = any(mask.area for mask in masks)
+    if not is_tinted:
+        masks = [_fill_box(instance) for instance in result.instances]
+    shown = [k for k, mask in enumerate(masks) if mask.area]
     # The best score comes last and lies on top.
     for k in sorted(reversed(shown), key=lambda k: result.instances[k].score):
-        _draw_mask(drawn, result.instances[k].mask, colors[k], line_px)
+        if is_tinted:
+            _draw_tint(drawn, masks[k], colors[k])
+        _draw_outline(drawn, masks[k], colors[k], line_px)
     for k in shown:
         _draw_trail(drawn, result.instances[k], colors[k], line_px, trails or {})
     if labels:
         draw_labels(
             drawn,
-            [
-                Label(make_text(result, result.instances[k]), colors[k], result.instances[k].mask)
-                for k in shown
-            ],
+            [Label(make_text(result, result.instances[k]), colors[k], masks[k]) for k in shown],
         )
     return drawn
 
@@ -94,22 +99,32 @@ def make_text(result: Result, instance: Instance) -> str:
     return f"{name} {instance.score:.2f}"
 
 
-def _draw_mask(image: RgbImage, mask: Mask, color: RgbColor, line_px: int) -> None:
+def _fill_box(instance: Instance) -> Mask:
+    """Makes the mask of all pixels in an instance's box."""
+    height, width = instance.mask.image_hw
+    x1, y1, x2, y2 = instance.box_xyxy
+    left, right = (round(min(max(x, 0), width)) for x in (x1, x2))
+    top, bottom = (round(min(max(y, 0), height)) for y in (y1, y2))
+    hw = max(bottom - top, 0), max(right - left, 0)
+    return Mask((height, width), (left, top), np.ones(hw, np.bool_))
+
+
+def _draw_tint(image: RgbImage, mask: Mask, color: RgbColor) -> None:
     left, top, right, bottom = mask.xyxy
-    crop = mask.crop.view(np.uint8)
     window = image[top:bottom, left:right]
     tint = np.full_like(window, color)
-    cv2.copyTo(cv2.addWeighted(window, 1 - FILL_OPACITY, tint, FILL_OPACITY, 0), crop, window)
-    # A thick line would fill what is only a few pixels wide.
-    _draw_outline(image, mask, color, max(1, min(line_px, min(crop.shape) // 6)))
+    tinted = cv2.addWeighted(window, 1 - FILL_OPACITY, tint, FILL_OPACITY, 0)
+    cv2.copyTo(tinted, mask.crop.view(np.uint8), window)
 
 
 def _draw_outline(image: RgbImage, mask: Mask, color: RgbColor, line_px: int) -> None:
     """Draws a smooth line of that width along the mask's border, half of it on each side.
 
-    OpenCV's own lines are 1, 3, 5, ... pixels wide.
+    OpenCV's own lines are 1, 3, 5, ... pixels wide. A thick line would fill what is only a few
+    pixels wide: there it is thinner.
     """
     left, top, right, bottom = mask.xyxy
+    line_px = max(1, min(line_px, min(mask.crop.shape) // 6))
     pad = line_px
     padded = cv2.copyMakeBorder(
         mask.crop.view(np.uint8) * np.uint8(255), pad, pad, pad, pad, cv2.BORDER_CONSTANT

@@ -9,11 +9,10 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from ...engine.drawing.overlay import draw_result
 from ...engine.images import decode_image
 from ...engine.results import Instance, Mask, Result
 from ..shard_files import LabeledImage
-from .data_set import ExportedImage, LabeledDataSet
+from .data_set import LabeledDataSet
 
 FILE = "contact_sheet.png"
 COLUMNS, ROWS = 4, 4
@@ -36,13 +35,12 @@ def draw_contact_sheet(data_set: LabeledDataSet) -> list[str]:
     sample = heapq.nsmallest(COLUMNS * ROWS, data_set.read(), key=lambda item: item.image.sha256)
     if not sample:
         return []
-    names = {category.id: category.name for category in data_set.categories}
     columns = min(COLUMNS, len(sample))
     rows = -(-len(sample) // columns)
     sheet = Image.new("RGB", (columns * CELL_PX, rows * (CELL_PX + CAPTION_PX)), _GROUND)
     for place, item in enumerate(sample):
         x, y = place % columns * CELL_PX, place // columns * (CELL_PX + CAPTION_PX)
-        cell = _draw_cell(data_set, item, names)
+        cell = _draw_cell(data_set, item.image)
         sheet.paste(cell, (x + (CELL_PX - cell.width) // 2, y + (CELL_PX - cell.height) // 2))
         count = len(item.image.instances)
         caption = f"{item.image.name[-38:]}: {count} instance{'' if count == 1 else 's'}"
@@ -55,47 +53,35 @@ def draw_contact_sheet(data_set: LabeledDataSet) -> list[str]:
     return [FILE]
 
 
-def _draw_cell(data_set: LabeledDataSet, item: ExportedImage, names: dict[int, str]) -> Image.Image:
+def _draw_cell(data_set: LabeledDataSet, image: LabeledImage) -> Image.Image:
     try:
-        content = data_set.source.read_bytes(item.image.name)
+        content = data_set.source.read_bytes(image.name)
         pixels = decode_image(io.BytesIO(content))
-        if pixels.shape[:2] != item.image.hw:
+        if pixels.shape[:2] != image.hw:
             raise ValueError("the file is another one by now")
     except (OSError, ValueError) as error:
         cell = Image.new("RGB", (CELL_PX - 8, CELL_PX - 8), (60, 20, 20))
         ImageDraw.Draw(cell).text((8, 8), str(error)[:60], (255, 255, 255), _load_font(13))
         return cell
-    shown = Image.fromarray(pixels)
-    scale = (CELL_PX - 8) / max(shown.size)
-    size = (max(1, round(shown.width * scale)), max(1, round(shown.height * scale)))
-    small = np.asarray(shown.resize(size, Image.Resampling.LANCZOS))
-    return Image.fromarray(draw_result(small, _shrink(item.image, size, scale, names)))
-
-
-def _shrink(
-    image: LabeledImage, size_wh: tuple[int, int], scale: float, names: dict[int, str]
-) -> Result:
-    """Makes the result of an image at another size; a box stands for a mask that is missing."""
-    index_by_id = {category_id: index for index, category_id in enumerate(names)}
+    # Made small before it is drawn on, so that lines and labels keep their size.
+    scale = (CELL_PX - 8) / max(image.hw)
+    height, width = (max(1, round(side * scale)) for side in image.hw)
+    small = Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS)
+    index_by_id = {category.id: index for index, category in enumerate(data_set.categories)}
     instances = []
-    for labeled in image.instances:
-        left, top, right, bottom = (value * scale for value in labeled.box_xyxy)
-        full = np.zeros(size_wh[::-1], np.uint8)
-        if labeled.rle_counts is None:
-            rows = slice(max(round(top), 0), round(bottom))
-            full[rows, max(round(left), 0) : round(right)] = 1
-        else:
-            mask = image.decode_mask(labeled).full().view(np.uint8)
-            cv2.resize(mask, size_wh, dst=full, interpolation=cv2.INTER_NEAREST)
-        instances.append(
-            Instance(
-                index_by_id[labeled.category_id],
-                labeled.score,
-                (left, top, right, bottom),
-                Mask.from_full(full.view(np.bool_)),
-            )
-        )
-    return Result(size_wh[::-1], tuple(names.values()), tuple(instances))
+    for found in image.instances:
+        x1, y1, x2, y2 = (value * scale for value in found.box_xyxy)
+        mask = _resize(image.decode_mask(found), (height, width))
+        index = index_by_id[found.category_id]
+        instances.append(Instance(index, found.score, (x1, y1, x2, y2), mask))
+    names = tuple(category.name for category in data_set.categories)
+    result = Result((height, width), names, tuple(instances))
+    return Image.fromarray(result.plot(np.asarray(small)))
+
+
+def _resize(mask: Mask, hw: tuple[int, int]) -> Mask:
+    full = cv2.resize(mask.full().view(np.uint8), hw[::-1], interpolation=cv2.INTER_AREA)
+    return Mask.from_full(full.astype(np.bool_))
 
 
 def _load_font(size_px: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:

@@ -97,6 +97,24 @@ def test_colors(case, colors):
     assert choose_colors(case) == list(colors)
 
 
+def test_boxes_are_drawn_where_there_are_no_masks(image):
+    empty = Mask.from_full(np.zeros(HW, bool))
+    boxes = ((100.2, 80.0, 300.0, 220.0), (-5.0, 10.0, 30.0, 410.0), (50.0, 50.0, 50.0, 50.0))
+    result = Result(HW, ("circle",), tuple(Instance(0, 0.9, box, empty) for box in boxes))
+    drawn = draw_result(image, result, labels=False)
+    assert np.abs(drawn[149:152, 100].astype(int) - BRIGHT[0]).max() < 25
+    assert (drawn[90:210, 110:290] == image[90:210, 110:290]).all(), "no tint"
+    assert np.abs(drawn[149:152, 30].astype(int) - BRIGHT[1]).max() < 25
+    assert find_label(image, result).any()
+
+
+def test_a_mask_that_is_empty_among_others_is_not_drawn(image):
+    found = make(disc(200, 150, 60)).instances[0]
+    empty = Instance(0, 0.9, (5.0, 5.0, 60.0, 60.0), Mask.from_full(np.zeros(HW, bool)))
+    drawn = draw_result(image, Result(HW, ("object",), (found, empty)))
+    assert (drawn[:80, :80] == image[:80, :80]).all()
+
+
 def test_colors_of_a_detector_are_kept(image):
     result = make(disc(200, 150, 60), disc(60, 60, 30))
     assert choose_colors(result, [(1, 2, 3)]) == [(1, 2, 3)] * 2
