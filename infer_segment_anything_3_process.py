@@ -33,6 +33,7 @@ from .adapter.parameters.task_param import InferSegmentAnything3Param
 from .adapter.progress import Progress, count_steps
 from .adapter.requirements import explain_missing_package
 from .adapter.session import RunOutput, Session
+from .adapter.video_report import VideoReport
 from .engine.drawing.overlay import RgbImage
 from .engine.runtime.isolation import ask_float_limits
 from .version import VERSION
@@ -81,6 +82,7 @@ class InferSegmentAnything3(dataprocess.C2dImageTask):
         self._is_running = False
         self._last_run: RunOutput | None = None
         self._track_files = TrackFiles()
+        self._video_report = VideoReport()
 
     def set_parameters(self, values: Mapping[str, Any]) -> None:
         """Changes parameters; changes none of them if one is invalid.
@@ -138,6 +140,7 @@ class InferSegmentAnything3(dataprocess.C2dImageTask):
         if self._run_lock.acquire(blocking=False):
             try:
                 self._track_files.finish()
+                self._video_report.finish(self._track_files.paths)
             finally:
                 self._run_lock.release()
 
@@ -238,6 +241,7 @@ class InferSegmentAnything3(dataprocess.C2dImageTask):
         fill_outputs(self, run)
         if is_saved:
             self._track_files.write(run, self.output_folder)
+        self._video_report.show(run, self._track_files.paths if is_saved else ())
         self._last_run = run
         progress.finish()
         if update_notes(param, run):

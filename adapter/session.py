@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from ..engine.images import count_pictures
 from ..engine.prompts import ConceptPrompt, ObjectPrompt, Prompt
 from ..engine.results import Result
 from ..engine.validation import PointXy
-from ..engine.wording import describe_misses
+from ..engine.wording import describe_misses, describe_pictures
 from .inputs.graphics import Drawing
 from .inputs.reference import ReferenceReader
 from .inputs.video import VideoPosition
@@ -56,7 +57,7 @@ class RunOutput:
         video: Number of the video among those that the task followed so far.
         frame_index: Index of the frame in its video, or among the runs that are followed; None
             if neither.
-        misses: What came nearest to concepts that were not found.
+        remarks: What came nearest to concepts that were not found; pictures that were left out.
     """
 
     image: npt.NDArray[np.uint8]
@@ -68,7 +69,7 @@ class RunOutput:
     trails: Mapping[int, tuple[PointXy, ...]] = dataclasses.field(default_factory=dict)
     video: int = 0
     frame_index: int | None = None
-    misses: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     @property
     def is_tracked(self) -> bool:
@@ -79,7 +80,7 @@ class RunOutput:
     def notes(self) -> tuple[str, ...]:
         """All warnings and choices of the run, about the prompt and the result."""
         warnings = list_result_warnings(self.result, self.settings.masks)
-        return (*self.reading.warnings, *warnings, *self.misses, *self.reading.infos)
+        return (*self.reading.warnings, *warnings, *self.remarks, *self.reading.infos)
 
     @property
     def has_candidates(self) -> bool:
@@ -159,8 +160,17 @@ class Session:
         for line in reading.infos:
             logger.info("%s", line)
         index = position.index if position is not None and position.is_known else None
+        remarks = describe_pictures(count_pictures(source)) if source and position is None else []
+        self._warnings.warn(remarks)
         output = RunOutput(
-            image, settings, reading, Result(hw, (), ()), source, position, frame_index=index
+            image,
+            settings,
+            reading,
+            Result(hw, (), ()),
+            source,
+            position,
+            frame_index=index,
+            remarks=tuple(remarks),
         )
         is_tracked, warning = should_track(settings, reading.mode, position, source)
         self._warnings.warn([warning] if warning else [])
@@ -233,10 +243,10 @@ class Session:
             on_step,
             on_plan=progress.plan,
         )
-        misses = tuple(describe_misses(result, prompt, engine.vocabulary))
+        misses = describe_misses(result, prompt, engine.vocabulary)
         for line in misses:
             logger.info("%s", line)
-        output = dataclasses.replace(output, result=result, misses=misses)
+        output = dataclasses.replace(output, result=result, remarks=(*output.remarks, *misses))
         self._last = (weakref.ref(engine), output)
         return output
 

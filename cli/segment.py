@@ -145,7 +145,8 @@ def segment(
         root = Path(os.path.commonpath([path.resolve().parent for path in paths]))
     prompt = make_prompt(text, points, boxes, examples, threshold, everything, reference, tiles)
     engine = load_engine(choose_model(model, weights, device, precision, input_size))
-    from ..engine.wording import describe_misses
+    from ..engine.images import count_pictures
+    from ..engine.wording import describe_misses, describe_pictures
 
     failed = 0
     with Progress("Segmenting", "image", len(paths)) as progress:
@@ -165,8 +166,9 @@ def segment(
             if target is not None:
                 _save(result, image, target, path, root)
             _print(result, path, as_json)
-            for line in describe_misses(result, prompt, engine.vocabulary):
-                progress.tell(line)
+            notes = describe_misses(result, prompt, engine.vocabulary)
+            for line in (*describe_pictures(count_pictures(str(path))), *notes):
+                progress.tell(f"{path.name}: {line}" if len(paths) > 1 else line)
     if target is not None:
         tell(f"Written: {target}")
     return Exit.SOME_FAILED if failed else Exit.DONE

@@ -68,6 +68,31 @@ def decode_image(
         raise ValueError(f"image: cannot be decoded: {error}") from error
 
 
+SUFFIXES_OF_SEVERAL = (".apng", ".gif", ".png", ".tif", ".tiff", ".webp")
+"""Suffixes of files that may hold several pictures. Not those of phones' photos with previews."""
+
+
+def count_pictures(file: IO[bytes] | str, name: str = "") -> int:
+    """Counts the pictures of a file: frames of an animation, pages of a TIFF.
+
+    Args:
+        file: The file's path, or an open binary file that can seek.
+        name: Name of an open file; its suffix says whether it can hold several.
+
+    Returns:
+        Their number; 1 where the file cannot hold several, or cannot be read.
+    """
+    from PIL import Image
+
+    if not str(name or file).lower().endswith(SUFFIXES_OF_SEVERAL):
+        return 1
+    try:
+        with Image.open(file) as image:
+            return int(getattr(image, "n_frames", 1))
+    except Exception:  # whatever a broken file raises is told when it is decoded
+        return 1
+
+
 def to_rgb_uint8(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     """Converts an image to RGB with 8 bits a channel.
 

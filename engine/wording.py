@@ -49,6 +49,11 @@ def describe_misses(
     return sentences
 
 
+def describe_pictures(count: int) -> list[str]:
+    """Says that only the first of a file's pictures was used, if it has several."""
+    return [f"the file holds {count:,} pictures: only the first was used"] if count > 1 else []
+
+
 def list_first(values: Sequence[object], most: int = 5) -> str:
     """Lists the first values: ``3, 4, 5, 6, 7 and 20 more``."""
     more = f" and {len(values) - most:,} more" if len(values) > most else ""

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from ..engine import ConceptPrompt, Result
 from ..engine.export.rle import mask_to_rle
-from ..engine.images import decode_image
+from ..engine.images import count_pictures, decode_image
 from .manifest import Shard
 from .options import Segmenter
 from .output_folder import OutputFolder
@@ -41,6 +41,7 @@ class DecodedFile:
     sha256: str = ""
     pixels: npt.NDArray[np.uint8] | None = None
     error: str | None = None
+    pictures: int = 1
 
 
 class ShardLabeler:
@@ -152,7 +153,8 @@ class ShardLabeler:
             pixels = decode_image(io.BytesIO(content))
         except Exception as error:  # any defect of a decoder is this one file's error
             return DecodedFile(name, size, sha256, error=_describe_error(error))
-        return DecodedFile(name, size, sha256, pixels)
+        pictures = count_pictures(io.BytesIO(content), name)
+        return DecodedFile(name, size, sha256, pixels, pictures=pictures)
 
     def _segment(self, file: DecodedFile) -> tuple[DecodedFile, list[PromptResult]]:
         if file.pixels is None:
@@ -180,6 +182,7 @@ class ShardLabeler:
             row = dataclasses.replace(
                 row,
                 hw=(file.pixels.shape[0], file.pixels.shape[1]),
+                pictures=file.pictures,
                 instances=tuple(instances),
                 truncated=tuple(name for _, result in results for name in result.truncated),
             )

@@ -113,6 +113,7 @@ def _label_images(
 ) -> None:
     images = sum(len(shard.names) for shard in plan.todo)
     observer.start(images)
+    several: list[str] = []
     try:
         started = time.perf_counter()
         if ray is not None:
@@ -123,6 +124,8 @@ def _label_images(
             started = time.perf_counter()
 
             def advance(image: LabeledImage) -> None:
+                if image.pictures > 1:
+                    several.append(image.name)
                 observer.advance(1, len(image.instances), int(image.error is not None))
 
             reports = label_shards(options, plan, out, engine, advance)
@@ -132,6 +135,10 @@ def _label_images(
                     observer.advance(report.images, report.instances, report.errors)
     finally:
         observer.stop()
+    if several:
+        files = count_things(len(several), "file")
+        names = list_first(sorted(several), MAX_NAMED)
+        observer.tell(f"{files} of several pictures; only the first of each was used: {names}.")
     seconds = time.perf_counter() - started
     speed = f"{images / seconds:.3g} images a second"
     observer.tell(f"{count_things(images, 'image')} in {seconds:.0f} s: {speed}.")

@@ -106,6 +106,7 @@ class LabeledImage:
         instances: What was found.
         truncated: Concepts that took more than half of the model's queries: there may be more.
         error: Why the image was not labeled, or None.
+        pictures: How many the file holds; the first one was labeled. Not kept in the shard.
     """
 
     name: str
@@ -115,6 +116,7 @@ class LabeledImage:
     instances: tuple[LabeledInstance, ...] = ()
     truncated: tuple[str, ...] = ()
     error: str | None = None
+    pictures: int = 1
 
     def decode_mask(self, instance: LabeledInstance) -> Mask:
         """Decodes the mask of one of its instances; empty where masks were not asked for."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -100,6 +101,15 @@ class TrackFiles:
         self._video = 0
         self._written: Result | None = None
         self._is_complete = True
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files of the last video that are there, tracks first."""
+        if self._writer is None:
+            return []
+        folder, stem = self._writer.json_path.parent, self._writer.stem
+        found = [self._writer.json_path, *sorted(folder.glob(f"{glob.escape(stem)}_overlay*.mp4"))]
+        return [path for path in found if path.is_file()]
 
     def write(self, run: RunOutput, folder: str) -> None:
         """Appends a frame; the last frame of a video also makes the JSON of the whole.

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from infer_segment_anything_3.engine.images import decode_image, to_rgb_uint8
+from infer_segment_anything_3.engine.images import count_pictures, decode_image, to_rgb_uint8
 
 RAMP = np.array([[0, 51, 102], [153, 204, 255]], np.uint8)
 RGB = np.stack([RAMP, RAMP[::-1], RAMP.T.reshape(2, 3)], axis=-1)
@@ -187,3 +187,23 @@ def test_a_huge_file_is_refused_before_it_is_decoded(tmp_path):
     path = saved(tmp_path, Image.fromarray(RGB))
     with pytest.raises(ValueError, match="at most 5 pixels, got '3 x 2'"):
         decode_image(path, max_pixels=5)
+
+
+@pytest.mark.parametrize(
+    ("name", "pictures", "counted"),
+    [("a.gif", 3, 3), ("a.tiff", 2, 2), ("a.WEBP", 2, 2), ("a.png", 2, 2), ("a.jpg", 1, 1)],
+)
+def test_pictures_of_a_file_are_counted(tmp_path, name, pictures, counted):
+    frames = [Image.new("RGB", (8, 8), (40 * k, 0, 0)) for k in range(pictures)]
+    path = tmp_path / name
+    frames[0].save(path, save_all=pictures > 1, append_images=frames[1:])
+    assert count_pictures(str(path)) == counted
+    with path.open("rb") as file:
+        assert count_pictures(file, name) == counted
+
+
+@pytest.mark.parametrize("content", [b"", b"no image", b"GIF89a cut off"])
+def test_a_broken_file_counts_as_one_picture(tmp_path, content):
+    (tmp_path / "a.gif").write_bytes(content)
+    assert count_pictures(str(tmp_path / "a.gif")) == 1
+    assert count_pictures(str(tmp_path / "absent.gif")) == 1

@@ -252,3 +252,12 @@ def test_two_jobs_do_not_share_a_folder(out, label):
         code, printed = label()
     assert code == 2
     assert "out: expected a folder that no other job is writing to" in printed
+
+
+def test_files_of_several_pictures_are_named_once(images, out, label):
+    pages = [Image.new("RGB", (80, 60), color) for color in ("red", "green")]
+    pages[0].save(images / "pages.tif", save_all=True, append_images=pages[1:])
+    code, printed = label()
+    assert code == 0
+    assert "1 file of several pictures; only the first of each was used: pages.tif." in printed
+    assert "several pictures" not in label()[1]

@@ -6,6 +6,7 @@ import logging
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from infer_segment_anything_3.engine import ConceptPrompt, Result
 from infer_segment_anything_3.tools.tiny_shapes.crowds import draw_crowd
@@ -63,3 +64,16 @@ def test_results_with_other_best_scores_differ():
     prompt = ConceptPrompt(("dog",))
     one = Result((2, 2), prompt.class_names, (), best_scores=(0.1,))
     assert one != Result((2, 2), prompt.class_names, (), best_scores=(0.2,))
+
+
+@pytest.mark.parametrize(
+    ("name", "count"), [("a.tif", 3), ("a.png", 2), ("a.webp", 2), ("b.tif", 1), ("b.png", 1)]
+)
+def test_only_the_first_of_several_pictures_is_used(make_algo, tmp_path, name, count):
+    pages = [Image.new("RGB", (120, 90), color) for color in ("red", "green", "blue")[:count]]
+    path = tmp_path / name
+    pages[0].save(path, save_all=count > 1, append_images=pages[1:])
+    wf, algo = make_algo(input_point="[50, 50]")
+    wf.run_on(path=str(path))
+    note = f"the file holds {count} pictures: only the first was used"
+    assert read_notes(algo).count(note) == (count > 1)
