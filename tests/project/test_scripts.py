@@ -30,7 +30,7 @@ def served(tiny_engine: Engine) -> ServedModel:
 SAYS = {
     "segment_text": ["circle: score 0.", "red star: score 0."],
     "click": ["one click: ", "two clicks: "],
-    "exemplars": ["2 exemplar"],
+    "exemplars": ["4 exemplar"],
     "crowd_tiles": ["(6, 9) tiles"],
     "everything": [" object>"],
     "track_video": ["2 tracks>", "11 [0, 1]"],
