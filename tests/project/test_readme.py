@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from infer_segment_anything_3 import engine
 from infer_segment_anything_3.examples import SCENE
 from infer_segment_anything_3.tools import readme
 
@@ -79,6 +80,11 @@ def test_the_site_is_built_and_every_link_of_it_is_right(tmp_path: Path) -> None
     for html in site.rglob("*.html"):
         loaded = re.findall(r"(?:src|href)=\"(https?://[^\"]+\.(?:js|css))", html.read_text())
         assert loaded == [], "nothing is loaded from other servers"
+
+
+def test_every_public_name_of_the_engine_is_in_the_reference() -> None:
+    documented = set(re.findall(rf"^::: {NAME}\.engine\.(\w+)$", read("docs/api.md"), re.MULTILINE))
+    assert documented == set(engine.__all__) - {"Prompt"}  # only a name for the union of three
 
 
 def test_info_lines_are_shown_as_the_faq_says(tmp_path: Path) -> None:
