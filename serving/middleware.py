@@ -1,4 +1,4 @@
-"""Logs every request; checks its Host header and bounds their count, bytes and time."""
+"""Logs every request; checks its Host header and bounds count, bytes and time."""
 
 from __future__ import annotations
 
@@ -21,6 +21,9 @@ MAX_REQUESTS = 256
 
 BODY_DEADLINE_S = 120.0
 """For a request's body to arrive."""
+
+READ_DEADLINE_S = 60.0
+"""For a client to take the next part of an answer."""
 
 
 class AccessLog:
@@ -64,6 +67,7 @@ class RequestGate:
         max_body_bytes: int,
         max_requests: int = MAX_REQUESTS,
         body_deadline_s: float = BODY_DEADLINE_S,
+        read_deadline_s: float = READ_DEADLINE_S,
     ) -> None:
         """Wraps an app.
 
@@ -73,12 +77,14 @@ class RequestGate:
             max_body_bytes: Larger bodies are refused, by header and by counting.
             max_requests: Requests at the same time.
             body_deadline_s: For a body to arrive.
+            read_deadline_s: For a client to take the next part of an answer.
         """
         self._app = app
         self._allowed_hosts = allowed_hosts
         self._max_body_bytes = max_body_bytes
         self._max_requests = max_requests
         self._body_deadline_s = body_deadline_s
+        self._read_deadline_s = read_deadline_s
         self._requests = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -97,9 +103,26 @@ class RequestGate:
             response = make_error_response(error.status_code, str(error.detail), error.headers)
             await response(scope, receive, send)
             return
+        is_stalled = False
+
+        async def send_within_bounds(message: Message) -> None:
+            nonlocal is_stalled
+            try:
+                async with asyncio.timeout(self._read_deadline_s):
+                    await send(message)
+            except TimeoutError:
+                is_stalled = True
+                raise
+
         self._requests += 1
         try:
-            await self._app(scope, self._bound_body(receive), send)
+            await self._app(scope, self._bound_body(receive), send_within_bounds)
+        except Exception:
+            if not is_stalled:
+                raise
+            # What answered has let go of all it held; the server closes the connection.
+            path = ascii(scope["path"][:200])[1:-1]
+            logger.warning("%s: dropped a client that stopped reading", path)
         finally:
             self._requests -= 1
 

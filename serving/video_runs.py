@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 from ..engine import ConceptPrompt, Result, VideoSession
@@ -95,7 +95,7 @@ async def open_video(service: SegmentationService, path: Path) -> VideoReader:
 
 async def follow_video(
     service: SegmentationService, reader: VideoReader, prompt: ConceptPrompt
-) -> AsyncIterator[Result]:
+) -> AsyncGenerator[Result, None]:
     """Follows a prompt through a video; each frame is a turn of the model.
 
     Args:
@@ -120,7 +120,8 @@ async def follow_video(
             if frame is None:
                 return
             async with service.worker.hold_place():
-                yield await service.worker.run(_make_step(session, frame))
+                result = await service.worker.run(_make_step(session, frame))
+            yield result  # outside: a client that reads slowly holds no place in the queue
     except GpuMemoryError as error:
         raise ApiError(507, str(error)) from None
     finally:

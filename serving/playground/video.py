@@ -46,8 +46,9 @@ async def track_video(request: Request, text: str = "") -> StreamingResponse:
         async with opened:
             yield _to_line(head)
             try:
-                async for result in follow_video(service, reader, prompt):
-                    yield await service.run_in_thread(_encode_frame, result)
+                async with contextlib.aclosing(follow_video(service, reader, prompt)) as results:
+                    async for result in results:
+                        yield await service.run_in_thread(_encode_frame, result)
             except ApiError as error:
                 yield _to_line({"error": error.detail})
 

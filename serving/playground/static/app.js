@@ -1,5 +1,6 @@
 // Ties the page together: prompts, runs, the list of what was found.
 import { Api } from "./api.js";
+import { readDataUri, receiveFiles, save, stem } from "./files.js";
 import { makeItem } from "./list.js";
 import { toCoco } from "./masks.js";
 import { describeMisses, emptySession, findConcepts, findEverything, findObjects, remove, rename, setPalette } from "./session.js";
@@ -70,6 +71,15 @@ async function runJob(job) {
   }
 }
 
+/** Finds what a list of names says, in the image or through the video. */
+function findText(list) {
+  const texts = [...new Set(list.split(",").map((text) => text.trim()).filter(Boolean))];
+  if (!texts.length) return showError("Write what to look for, for instance: red circle, star");
+  if (!videoView.file) return change((target) => (target.texts = texts), findConcepts);
+  showError("");
+  return videoView.follow(list, $("key").value.trim());
+}
+
 function addPrompt(prompt, isAlternate) {
   if (!image) return;
   const negative = isAlternate || $("negative").getAttribute("aria-pressed") === "true";
@@ -133,7 +143,7 @@ function listItem(instance) {
 }
 
 async function saveCutOut(instance, number) {
-  save(await stage.toCutOut(instance), `${stem()}-cut-out${number}.png`);
+  save(await stage.toCutOut(instance), `${stem(image.name)}-cut-out${number}.png`);
 }
 
 function highlight(instance) {
@@ -149,7 +159,7 @@ function hoverAt(xy) {
   highlight(under.reduce((best, next) => (!best || next.mask.area < best.mask.area ? next : best), null));
 }
 
-function openFile(file, name = file.name) {
+function openFile(file, name) {
   if (!file.type.startsWith("video/")) return openImage(file, name);
   running?.abort();
   image = null;
@@ -196,31 +206,10 @@ async function openImage(blob, name) {
   }
 }
 
-function readDataUri(blob) {
-  return new Promise((resolve, reject) => {
-    const reader = new FileReader();
-    reader.onload = () => resolve(reader.result);
-    reader.onerror = () => reject(new Error("The file cannot be read."));
-    reader.readAsDataURL(blob);
-  });
-}
-
 async function openScene() {
   const response = await fetch("/playground/scene.jpg");
   await openImage(await response.blob(), "scene.jpg");
   $("text").value = "circle, star";
-}
-
-function save(blob, name) {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(blob);
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
-}
-
-function stem() {
-  return image.name.replace(/\.[^.]*$/, "") || "image";
 }
 
 function showStatus(text) {
@@ -242,23 +231,24 @@ function undo() {
   render();
 }
 
-function listen() {
+function clear() {
+  running?.abort();
+  history.push(settled);
+  session = settled = emptySession();
+  showStatus("Cleared.");
+  render();
+}
+
+function listenToFiles() {
+  receiveFiles($("file"), $("work"), openFile);
   $("pick").onclick = $("other").onclick = () => $("file").click();
-  $("file").onchange = () => {
-    const [file] = $("file").files;
-    $("file").value = "";
-    if (file) openFile(file);
-  };
   $("scene").onclick = openScene;
+}
+
+function listenToPrompts() {
   $("text-form").onsubmit = (event) => {
     event.preventDefault();
-    const texts = [...new Set($("text").value.split(",").map((text) => text.trim()).filter(Boolean))];
-    if (!texts.length) return showError("Write what to look for, for instance: red circle, star");
-    if (videoView.file) {
-      showError("");
-      return videoView.follow($("text").value, $("key").value.trim());
-    }
-    change((target) => (target.texts = texts), findConcepts);
+    findText($("text").value);
   };
   $("key-form").onsubmit = (event) => event.preventDefault();
   $("key").oninput = () => (api.key = $("key").value.trim());
@@ -273,32 +263,32 @@ function listen() {
     showStatus("Click on the next object.");
     render();
   };
-  $("cancel").onclick = () => videoView.cancel();
-  $("save-tracks").onclick = () => {
-    const rows = new Blob([videoView.toJsonLines()], { type: "application/jsonl" });
-    save(rows, `${videoView.file.name.replace(/\.[^.]*$/, "")}_tracks.jsonl`);
-  };
+  for (const radio of document.querySelectorAll("input[name=tool]")) {
+    radio.onchange = () => ($("help").textContent = HELP[tool()]);
+  }
+  $("help").textContent = HELP.object;
+}
+
+function listenToResults() {
   $("threshold").oninput = render;
   $("undo").onclick = undo;
-  $("clear").onclick = () => {
-    running?.abort();
-    history.push(settled);
-    session = settled = emptySession();
-    showStatus("Cleared.");
-    render();
-  };
-  $("save-png").onclick = async () => save(await stage.toPng(), `${stem()}-masks.png`);
+  $("clear").onclick = clear;
+  $("save-png").onclick = async () => save(await stage.toPng(), `${stem(image.name)}-masks.png`);
   $("save-cut-outs").onclick = async () => {
     for (const [index, instance] of visibleInstances().entries()) await saveCutOut(instance, `-${index + 1}`);
   };
   $("save-json").onclick = () => {
     const coco = toCoco(visibleInstances(), image.name, image.width, image.height);
-    save(new Blob([JSON.stringify(coco)], { type: "application/json" }), `${stem()}-coco.json`);
+    save(new Blob([JSON.stringify(coco)], { type: "application/json" }), `${stem(image.name)}-coco.json`);
   };
-  for (const radio of document.querySelectorAll("input[name=tool]")) {
-    radio.onchange = () => ($("help").textContent = HELP[tool()]);
-  }
-  $("help").textContent = HELP.object;
+  $("cancel").onclick = () => videoView.cancel();
+  $("save-tracks").onclick = () => {
+    const rows = new Blob([videoView.toJsonLines()], { type: "application/jsonl" });
+    save(rows, `${stem(videoView.file.name)}_tracks.jsonl`);
+  };
+}
+
+function listenToKeys() {
   document.addEventListener("keydown", (event) => {
     const isTyping = event.target.matches("input[type=text], input[type=password]");
     if (isTyping) return;
@@ -309,19 +299,6 @@ function listen() {
       if (!$("next").disabled) $("next").click();
     }
   });
-  document.addEventListener("paste", (event) => {
-    const file = [...event.clipboardData.files].find((item) => item.type.startsWith("image/"));
-    if (file) openImage(file, file.name || "pasted.png");
-  });
-  for (const name of ["dragover", "drop"]) {
-    document.addEventListener(name, (event) => {
-      event.preventDefault();
-      $("work").classList.toggle("over", name === "dragover");
-      const [file] = event.dataTransfer.files;
-      if (name === "drop" && file) openFile(file);
-    });
-  }
-  document.addEventListener("dragleave", () => $("work").classList.remove("over"));
 }
 
 async function introduce() {
@@ -339,5 +316,8 @@ async function introduce() {
   }
 }
 
-listen();
+listenToFiles();
+listenToPrompts();
+listenToResults();
+listenToKeys();
 introduce();

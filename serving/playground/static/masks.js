@@ -51,6 +51,18 @@ export class Mask {
     return low < this.starts.length && this.starts[low] <= place;
   }
 
+  /** Intersection over union with another mask of the image, 0 to 1. */
+  iou(other) {
+    let shared = 0;
+    for (let mine = 0, its = 0; mine < this.starts.length && its < other.starts.length; ) {
+      const start = Math.max(this.starts[mine], other.starts[its]);
+      shared += Math.max(0, Math.min(this.ends[mine], other.ends[its]) - start);
+      if (this.ends[mine] < other.ends[its]) mine++;
+      else its++;
+    }
+    return shared && shared / (this.area + other.area - shared);
+  }
+
   /** Calls paint(x, top, bottom) for every stretch of a column. */
   forEachColumnRun(paint) {
     this.starts.forEach((start, index) => {

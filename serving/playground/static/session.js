@@ -3,6 +3,7 @@ import { Mask } from "./masks.js";
 
 const LOWEST_THRESHOLD = 0.05; // asked for once; the slider only hides and shows
 const EVERYTHING_POINTS_PER_SIDE = 16;
+const SAME_IOU = 0.9; // of an instance that was named, and is found again
 let colors = [[20, 110, 255]]; // until the server has said which it draws with
 
 /** Takes the palette of the server: RGB, 0 to 255, the order of everything drawn. */
@@ -30,7 +31,7 @@ export async function findConcepts(api, target, signal) {
   }
   const results = await api.segmentConcepts(prompts, LOWEST_THRESHOLD, signal);
   target.best = results.map((result, index) => ({ name: names[index], score: result.best_score }));
-  target.found.concepts = results.flatMap((result, index) =>
+  const concepts = results.flatMap((result, index) =>
     result.predictions.map((prediction) => ({
       name: names[index] ?? "like the example",
       color: colors[index % colors.length],
@@ -38,6 +39,7 @@ export async function findConcepts(api, target, signal) {
       mask: new Mask(prediction.masks),
     })),
   );
+  target.found.concepts = keepNames(target.found.concepts, concepts);
 }
 
 export async function findObjects(api, target, signal) {
@@ -47,7 +49,7 @@ export async function findObjects(api, target, signal) {
   }));
   const predictions = await api.segmentObjects(prompts, signal);
   target.found.objects = predictions.map((prediction, index) => ({
-    name: `object ${index + 1}`,
+    name: target.objects[index].name ?? `object ${index + 1}`,
     color: colors[(index + 3) % colors.length],
     score: prediction.confidence,
     mask: new Mask(prediction.masks),
@@ -57,12 +59,22 @@ export async function findObjects(api, target, signal) {
 
 export async function findEverything(api, target, signal) {
   const predictions = await api.segmentEverything(EVERYTHING_POINTS_PER_SIDE, signal);
-  target.found.everything = predictions.map((prediction, index) => ({
+  const things = predictions.map((prediction, index) => ({
     name: "thing",
     color: colors[index % colors.length],
     score: prediction.confidence,
     mask: new Mask(prediction.masks),
   }));
+  target.found.everything = keepNames(target.found.everything, things);
+}
+
+/** Gives what is found again the name that the user had given it. */
+function keepNames(before, found) {
+  const named = before.filter((instance) => instance.isNamed);
+  return found.map((instance) => {
+    const same = named.find(({ mask }) => mask.iou(instance.mask) > SAME_IOU);
+    return same ? { ...instance, name: same.name, isNamed: true } : instance;
+  });
 }
 
 /** Says of each concept without an instance above the threshold what came nearest. */
@@ -80,18 +92,22 @@ export function describeMisses({ best, texts }, threshold, vocabulary) {
 }
 
 /** Names an instance anew, by replacing it: what undo kept stays as it was. */
-export function rename({ found }, instance, name) {
-  replace(found, instance, [{ ...instance, name }]);
+export function rename(target, instance, name) {
+  replace(target, instance, (one) => [{ ...one, name, isNamed: true }], (object) => [{ ...object, name }]);
 }
 
-/** Takes an instance off the list. */
-export function remove({ found }, instance) {
-  replace(found, instance, []);
+/** Takes an instance off the list, an object with its clicks. */
+export function remove(target, instance) {
+  if (target.found.objects.at(-1) === instance) target.isOpen = false;
+  replace(target, instance, () => [], () => []);
 }
 
-function replace(found, instance, others) {
-  for (const kind of Object.keys(found)) {
-    found[kind] = found[kind].flatMap((one) => (one === instance ? others : [one]));
+/** Replaces an instance, and the prompt of an object: each object found has one, in their order. */
+function replace(target, instance, change, changePrompt) {
+  const place = target.found.objects.indexOf(instance);
+  target.objects = target.objects.flatMap((object, index) => (index === place ? changePrompt(object) : [object]));
+  for (const [kind, instances] of Object.entries(target.found)) {
+    target.found[kind] = instances.flatMap((one) => (one === instance ? change(one) : [one]));
   }
 }
 

@@ -121,6 +121,17 @@ def count(page: Any) -> int:
     return int(page.inner_text("#count"))
 
 
+def names(page: Any) -> list[str]:
+    shown: list[str] = page.eval_on_selector_all("#instances .name", "all => all.map(i => i.value)")
+    return shown
+
+
+def rename_first(page: Any, text: str) -> None:
+    name = page.locator("#instances .name").first
+    name.fill(text)
+    name.press("Enter")
+
+
 def download_coco(page: Any) -> dict[str, Any]:
     with page.expect_download() as download:
         page.click("#save-json")
@@ -144,8 +155,7 @@ def test_text_slider_and_undo(opened: Any, shapes_scene: Scene) -> None:
     wait_for_answer(opened)
     shown = count(opened)
     assert shown == sum(len(shapes_scene.find_matching(t)) for t in ("red circle", "blue square"))
-    names = opened.eval_on_selector_all("#instances .name", "all => all.map(i => i.value)")
-    assert "red circle" in names
+    assert "red circle" in names(opened)
     requests: list[str] = []
     opened.on("request", lambda request: requests.append(request.url))
     opened.evaluate("threshold.value = 0.05; threshold.dispatchEvent(new Event('input'))")
@@ -163,8 +173,7 @@ def test_names_and_deletions_are_undone(opened: Any) -> None:
     opened.press("#text", "Enter")
     wait_for_answer(opened)
     shown = count(opened)
-    opened.locator("#instances .name").first.fill("my disc")
-    opened.locator("#instances .name").first.press("Enter")
+    rename_first(opened, "my disc")
     assert "my disc" in [c["name"] for c in download_coco(opened)["categories"]]
     opened.get_by_role("button", name="Delete my disc").press("Enter")
     assert count(opened) == shown - 1
@@ -172,6 +181,40 @@ def test_names_and_deletions_are_undone(opened: Any) -> None:
     assert opened.locator("#instances .name").first.input_value() == "my disc"
     opened.click("#undo")
     assert opened.locator("#instances .name").first.input_value() == "red circle"
+
+
+def test_a_name_survives_asking_again(opened: Any, shapes_scene: Scene) -> None:
+    circle, square = (shapes_scene.find_matching(t)[0] for t in ("red circle", "blue square"))
+    opened.fill("#text", "red circle")
+    opened.click("#find")
+    wait_for_answer(opened)
+    rename_first(opened, "my disc")
+    opened.fill("#text", "red circle, blue square")
+    opened.click("#find")
+    wait_for_answer(opened)
+    assert names(opened).count("my disc") == 1
+    assert "blue square" in names(opened)
+    opened.click("#clear")
+    opened.click("#overlay", position=place(opened, center(circle)))
+    wait_for_answer(opened)
+    rename_first(opened, "this one")
+    opened.press("body", "n")
+    opened.click("#overlay", position=place(opened, center(square)))
+    wait_for_answer(opened)
+    assert names(opened) == ["this one", "object 2"]
+
+
+def test_a_deleted_object_does_not_return_with_the_next_click(
+    opened: Any, shapes_scene: Scene
+) -> None:
+    circle, square = (shapes_scene.find_matching(t)[0] for t in ("red circle", "blue square"))
+    opened.click("#overlay", position=place(opened, center(circle)))
+    wait_for_answer(opened)
+    opened.get_by_role("button", name="Delete object 1").press("Enter")
+    opened.click("#overlay", position=place(opened, center(square)))
+    wait_for_answer(opened)
+    assert count(opened) == 1
+    assert best_iou(masks(opened), square) > GOOD_IOU
 
 
 def test_a_cut_out_is_the_pixels_of_the_mask(opened: Any, scene_file: Path) -> None:
@@ -290,15 +333,15 @@ def test_all_cut_outs_are_saved(opened: Any) -> None:
     opened.fill("#text", "circle, square")
     opened.click("#find")
     wait_for_answer(opened)
-    names = []
-    opened.on("download", lambda download: names.append(download.suggested_filename))
+    saved: list[str] = []
+    opened.on("download", lambda download: saved.append(download.suggested_filename))
     opened.click("#save-cut-outs")
     expected = count(opened)
     for _ in range(50):
-        if len(names) == expected:
+        if len(saved) == expected:
             break
         opened.wait_for_timeout(100)
-    assert sorted(names) == [f"scene-cut-out-{k + 1}.png" for k in range(expected)]
+    assert sorted(saved) == [f"scene-cut-out-{k + 1}.png" for k in range(expected)]
 
 
 def test_examples_and_everything(opened: Any, shapes_scene: Scene) -> None:
@@ -409,7 +452,7 @@ def test_it_fits_the_screen(
     )
     folder = Path(os.environ.get("SCREENSHOTS", tmp_path))
     folder.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=folder / f"{name}.png", full_page=viewport == PHONE)
+    page.screenshot(path=folder / f"{name}.png", full_page=True)
     context.close()
 
 
@@ -423,7 +466,7 @@ def test_a_video_is_followed_played_and_cancelled(page: Any, tmp_path: Path) -> 
     page.click("#find")
     page.wait_for_selector("progress:not([hidden])")
     status = page.locator("#status")
-    expect(status).to_have_text(re.compile("^Frame 3 of 60"))
+    expect(status).to_have_text(re.compile(r"^Frame \d+ of 60"))
     page.click("#cancel")
     expect(status).to_have_text(re.compile("^Cancelled after"))
     page.click("#find")

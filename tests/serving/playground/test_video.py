@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import tempfile
 import time
@@ -15,8 +16,10 @@ import numpy as np
 import pytest
 from pycocotools import mask as mask_api
 from starlette.testclient import TestClient
+from starlette.types import Message, Scope
 
 from infer_segment_anything_3.engine.video_files import VideoWriter
+from infer_segment_anything_3.serving.middleware import RequestGate
 from infer_segment_anything_3.serving.model import ServedModel
 from infer_segment_anything_3.serving.settings import Settings
 
@@ -154,3 +157,53 @@ def test_others_get_their_turn_and_a_client_that_goes_away_frees_everything(
             content=write_film(tmp_path / "short.mp4", 2),
         )
         assert len(again.text.splitlines()) == 3
+
+
+def test_a_client_that_stops_reading_is_dropped(
+    make_client: Callable[..., TestClient], film: bytes, temporary: Path
+) -> None:
+    app: Any = make_client().app
+    gate = RequestGate(app, ["*"], 10_000_000, read_deadline_s=0.2)
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+        if len(sent) > 2:  # the head was read, the first frame is not
+            await asyncio.Event().wait()
+
+    async def ask() -> None:
+        messages = iter([{"type": "http.request", "body": film, "more_body": False}])
+
+        async def receive() -> Message:
+            for message in messages:
+                return message
+            await asyncio.Event().wait()
+            raise AssertionError
+
+        await asyncio.wait_for(gate(make_scope(), receive, send), 30)
+
+    asyncio.run(ask())
+    assert [message["type"] for message in sent][:2] == [
+        "http.response.start",
+        "http.response.body",
+    ]
+    assert len(sent) == 3
+    assert list(temporary.iterdir()) == []
+    assert app.state.video_runs.running == 0
+
+
+def make_scope() -> Scope:
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "method": "POST",
+        "scheme": "http",
+        "path": "/playground/video",
+        "raw_path": b"/playground/video",
+        "query_string": b"text=circle",
+        "root_path": "",
+        "headers": [(b"host", b"localhost")],
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 9090),
+    }
