@@ -20,4 +20,4 @@ second = PromptedObject(
 )
 result = engine.segment(image, ObjectPrompt((second,)))  # the image is not encoded again
 print(f"two clicks: {result.instances[0].mask.area} px")
-result.save("click.png", image)
+result.save("click_object.png", image)
