@@ -82,7 +82,7 @@ class Mask:
 
         Args:
             min_share: Connected parts (8 neighbors) smaller than this share of the mask's area
-                are left out. 0..1.
+                are left out; the largest part never is. 0..1.
 
         Returns:
             Left, top, right and bottom in pixels, the last two exclusive; all 0 for an empty mask.
@@ -95,7 +95,8 @@ class Mask:
         count, _, parts, _ = cv2.connectedComponentsWithStats(self.crop.view(np.uint8))
         if count <= 2:  # the background, and one part at most
             return self.xyxy
-        parts = parts[1:][parts[1:, cv2.CC_STAT_AREA] >= min_share * self.area]
+        areas = parts[1:, cv2.CC_STAT_AREA]
+        parts = parts[1:][areas >= min(min_share * self.area, areas.max())]
         left, top = parts[:, cv2.CC_STAT_LEFT], parts[:, cv2.CC_STAT_TOP]
         right = (left + parts[:, cv2.CC_STAT_WIDTH]).max()
         bottom = (top + parts[:, cv2.CC_STAT_HEIGHT]).max()

@@ -112,7 +112,7 @@ def _show_scene(demo: Demo, scene: RgbImage) -> None:
     picture, _ = demo.run("Click", scene, input_point=list(CLICK_XY))
     mark_point(picture, CLICK_XY)
     picture, _ = demo.run("Examples", scene, prompt_mode="concept", input_box=list(EXAMPLE_XYXY))
-    mark_box(picture, EXAMPLE_XYXY)
+    _mark_box_below(picture, scene, EXAMPLE_XYXY)
     demo.run("Crowd", decode_image(str(CROWD)), input_text=SCENE_TEXT, tiles="auto", overlap="best")
 
 
@@ -123,7 +123,15 @@ def _show_picture(demo: Demo, image: RgbImage, text: str) -> None:
     picture, _ = demo.run("Click", image, input_point=list(point_xy))
     mark_point(picture, point_xy)
     picture, _ = demo.run("Box", image, input_box=list(box_xyxy))
-    mark_box(picture, box_xyxy)
+    _mark_box_below(picture, image, box_xyxy)
+
+
+def _mark_box_below(picture: RgbImage, image: RgbImage, xyxy: tuple[int, int, int, int]) -> None:
+    """Draws a box below the masks and labels that a picture shows over its image."""
+    marked = image.copy()
+    mark_box(marked, xyxy)
+    is_bare = (picture == image).all(axis=2)
+    picture[is_bare] = marked[is_bare]
 
 
 def choose_click_and_box(

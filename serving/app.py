@@ -17,9 +17,11 @@ from .label_studio.storage import TaskImages
 from .middleware import AccessLog, RequestGate
 from .model import ServedModel
 from .playground.routes import router as playground_router
+from .playground.video import router as video_router
 from .roboflow.routes import router as roboflow_router
 from .service import SegmentationService
 from .settings import Settings
+from .video_runs import VideoRuns
 
 
 def create_app(served: ServedModel, settings: Settings) -> FastAPI:
@@ -45,11 +47,13 @@ def create_app(served: ServedModel, settings: Settings) -> FastAPI:
     app = FastAPI(title="SAM 3", version=VERSION, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.served, app.state.service, app.state.settings = served, service, settings
     app.state.task_images = TaskImages(service)
+    app.state.video_runs = VideoRuns(settings.max_videos)
     install_error_handlers(app)
     app.include_router(info_router)
     app.include_router(roboflow_router)
     app.include_router(label_studio_router)
     app.include_router(playground_router)
+    app.include_router(video_router)
     # A request passes the middleware that was added last first.
     app.add_middleware(
         RequestGate,

@@ -172,6 +172,12 @@ class Settings:
         50,
         "Most megabytes of a request, and of a fetched image",
     )
+    max_videos: int = _declare_setting(
+        "MAX_VIDEOS", _make_number_parser(1, 64), 2, "Videos that are followed at the same time"
+    )
+    max_video_frames: int = _declare_setting(
+        "MAX_VIDEO_FRAMES", _make_number_parser(1, 1_000_000), 3_000, "Most frames of a video"
+    )
     allowed_hosts: tuple[str, ...] = _declare_setting(
         "ALLOWED_HOSTS", _parse_hosts, LOOPBACK_HOSTS,
         "Names that a request's Host header may hold, with commas between; `*` for any",

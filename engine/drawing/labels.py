@@ -56,7 +56,8 @@ def draw_labels(image: RgbImage, labels: Sequence[Label]) -> None:
     """
     height, width = image.shape[:2]
     font_px = max(MIN_FONT_PX, round(FONT_SHARE * min(height, width)))
-    boxes = np.array([label.mask.compute_main_box() for label in labels]).reshape(-1, 4)
+    # Of the largest part: the middle of several parts may lie on something else.
+    boxes = np.array([label.mask.compute_main_box(1.0) for label in labels]).reshape(-1, 4)
     order = sorted(range(len(labels)), key=lambda k: -labels[k].mask.area)
     placed: list[tuple[Label, int, int]] = []
     taken = np.zeros((0, 4), np.int64)
@@ -80,7 +81,7 @@ def draw_labels(image: RgbImage, labels: Sequence[Label]) -> None:
 def _list_places(
     mask: Mask, box: npt.NDArray[np.int64], chip_hw: tuple[int, int], image_hw: tuple[int, int]
 ) -> Iterator[tuple[int, int]]:
-    """Lists the places of a chip, the best first: over the mask's main part, in it, under it."""
+    """Lists the places of a chip, the best first: over the mask's largest part, in it, under it."""
     left, top, right, bottom = box.tolist()
     height, width = chip_hw
     middle = (left + right - width) // 2

@@ -28,7 +28,7 @@ def run(
 
 @pytest.fixture
 def scene_path() -> Path:
-    """The drawn scene of nine shapes: four circles, two squares, two stars, a triangle."""
+    """The drawn scene: four red and two yellow circles, two squares, stars and triangles."""
     return SCENE
 
 

@@ -20,13 +20,13 @@ def count(data):
 @pytest.mark.parametrize(
     ("options", "found"),
     [
-        (("--text", "circle, star"), {"circle": 4, "star": 2}),
-        (("--text", "red circle:0.3"), {"red circle": 2}),
+        (("--text", "circle, star"), {"circle": 6, "star": 2}),
+        (("--text", "red circle:0.3"), {"red circle": 4}),
         (("--point", "231,266"), {"object": 1}),
         (("--point", "121,347", "--point", "231,266,0"), {"object": 1}),
         (("--box", "180,210,285,322", "--box", "245,65,350,155"), {"object": 2}),
         (("--box", "180,210,285,322", "--point", "231,266"), {"object": 1}),
-        (("--example", "75,301,168,394"), {"exemplar": 2}),
+        (("--example", "75,301,168,394"), {"exemplar": 4}),
     ],
 )
 def test_prompts(run, scene_path, options, found):

@@ -39,9 +39,9 @@ def test_it_shows_text_click_examples_and_a_crowd(ikomia_home, tmp_path):
     assert " ".join(header.split()) == "prompt class score box (x, y, w, h) area (px)"
     found = {title: sum(line.startswith(f"{title} ") for line in lines) for title in
              ("Text", "Click", "Examples", "Crowd")}  # fmt: skip
-    assert found["Text"] == 9
+    assert found["Text"] == 12
     assert found["Click"] == 1
-    assert found["Examples"] == 2, "both red circles"
+    assert found["Examples"] == 4, "all red circles"
     (more,) = [line for line in lines if line.startswith("and ")]
     assert 200 <= found["Crowd"] + int(more.split()[1]) <= 225
     assert lines[-1] == str(out)

@@ -15,7 +15,7 @@ NOTEBOOKS = Path(__file__).resolve().parents[2] / "examples" / "notebooks"
 
 SHOWS = {
     "quick_start": [
-        "4 circle, 2 star, 2 square, 1 triangle",
+        "6 circle, 2 star, 2 square, 2 triangle",
         "<td>circle</td>",
         "0 instances of 'elephant'",
         "(6, 9)",

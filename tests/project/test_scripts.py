@@ -25,14 +25,14 @@ def served(tiny_engine: Engine) -> ServedModel:
 
 
 SAYS = {
-    "segment_text": ["circle: score 0.", "red star: score 0."],
+    "segment_text": ["circle: score 0.", "blue star: score 0."],
     "click_object": ["one click: ", "two clicks: "],
-    "exemplars": ["2 exemplar"],
+    "exemplars": ["4 exemplar"],
     "crowd_tiles": ["(6, 9) tiles"],
     "everything": [" object>"],
     "track_video": ["2 tracks>", "11 [0, 1]"],
     "live_stream": ["10 0 ("],
-    "batch_folder": ["scene.png {'circle': 4, 'square': 2}"],
+    "batch_folder": ["scene.png {'circle': 6, 'square': 2}"],
     "coco_export": ["2 (420, 630)"],
     "supervision_export": ["4 ['star' 'star' 'square' 'square']"],
     "ikomia_workflow": ["circle 0.", "note: 0 instances of 'dog'", "(420, 630, 3)"],

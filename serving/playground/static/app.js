@@ -1,8 +1,10 @@
 // Ties the page together: prompts, runs, the list of what was found.
 import { Api } from "./api.js";
+import { makeItem } from "./list.js";
 import { toCoco } from "./masks.js";
 import { describeMisses, emptySession, findConcepts, findEverything, findObjects, remove, rename, setPalette } from "./session.js";
 import { Stage } from "./stage.js";
+import { VideoView } from "./video.js";
 
 const HELP = {
   object: "Click it, or drag a box around it. Right click, or Alt and click: not this. Keys on the image: arrows, Enter, B for a corner of a box.",
@@ -11,6 +13,11 @@ const HELP = {
 
 const $ = (id) => document.getElementById(id);
 const api = new Api();
+const videoView = new VideoView($("video-view"), {
+  onStatus: showStatus,
+  onError: showError,
+  onChange: showVideoState,
+});
 const stage = new Stage($("stage"), { onPrompt: addPrompt, onHover: hoverAt });
 
 let image = null; // {name, width, height}
@@ -108,48 +115,25 @@ function render() {
   $("undo").disabled = !history.length;
   $("clear").disabled = !history.length;
   $("next").disabled = !session.isOpen;
-  $("save-png").disabled = $("save-json").disabled = !instances.length;
+  for (const id of ["save-png", "save-json", "save-cut-outs"]) $(id).disabled = !instances.length;
   $("misses").textContent = describeMisses(settled, Number($("threshold").value), vocabulary).join(" ");
   $("instances").replaceChildren(...instances.map(listItem));
 }
 
 function listItem(instance) {
-  const item = document.createElement("li");
-  const swatch = document.createElement("span");
-  swatch.className = "swatch";
-  swatch.style.backgroundColor = `rgb(${instance.color})`;
-  const name = document.createElement("input");
-  name.type = "text";
-  name.className = "name";
-  name.value = instance.name;
-  name.maxLength = 100;
-  name.setAttribute("aria-label", "Name of this instance");
-  name.onchange = () => {
-    const text = name.value.trim();
-    if (text && text !== instance.name) edit((target) => rename(target, instance, text), "Renamed.");
-    else name.value = instance.name;
-  };
-  const score = document.createElement("span");
-  score.className = "score";
-  score.textContent = instance.score.toFixed(2);
-  const cutting = makeButton("↓", `Save the cut-out of ${instance.name}`, async () => {
-    save(await stage.toCutOut(instance), `${stem()}-cut-out.png`);
+  const item = makeItem(instance, {
+    onRename: (text) => edit((target) => rename(target, instance, text), "Renamed."),
+    onZoom: () => stage.zoomTo(stage.zoom === 1 ? instance.mask.xywh : null),
+    onCut: () => saveCutOut(instance, ""),
+    onDelete: () => edit((target) => remove(target, instance), "Deleted."),
+    onHighlight: (isOn) => highlight(isOn ? instance : null),
   });
-  const deleting = makeButton("×", `Delete ${instance.name}`, () => {
-    edit((target) => remove(target, instance), "Deleted.");
-  });
-  item.append(swatch, name, score, cutting, deleting);
   item.classList.toggle("on", instance === highlighted);
-  for (const event of ["mouseenter", "focusin"]) item.addEventListener(event, () => highlight(instance));
-  for (const event of ["mouseleave", "focusout"]) item.addEventListener(event, () => highlight(null));
   return item;
 }
 
-function makeButton(text, label, onclick) {
-  const button = document.createElement("button");
-  Object.assign(button, { type: "button", className: "small", textContent: text, title: label, onclick });
-  button.setAttribute("aria-label", label);
-  return button;
+async function saveCutOut(instance, number) {
+  save(await stage.toCutOut(instance), `${stem()}-cut-out${number}.png`);
 }
 
 function highlight(instance) {
@@ -165,6 +149,26 @@ function hoverAt(xy) {
   highlight(under.reduce((best, next) => (!best || next.mask.area < best.mask.area ? next : best), null));
 }
 
+function openFile(file, name = file.name) {
+  if (!file.type.startsWith("video/")) return openImage(file, name);
+  running?.abort();
+  image = null;
+  session = settled = emptySession();
+  history = [];
+  $("drop").hidden = $("stage").hidden = $("help").hidden = true;
+  showError("");
+  videoView.open(file);
+  showVideoState();
+}
+
+/** What a video offers: a text, and once there are tracks, to save them. */
+function showVideoState() {
+  $("text").disabled = $("find").disabled = false;
+  $("tools").hidden = $("results").hidden = true;
+  $("cancel").disabled = !videoView.isTracking;
+  $("save-tracks").disabled = videoView.isTracking || !videoView.rows.length;
+}
+
 async function openImage(blob, name) {
   let bitmap;
   try {
@@ -172,6 +176,8 @@ async function openImage(blob, name) {
   } catch {
     return showError(`${name}: this browser cannot read it as an image.`);
   }
+  videoView.close();
+  $("tools").hidden = $("results").hidden = false;
   image = { name, width: bitmap.width, height: bitmap.height };
   session = settled = emptySession();
   history = [];
@@ -241,13 +247,17 @@ function listen() {
   $("file").onchange = () => {
     const [file] = $("file").files;
     $("file").value = "";
-    if (file) openImage(file, file.name);
+    if (file) openFile(file);
   };
   $("scene").onclick = openScene;
   $("text-form").onsubmit = (event) => {
     event.preventDefault();
     const texts = [...new Set($("text").value.split(",").map((text) => text.trim()).filter(Boolean))];
     if (!texts.length) return showError("Write what to look for, for instance: red circle, star");
+    if (videoView.file) {
+      showError("");
+      return videoView.follow($("text").value, $("key").value.trim());
+    }
     change((target) => (target.texts = texts), findConcepts);
   };
   $("key-form").onsubmit = (event) => event.preventDefault();
@@ -263,6 +273,11 @@ function listen() {
     showStatus("Click on the next object.");
     render();
   };
+  $("cancel").onclick = () => videoView.cancel();
+  $("save-tracks").onclick = () => {
+    const rows = new Blob([videoView.toJsonLines()], { type: "application/jsonl" });
+    save(rows, `${videoView.file.name.replace(/\.[^.]*$/, "")}_tracks.jsonl`);
+  };
   $("threshold").oninput = render;
   $("undo").onclick = undo;
   $("clear").onclick = () => {
@@ -273,6 +288,9 @@ function listen() {
     render();
   };
   $("save-png").onclick = async () => save(await stage.toPng(), `${stem()}-masks.png`);
+  $("save-cut-outs").onclick = async () => {
+    for (const [index, instance] of visibleInstances().entries()) await saveCutOut(instance, `-${index + 1}`);
+  };
   $("save-json").onclick = () => {
     const coco = toCoco(visibleInstances(), image.name, image.width, image.height);
     save(new Blob([JSON.stringify(coco)], { type: "application/json" }), `${stem()}-coco.json`);
@@ -300,7 +318,7 @@ function listen() {
       event.preventDefault();
       $("work").classList.toggle("over", name === "dragover");
       const [file] = event.dataTransfer.files;
-      if (name === "drop" && file) openImage(file, file.name);
+      if (name === "drop" && file) openFile(file);
     });
   }
   document.addEventListener("dragleave", () => $("work").classList.remove("over"));
@@ -310,6 +328,7 @@ async function introduce() {
   try {
     const info = await api.describeServer();
     setPalette(info.palette);
+    videoView.palette = info.palette.slice(0, 12); // tracks repeat the bright ones
     vocabulary = info.vocabulary;
     $("model").textContent = `${info.model} on ${info.device}, ${info.precision}`;
     $("notice").hidden = info.model !== "tiny_shapes";

@@ -1,7 +1,9 @@
 // The two canvases: the image, and over it masks and prompts. Reports clicks and boxes.
+import { drawLabels } from "./labels.js";
 
 const DRAG_PX = 5;
 const OUTLINE_PX = 2; // of the screen
+const LABEL_PX = 12;
 
 export class Stage {
   /** onPrompt({point: [x, y]} or {box: [left, top, right, bottom]}, negative); onHover([x, y] or null) */
@@ -14,6 +16,8 @@ export class Stage {
     this.start = null;
     this.cross = null;
     this.scene = null;
+    this.labels = [];
+    this.zoom = 1;
     this.masks = document.createElement("canvas");
     this.#listen();
     new ResizeObserver(() => this.redraw()).observe(this.overlay);
@@ -26,11 +30,30 @@ export class Stage {
     }
     this.image.getContext("2d").drawImage(bitmap, 0, 0);
     this.start = this.cross = null;
+    this.zoomTo(null);
+  }
+
+  /** Shows a part of the image, [left, top, width, height], as large as fits; null for all of it. */
+  zoomTo(xywh) {
+    const { clientWidth, clientHeight, width, height } = this.overlay;
+    let transform = "";
+    this.zoom = 1;
+    if (xywh && clientWidth) {
+      const [left, top, w, h] = xywh;
+      this.zoom = Math.max(1, Math.min(8, (0.6 * width) / w, (0.6 * height) / h));
+      const move = (center, end, length) =>
+        Math.min(0, Math.max(length * (1 - this.zoom), length / 2 - (this.zoom * center * length) / end));
+      const x = move(left + w / 2, width, clientWidth);
+      const y = move(top + h / 2, height, clientHeight);
+      transform = `translate(${x}px, ${y}px) scale(${this.zoom})`;
+    }
+    for (const canvas of [this.image, this.overlay]) canvas.style.transform = transform;
+    this.redraw();
   }
 
   /** Pixels of the image for one pixel of the screen. */
   get scale() {
-    return this.overlay.width / Math.max(1, this.overlay.clientWidth);
+    return this.overlay.width / Math.max(1, this.overlay.clientWidth) / this.zoom;
   }
 
   /** instances: {mask, color}; prompts: {points, boxes} with `negative`. */
@@ -43,6 +66,9 @@ export class Stage {
       instance.mask.paint(pixels.data, instance.color, opacity, outlinePx);
     }
     context.putImageData(pixels, 0, 0);
+    this.labels = instances.map(({ name, score, color, mask }) => ({
+      text: `${name} ${score.toFixed(2)}`, color, xywh: mask.xywh,
+    }));
     this.scene = prompts;
     this.redraw();
   }
@@ -52,6 +78,7 @@ export class Stage {
     context.clearRect(0, 0, this.overlay.width, this.overlay.height);
     if (!this.scene) return;
     context.drawImage(this.masks, 0, 0);
+    drawLabels(context, this.labels, LABEL_PX * this.scale);
     for (const box of this.scene.boxes) this.#drawBox(context, box.xyxy, box.negative);
     for (const point of this.scene.points) this.#drawPoint(context, point);
     if (this.start?.box) this.#drawBox(context, this.start.box, this.start.negative);
@@ -66,6 +93,7 @@ export class Stage {
     const context = canvas.getContext("2d");
     context.drawImage(this.image, 0, 0);
     context.drawImage(this.masks, 0, 0);
+    drawLabels(context, this.labels, LABEL_PX * this.scale);
     return new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
   }
 
@@ -190,6 +218,7 @@ export class Stage {
       this.start = this.start ? null : { xy: [...this.cross], negative };
       if (box) this.onPrompt({ box }, negative);
     } else if (event.key === "Escape") {
+      this.zoomTo(null);
       this.#cancel();
     } else {
       return;

@@ -141,6 +141,13 @@ def test_labels_do_not_cover_each_other(image):
     assert np.count_nonzero(together) <= 36 * max(areas) * 1.3
 
 
+def test_the_label_of_a_mask_in_parts_is_at_the_largest(image):
+    parts = disc(60, 230, 40).full() | disc(330, 60, 30).full()
+    rows, columns = np.nonzero(find_label(image, make(Mask.from_full(parts))))
+    assert 150 < rows.min() < rows.max() < 280
+    assert columns.max() < 130
+
+
 def test_a_label_that_hides_a_small_instance_is_left_out(image):
     assert not find_label(image, make(disc(100, 100, 8))).any()
     assert find_label(image, make(disc(100, 100, 40))).any()
@@ -237,4 +244,5 @@ def test_specks_do_not_widen_the_main_box():
     assert mask.compute_main_box() == disc(200, 150, 60).xyxy
     full[10:40, 300:330] = True  # 900 of 12,000 pixels: no speck
     assert Mask.from_full(full).compute_main_box() == (140, 10, 330, 211)
+    assert Mask.from_full(full).compute_main_box(1.0) == disc(200, 150, 60).xyxy
     assert Mask.from_full(np.zeros(HW, bool)).compute_main_box() == (0, 0, 0, 0)

@@ -69,8 +69,8 @@ def test_a_click_is_a_point_and_no_paint(
     before = len(page.evaluate(READ_REGIONS))
     page.get_by_text("Auto-Annotation").click()
     page.locator(".lsf-tool_smart").first.click()
-    page.get_by_text("green circle", exact=True).nth(1).click()
-    assert page.evaluate(READ_LABELS) == ["green circle"]
+    page.get_by_text("red circle", exact=True).nth(1).click()
+    assert page.evaluate(READ_LABELS) == ["red circle"]
     with Image.open(picture) as image:
         width, height = image.size
     shown = page.locator("img[alt=image]").first.bounding_box()

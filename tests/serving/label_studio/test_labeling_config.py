@@ -156,7 +156,7 @@ def test_the_configuration_of_the_documentation() -> None:
     xml = text.partition("```xml\n")[2].partition("```")[0]
     parsed = parse_labeling_config(xml)
     assert (parsed.kind, parsed.control_name) == ("brush", "tag")
-    assert set(parsed.labels) == {"green circle", "blue square"}
+    assert set(parsed.labels) == {"red circle", "green square"}
     root = ElementTree.fromstring(xml)
     assert root.find("BrushLabels").get("smart") == "false"
     assert {c.get("smart") for c in root if c.tag[:3] in ("Key", "Rec")} == {"true"}

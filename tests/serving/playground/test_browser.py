@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ import pytest
 from PIL import Image
 from pycocotools import mask as mask_api
 
+from infer_segment_anything_3.examples import CLIP, SCENE
 from infer_segment_anything_3.serving.model import ServedModel
 from infer_segment_anything_3.serving.settings import Settings
 from infer_segment_anything_3.tools.tiny_shapes.scenes import Scene, Shape
@@ -247,7 +249,56 @@ def test_a_box_and_its_download(opened: Any, shapes_scene: Scene, scene_file: Pa
     plain = np.asarray(Image.open(scene_file))
     changed = (overlay.astype(int) != plain).any(axis=2)
     assert np.count_nonzero(changed & mask) > 0.9 * np.count_nonzero(mask)
-    assert not (changed & ~mask).any()
+    # Beside the mask only its label changes the picture: a chip on or above its box.
+    rows, columns = np.nonzero(changed & ~mask)
+    left, top, box_width, _ = annotation["bbox"]
+    assert 100 < len(rows) < 6000
+    assert np.ptp(rows) < 40
+    assert abs(columns.mean() - (left + box_width / 2)) < 30
+    assert rows.max() <= top + 45
+    inner = mask.copy()
+    for axis in (0, 1):
+        for shift in (-4, 4):
+            inner &= np.roll(mask, shift, axis)
+    inner[rows.min() : rows.max() + 1] = False
+    mixed = plain[inner] * 0.6 + np.array(color_of(overlay, mask)) * 0.4
+    assert np.abs(overlay[inner] - mixed).mean() < 6
+
+
+def color_of(overlay: Any, mask: Any) -> Any:
+    """The color of the outline: that of the mask's own pixels at its border."""
+    border = mask & ~np.roll(mask, 1, axis=1)
+    values, counts = np.unique(overlay[border], axis=0, return_counts=True)
+    return values[counts.argmax()]
+
+
+def test_an_instance_is_zoomed_to(opened: Any, shapes_scene: Scene) -> None:
+    circle = shapes_scene.find_matching("red circle")[0]
+    drag(opened, circle)
+    wait_for_answer(opened)
+    before = opened.locator("#overlay").bounding_box()
+    opened.click("#instances button[title^='Zoom to']")
+    zoomed = opened.locator("#overlay").bounding_box()
+    assert zoomed["width"] > 1.3 * before["width"]
+    assert opened.locator("#stage").bounding_box()["width"] < 1.01 * before["width"]
+    opened.focus("#overlay")
+    opened.press("#overlay", "Escape")
+    assert opened.locator("#overlay").bounding_box() == before
+
+
+def test_all_cut_outs_are_saved(opened: Any) -> None:
+    opened.fill("#text", "circle, square")
+    opened.click("#find")
+    wait_for_answer(opened)
+    names = []
+    opened.on("download", lambda download: names.append(download.suggested_filename))
+    opened.click("#save-cut-outs")
+    expected = count(opened)
+    for _ in range(50):
+        if len(names) == expected:
+            break
+        opened.wait_for_timeout(100)
+    assert sorted(names) == [f"scene-cut-out-{k + 1}.png" for k in range(expected)]
 
 
 def test_examples_and_everything(opened: Any, shapes_scene: Scene) -> None:
@@ -360,3 +411,45 @@ def test_it_fits_the_screen(
     folder.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=folder / f"{name}.png", full_page=viewport == PHONE)
     context.close()
+
+
+def test_a_video_is_followed_played_and_cancelled(page: Any, tmp_path: Path) -> None:
+    """The clip plays in the browser with its tracks over it."""
+    from playwright.sync_api import expect
+
+    page.set_input_files("#file", CLIP)
+    page.wait_for_selector("#video-view:not([hidden])")
+    page.fill("#text", "circle, star")
+    page.click("#find")
+    page.wait_for_selector("progress:not([hidden])")
+    status = page.locator("#status")
+    expect(status).to_have_text(re.compile("^Frame 3 of 60"))
+    page.click("#cancel")
+    expect(status).to_have_text(re.compile("^Cancelled after"))
+    page.click("#find")
+    expect(status).to_have_text("60 frames, 2 tracks.", timeout=60_000)
+    page.evaluate(
+        """() => new Promise((done) => {
+            const video = document.querySelector('video');
+            video.addEventListener('seeked', done, {once: true});
+            video.currentTime = 1;
+        })"""
+    )
+    painted = page.evaluate(
+        """() => {
+            const canvas = document.querySelector('#video-view canvas');
+            const {data} = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+            return data.filter((value, place) => place % 4 === 3 && value).length;
+        }"""
+    )
+    assert painted > 5000, "the masks are over the frame"
+    if "SCREENSHOTS" in os.environ:
+        page.screenshot(path=Path(os.environ["SCREENSHOTS"]) / "playground-video.png")
+    with page.expect_download() as download:
+        page.click("#save-tracks")
+    assert download.value.suggested_filename == "clip_tracks.jsonl"
+    rows = Path(download.value.path()).read_text().splitlines()
+    assert len(rows) == 60
+    page.set_input_files("#file", SCENE)
+    page.wait_for_selector("#stage:not([hidden])")
+    assert page.is_hidden("#video-view")
