@@ -9,13 +9,13 @@ from infer_segment_anything_3.examples import SCENE
 engine = Engine.load("tiny_shapes")
 image = np.array(Image.open(SCENE).convert("RGB"))
 
-first = PromptedObject(points_xy=((500, 295),))
+first = PromptedObject(points_xy=((469, 340),))
 (found,) = engine.segment(image, ObjectPrompt((first,), return_logits=True)).instances
 print(f"one click: {found.mask.area} px")
 
 second = PromptedObject(
-    points_xy=((500, 295), (545, 240)),
-    point_labels=(1, 0),  # 0: the circle before it is not part of it
+    points_xy=((469, 340), (532, 255)),
+    point_labels=(1, 0),  # 0: the other circle is not part of it
     mask_input=found.low_res_logits,
 )
 result = engine.segment(image, ObjectPrompt((second,)))  # the image is not encoded again
