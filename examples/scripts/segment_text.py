@@ -9,9 +9,7 @@ from infer_segment_anything_3.examples import SCENE
 engine = Engine.load("tiny_shapes")  # "sam3" for photographs
 image = np.array(Image.open(SCENE).convert("RGB"))
 
-result = engine.segment(
-    image, ConceptPrompt(texts=("circle", "yellow star"), thresholds=(None, 0.3))
-)
+result = engine.segment(image, ConceptPrompt(texts=("circle", "blue star"), thresholds=(None, 0.3)))
 for instance in result.instances:
     name = result.class_names[instance.class_index]
     print(f"{name}: score {instance.score:.2f}, {instance.mask.area} px, box {instance.box_xyxy}")

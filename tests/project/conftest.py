@@ -73,3 +73,18 @@ def wheel_python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     # which one of them names, is not found.
     (Path(site) / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
     return python
+
+
+@pytest.fixture(scope="session")
+def wheel_environment(
+    wheel_python: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, str]:
+    """Variables of a user who has installed the wheel, also into Ikomia, and nothing else."""
+    home = tmp_path_factory.mktemp("home")
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | {
+        "HOME": str(home),
+        "HF_HOME": str(home / "hf"),
+    }
+    install = [str(wheel_python), "-m", "infer_segment_anything_3", "install"]
+    subprocess.run(install, cwd=home, env=environment, check=True, capture_output=True)
+    return environment

@@ -14,10 +14,10 @@ first = PromptedObject(points_xy=((469, 340),))
 print(f"one click: {found.mask.area} px")
 
 second = PromptedObject(
-    points_xy=((469, 340), (545, 370)),
-    point_labels=(1, 0),  # 0: this is not part of it
+    points_xy=((469, 340), (532, 255)),
+    point_labels=(1, 0),  # 0: the other circle is not part of it
     mask_input=found.low_res_logits,
 )
 result = engine.segment(image, ObjectPrompt((second,)))  # the image is not encoded again
 print(f"two clicks: {result.instances[0].mask.area} px")
-result.save("click.png", image)
+result.save("click_object.png", image)
