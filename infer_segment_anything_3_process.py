@@ -168,6 +168,7 @@ class InferSegmentAnything3(dataprocess.C2dImageTask):
                 self._last_run = None
                 clear_outputs(self)
                 self._track_files.finish()
+                self._video_report.drop()
                 if isinstance(error, ModuleNotFoundError):
                     # Ikomia shows the whole traceback of the error that it gets.
                     raise explain_missing_package(error) from None
@@ -178,6 +179,7 @@ class InferSegmentAnything3(dataprocess.C2dImageTask):
         if self._session.is_stopped:
             with self._run_lock:
                 self._track_files.finish()
+                self._video_report.finish(self._track_files.paths)
 
     def get_image_with_mask(self) -> RgbImage | None:
         """Draws the instances of the last run over its image.
@@ -241,7 +243,7 @@ class InferSegmentAnything3(dataprocess.C2dImageTask):
         fill_outputs(self, run)
         if is_saved:
             self._track_files.write(run, self.output_folder)
-        self._video_report.show(run, self._track_files.paths if is_saved else ())
+        self._video_report.show(run, self._track_files.paths if is_saved else None)
         self._last_run = run
         progress.finish()
         if update_notes(param, run):

@@ -30,48 +30,58 @@ class VideoReport:
         self._frames = 0
         self._track_ids: set[int] = set()
         self._is_tracked = False
+        self._files: list[Path] | None = None
         self._is_line_shown = False
         self._next_line_s = 0.0
 
-    def show(self, run: RunOutput, files: Sequence[Path] = ()) -> None:
+    def show(self, run: RunOutput, files: Sequence[Path] | None = None) -> None:
         """Counts a frame; the last one of its video ends the report.
 
         Args:
             run: A run, of a video or not.
-            files: What is written of it, if auto-save is on.
+            files: What is written of it; None without auto-save.
         """
         position = run.position
         if position is None or not position.is_known:
-            self._begin("")
+            self.finish()
             return
         if position.path != self._path or position.index == 0:
+            # The one before may have had fewer frames than its file says.
+            self.finish()
             self._begin(position.path)
+        self._files = None if files is None else list(files)
         self._frames += 1
         self._is_tracked = self._is_tracked or run.is_tracked
         self._track_ids |= {i.track_id for i in run.result.instances if i.track_id is not None}
         self._track_ids -= set(run.result.removed_track_ids)
         if position.index >= position.count - 1:
-            self.finish(files)
+            self.finish()
         else:
             self._show_progress(position.index + 1, position.count)
 
-    def finish(self, files: Sequence[Path] = ()) -> None:
+    def finish(self, files: Sequence[Path] | None = None) -> None:
         """Writes the last line of a video, once.
 
         Args:
-            files: What was written of it.
+            files: What was written of it until now, where that is more than :meth:`show` knew.
         """
         if not self._path:
             return
+        if self._files is not None and files:
+            self._files = list(files)
         self._end_line()
         what = count_things(self._frames, "frame")
         if self._is_tracked:
             what += f", {count_things(len(self._track_ids), 'track')}"
         where = "Only the last frame's outputs are kept: wf.set_auto_save(True) before the run"
         where += " saves tracks and a video with them."
-        if files:
-            where = "Written: " + ", ".join(map(str, files))
+        if self._files:
+            where = "Written: " + ", ".join(map(str, self._files))
         logger.info("%s: %s. %s", PurePath(self._path).name, what, where)
+        self._begin("")
+
+    def drop(self) -> None:
+        """Ends the report without a line, as where an error ends the video."""
         self._begin("")
 
     def _begin(self, path: str) -> None:
@@ -79,6 +89,7 @@ class VideoReport:
         self._path, self._frames = path, 0
         self._track_ids = set()
         self._is_tracked = False
+        self._files = None
         self._next_line_s = time.monotonic() + LINE_EVERY_S
 
     def _show_progress(self, done: int, count: int) -> None:

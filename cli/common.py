@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 
 PROGRAM = "infer-sam3"
+PACKAGE = "infer_segment_anything_3"
 
 
 class StoppedError(RuntimeError):
@@ -69,6 +70,9 @@ def _explain(error: Exception) -> Exit:
 
     if isinstance(error, WeightsError):
         return _fail(f"weights: {error}", Exit.BAD_OPTION)
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").startswith(PACKAGE):
+        text = "This command is not in Ikomia HUB's package: pip install . in a checkout brings it."
+        return _fail(text, Exit.BAD_OPTION)
     if isinstance(error, ImportError):
         return _fail(f"{error}. See {PROGRAM} doctor", Exit.BAD_OPTION)
     if isinstance(error, ValueError):

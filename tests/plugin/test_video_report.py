@@ -93,3 +93,41 @@ def test_a_host_without_a_console_is_no_problem(make_algo, film, lines, monkeypa
     wf.run_on(path=str(film))
     monkeypatch.undo()
     assert len(lines()) == 1
+
+
+def test_an_error_leaves_nothing_of_the_line(make_algo, film, lines, monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(video_report.sys, "stderr", terminal)
+    wf, algo = make_algo(input_text="circle")
+    shown = []
+
+    def fail(*_):
+        shown.append(1)
+        if len(shown) == 3:
+            raise ValueError("a frame that fails")
+
+    monkeypatch.setattr(type(algo), "emit_step_progress", fail)
+    with pytest.raises(RuntimeError, match="a frame that fails"):
+        wf.run_on(path=str(film))
+    assert lines() == []
+    assert "frame" not in terminal.getvalue() or terminal.getvalue().endswith("\x1b[K")
+
+
+def test_a_stopped_video_is_told_as_far_as_it_was_followed(make_algo, film, lines):
+    wf, algo = make_algo(Workflow(uuid.uuid4().hex), input_text="circle")
+    wf.set_auto_save(True)
+    algo.emit_step_progress = lambda: algo.stop() if len(lines()) == 0 else None
+    wf.run_on(path=str(film))
+    assert lines(), "each stop ends the report of the frames so far"
+    assert all(line.startswith("film.avi: ") and " frame" in line for line in lines())
+
+
+def test_paths_of_an_earlier_video_are_not_told_again(make_algo, film, lines):
+    wf, _ = make_algo(Workflow(uuid.uuid4().hex), input_text="circle")
+    wf.set_auto_save(True)
+    wf.run_on(path=str(film))
+    wf.set_auto_save(False)
+    wf.run_on(path=str(film))
+    first, second = lines()
+    assert "Written: " in first
+    assert "Written: " not in second

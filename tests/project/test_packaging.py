@@ -69,6 +69,34 @@ def test_package_leaves_out_what_is_for_developers(staged):
 
 
 @pytest.mark.parametrize(
+    ("arguments", "code", "shown"),
+    [
+        (["segment", "SCENE", "--text", "star", "--model", "tiny_shapes"], 0, "2 star"),
+        (["doctor"], 0, "tiny_shapes"),
+        (["export", "labels"], 2, "This command is not in Ikomia HUB's package"),
+    ],
+)
+def test_the_program_runs_from_the_package(staged, tmp_path, arguments, code, shown):
+    scene = str(staged / "examples" / "scene.png")
+    run = subprocess.run(
+        [
+            sys.executable,
+            "-P",
+            "-m",
+            package.NAME,
+            *(scene if a == "SCENE" else a for a in arguments),
+        ],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(staged.parent)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == code, run.stderr
+    assert shown in run.stdout + run.stderr
+
+
+@pytest.mark.parametrize(
     "junk",
     [
         ".venv/bin/python",
