@@ -83,7 +83,7 @@ def test_the_readmes_python_runs_as_written(run: Run) -> None:
     out = run("readme.py").stdout
     assert "object 0." in out
     assert '"annotations"' in out
-    assert "<Result: 630 x 420 px, 4 red circle, 2 star>" in out
+    assert "<Result: 630 x 420 px, 2 yellow circle, 1 blue star>" in out
     output_folder = Path(
         next(line for line in out.splitlines() if line.startswith("/") and "Ikomia" in line)
     )
