@@ -34,10 +34,10 @@ GOOD, BAD, NEUTRAL = "[green]✓[/green]", "[red]✗[/red]", "[dim]–[/dim]"
 def doctor() -> Exit:
     """Show what is installed, which weights are found and how, and what is missing."""
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
     from ..version import VERSION
+    from .tables import make_console
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_header=False)
     table.add_column()
@@ -49,7 +49,7 @@ def doctor() -> Exit:
         _add_device(table)
         _add_weights(table, advice)
     _add_extras(table, advice)
-    console = Console(highlight=False)
+    console = make_console()
     console.print(
         f"[bold]infer_segment_anything_3 {VERSION}[/bold], Python {platform.python_version()} "
         f"on {platform.system()} {platform.machine()}"

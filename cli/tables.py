@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
     from ..engine import Result
@@ -12,6 +14,8 @@ if TYPE_CHECKING:
 
 MAX_ROWS = 40
 """Instances of an image that are listed."""
+FILE_WIDTH = 1000
+"""Characters a line may have where standard output is no terminal: nothing is wrapped there."""
 
 
 def make_table(*columns: str) -> Table:
@@ -27,11 +31,24 @@ def make_table(*columns: str) -> Table:
     return table
 
 
-def print_table(table: Table) -> None:
-    """Prints a table on standard output, without colors where it is no terminal."""
+def make_console() -> Console:
+    """Makes the console of standard output: wide enough for any line where it is no terminal."""
     from rich.console import Console
 
-    Console(highlight=False).print(table)
+    return Console(highlight=False, width=None if sys.stdout.isatty() else FILE_WIDTH)
+
+
+def print_table(table: Table, title: str = "") -> None:
+    """Prints a table on standard output, without colors where it is no terminal.
+
+    Args:
+        table: The table.
+        title: A line above it, which is never wrapped: it may have a long path.
+    """
+    console = make_console()
+    if title:
+        console.print(title, style="italic", markup=False, soft_wrap=True)
+    console.print(table)
 
 
 def print_instances(result: Result, name: str) -> None:
@@ -49,11 +66,9 @@ def print_instances(result: Result, name: str) -> None:
             ", ".join(f"{value:.0f}" for value in instance.box_xyxy),
             f"{instance.mask.area:,}",
         )
-    table.title = f"{name}: {describe_counts(result)}"
-    table.title_justify = "left"
     if len(result.instances) > MAX_ROWS:
         table.caption = f"and {len(result.instances) - MAX_ROWS} more"
-    print_table(table)
+    print_table(table, f"{name}: {describe_counts(result)}")
 
 
 def describe_counts(result: Result) -> str:

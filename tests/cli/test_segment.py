@@ -52,6 +52,14 @@ def test_a_table_is_for_people(run, scene_path):
     assert sum(line.strip().startswith("square") for line in out.splitlines()) == 2
 
 
+def test_a_long_path_is_not_wrapped(run, scene_path, tmp_path):
+    path = tmp_path / ("long_" * 30) / "a [red] scene.png"
+    path.parent.mkdir()
+    path.write_bytes(scene_path.read_bytes())
+    _, out, _ = run("segment", path, "--text", "square")
+    assert out.splitlines()[0] == f"{path}: 2 square"
+
+
 @pytest.mark.parametrize("name", ["out.png", "new/out.jpg"])
 def test_a_picture_is_saved(run, scene_path, tmp_path, name):
     code, _, err = run("segment", scene_path, "--text", "square", "--save", tmp_path / name)
