@@ -34,7 +34,7 @@ from .adapter.progress import Progress, count_steps
 from .adapter.requirements import explain_missing_package
 from .adapter.session import RunOutput, Session
 from .adapter.video_report import VideoReport
-from .engine.drawing.overlay import RgbImage
+from .engine.images import RgbImage
 from .engine.runtime.isolation import ask_float_limits
 from .version import VERSION
 

@@ -1,4 +1,4 @@
-"""Tells a user of Python how far a video is, and at its end what became of it."""
+"""Reports the progress of a video on the console, and its files at the end."""
 
 from __future__ import annotations
 

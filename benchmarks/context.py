@@ -11,16 +11,14 @@ from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from ..engine import ConceptPrompt, Engine, ObjectPrompt, PromptedObject, Result
+from ..engine.images import RgbImage
 from ..engine.model.precision import Precision
 from ..tools.sam3_package import Sam3Package, State
 from ..tools.tiny_shapes.scenes import draw_scene, list_phrases
 from .table import Row
 from .timing import T, time_in_turns
-
-RgbImage = npt.NDArray[np.uint8]
 
 PHOTO_HW = (1200, 1800)
 PHOTO = f"{PHOTO_HW[1]}×{PHOTO_HW[0]}"

@@ -19,9 +19,10 @@ import torch
 from ..engine import ConceptPrompt, Engine
 from ..engine.checkpoints.loader import load_model
 from ..engine.checkpoints.zoo import find_weight_files, resolve_input_size
+from ..engine.images import RgbImage
 from ..engine.model.config import SAM3
 from ..engine.runtime.memory import release_memory
-from .context import PHOTO, BenchmarkContext, RgbImage, click, get_click_xy
+from .context import PHOTO, BenchmarkContext, click, get_click_xy
 from .speed import UNREACHABLE
 from .table import Row
 from .timing import GIB, measure_gpu_peak, time_call, time_in_turns

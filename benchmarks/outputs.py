@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..engine.drawing.overlay import RgbImage, draw_result, make_text
+from ..engine.drawing.overlay import draw_result, make_text
 from ..engine.export.coco import to_coco
 from ..engine.export.supervision import to_detections
+from ..engine.images import RgbImage
 from ..engine.results import Instance, Mask, Result
 from ..engine.video_files import VideoWriter
 from .context import PHOTO, PHOTO_HW, BenchmarkContext, draw_image
@@ -26,7 +27,7 @@ VIDEO_FRAMES = 12
 
 
 def measure(context: BenchmarkContext) -> Iterator[Row]:
-    """Yields the rows: discs drawn, and a thousand as COCO data and as Ikomia's outputs."""
+    """Measures drawing, and the conversion of 1,000 discs to COCO data and Ikomia's outputs."""
     del context
     yield from measure_drawing()
     from ikomia import dataprocess
@@ -79,7 +80,7 @@ def measure_drawing() -> Iterator[Row]:
 
 
 def draw_with_supervision(image: RgbImage, result: Result) -> RgbImage:
-    """Draws the same with supervision: masks, outlines, labels that avoid each other."""
+    """Draws a result with supervision: masks, outlines and labels that do not overlap."""
     import supervision
 
     found = to_detections(result)

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from unittest import mock
 
+from ..engine.images import RgbImage
 from ..engine.runtime import openmp
-from .context import PHOTO, BenchmarkContext, RgbImage, click, compare
+from .context import PHOTO, BenchmarkContext, click, compare
 from .table import Row
 from .timing import time_call
 

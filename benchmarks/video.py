@@ -12,6 +12,7 @@ import numpy as np
 from torch import nn
 
 from ..engine import ConceptPrompt, ObjectPrompt, PromptedObject, VideoSession
+from ..engine.images import RgbImage
 from ..engine.inference.automatic_masks import make_point_grid
 from ..engine.inference.image_encoder import EncodedImage
 from ..engine.model.sam3_imports import (
@@ -30,7 +31,7 @@ from ..tools.sam3_video_package import (
     prepare_package,
     remember_encodings,
 )
-from .context import BenchmarkContext, RgbImage, compare
+from .context import BenchmarkContext, compare
 from .table import Row
 from .timing import time_call, watch_calls
 

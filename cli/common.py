@@ -1,4 +1,4 @@
-"""What the subcommands share: options of the model, exit codes, messages."""
+"""Options of the model, exit codes and messages of all subcommands."""
 
 from __future__ import annotations
 

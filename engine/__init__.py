@@ -42,7 +42,7 @@ _LAZY = {
     "VideoTracks": "video.clip",
     "track_video": "video.clip",
 }
-"""Module of each name that needs torch."""
+"""The names that need PyTorch, and the module of each."""
 
 
 def __getattr__(name: str) -> Any:

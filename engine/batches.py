@@ -6,7 +6,8 @@ import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 
-from .inference.image_encoder import ImageEncoder, RgbImage, check_rgb
+from .images import RgbImage
+from .inference.image_encoder import ImageEncoder, check_rgb
 from .inference.references import ReferencePrompts
 from .prompts import ConceptPrompt, Prompt
 from .results import Result

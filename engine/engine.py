@@ -12,9 +12,10 @@ import torch
 
 from .batches import segment_in_batches
 from .checkpoints.loader import supports_concepts, supports_objects
+from .images import RgbImage
 from .inference.automatic_masks import count_batches, segment_everything
 from .inference.concepts import ConceptSegmenter
-from .inference.image_encoder import ImageEncoder, RgbImage, check_rgb
+from .inference.image_encoder import ImageEncoder, check_rgb
 from .inference.interactive import ObjectDecoder, segment_objects
 from .inference.prompt_processor import PromptProcessor
 from .inference.references import ReferencePrompts

@@ -10,6 +10,9 @@ import numpy.typing as npt
 
 from .validation import value_error
 
+RgbImage = npt.NDArray[np.uint8]
+"""An image of shape (H, W, 3), RGB."""
+
 _EXPECTED_SHAPE = "an image of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), not empty"
 _MAX_8_BIT = 255
 _MAX_16_BIT = 65_535

@@ -10,11 +10,9 @@ from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from .images import RgbImage
 from .validation import value_error
-
-RgbImage = npt.NDArray[np.uint8]
 
 DEFAULT_FPS = 25.0
 """Frames per second of a file that does not say."""

@@ -14,10 +14,10 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from ..engine.images import decode_image
+from ..engine.images import RgbImage, decode_image
 from . import CROWD, SCENE
 from .ikomia_home import PLUGIN, ikomia_home
-from .panels import Panel, RgbImage, join_panels, mark_box, mark_point
+from .panels import Panel, join_panels, mark_box, mark_point
 
 SCENE_TEXT = "circle, square, triangle, star"
 CLICK_XY = (231, 266)

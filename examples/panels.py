@@ -7,10 +7,9 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-RgbImage = npt.NDArray[np.uint8]
+from ..engine.images import RgbImage
 
 PANEL_WIDTH_PX = 630
 TITLE_PX = 22

@@ -44,7 +44,7 @@ class PromptSource(Protocol):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the user should know of them, one sentence each."""
+        """Remarks about the prompts for the user, one sentence each."""
 
     def make_prompts(self, name: str) -> Sequence[CategorizedPrompt]:
         """Makes the prompts of one image, by its name."""

@@ -10,14 +10,10 @@ import io
 import re
 import struct
 
-import numpy as np
-import numpy.typing as npt
-
 from ..engine import images
+from ..engine.images import RgbImage
 from ..engine.validation import shorten
 from .errors import ApiError
-
-RgbImage = npt.NDArray[np.uint8]
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "MPO", "AVIF", "PPM")
 """Formats that are read. Pillow knows more, some of which start other programs."""

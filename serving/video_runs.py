@@ -10,8 +10,9 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 from ..engine import ConceptPrompt, Result, VideoSession
+from ..engine.images import RgbImage
 from ..engine.runtime.memory import GpuMemoryError
-from ..engine.video_files import RgbImage, VideoReader
+from ..engine.video_files import VideoReader
 from .errors import ApiError, BusyError
 from .service import SegmentationService
 
@@ -24,7 +25,7 @@ class VideoRuns:
     """
 
     def __init__(self, most: int) -> None:
-        """Starts with none.
+        """Sets the bound.
 
         Args:
             most: How many may run.

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from ..engine import ConceptPrompt, Engine, track_video
 from ..engine.drawing.overlay import draw_result
 from ..engine.drawing.trails import Trails
+from ..engine.images import RgbImage
 from ..engine.video_files import VideoReader, VideoWriter
 from .tiny_shapes.painting import make_outline_px
 from .tiny_shapes.scenes import COLORS
@@ -25,7 +25,6 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 EXAMPLES = CHECKOUT / "examples"
 IMAGES = CHECKOUT / "docs" / "images"
 
-RgbImage = npt.NDArray[np.uint8]
 DrawnShape = tuple[str, str, float, float, float, float]
 """Color, kind, center x and y, longer side (px), rotation (degrees)."""
 

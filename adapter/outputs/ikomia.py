@@ -17,8 +17,9 @@ import numpy as np
 import numpy.typing as npt
 from ikomia import dataprocess
 
-from ...engine.drawing.overlay import RgbImage, choose_colors
+from ...engine.drawing.overlay import choose_colors
 from ...engine.drawing.palette import RgbColor, get_class_colors
+from ...engine.images import RgbImage
 from ...engine.results import Instance, Mask, Result
 from ..session import RunOutput
 from .coco_data import CocoDataIO

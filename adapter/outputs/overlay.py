@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ...engine.drawing.overlay import RgbImage, draw_result
+from ...engine.drawing.overlay import draw_result
 from ...engine.drawing.palette import RgbColor, get_class_colors
+from ...engine.images import RgbImage
 from ...engine.results import Instance, Mask, Result
 from ..session import RunOutput
 

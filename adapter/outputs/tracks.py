@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -10,8 +9,8 @@ from typing import Any
 
 import cv2
 
-from ...engine.drawing.overlay import RgbImage
 from ...engine.export.tracks import TrackWriter
+from ...engine.images import RgbImage
 from ...engine.results import Result
 from ...engine.video_files import DEFAULT_FPS, VideoReader, VideoWriter
 from ..session import RunOutput
@@ -26,6 +25,9 @@ class OverlayVideo:
     A frame that is segmented again replaces itself. Frames that come after :meth:`finish` go to
     a file of their own, because a finished video cannot be extended. A video that cannot be
     written is a warning: the tracks are written all the same.
+
+    Attributes:
+        paths: The files so far.
     """
 
     def __init__(self, folder: Path, stem: str, source: str) -> None:
@@ -42,7 +44,7 @@ class OverlayVideo:
             self._fps = VideoReader(source).fps
         except ValueError:  # a stream
             self._fps = DEFAULT_FPS
-        self._files = 0
+        self.paths: list[Path] = []
         self._writer: VideoWriter | None = None
         self._last: tuple[int, RgbImage] | None = None
         self._has_failed = False
@@ -75,10 +77,9 @@ class OverlayVideo:
 
     def _append(self, overlay: RgbImage) -> None:
         if self._writer is None:
-            self._files += 1
-            number = f"_{self._files}" if self._files > 1 else ""
-            path = self._folder / f"{self._stem}_overlay{number}.mp4"
-            self._writer = VideoWriter(path, self._fps)
+            number = f"_{len(self.paths) + 1}" if self.paths else ""
+            self.paths.append(self._folder / f"{self._stem}_overlay{number}.mp4")
+            self._writer = VideoWriter(self.paths[-1], self._fps)
         self._writer.write(overlay)
 
     def _attempt(self, step: Callable[..., None], *arguments: Any) -> None:
@@ -105,11 +106,10 @@ class TrackFiles:
     @property
     def paths(self) -> list[Path]:
         """The files of the last video that are there, tracks first."""
-        if self._writer is None:
+        if self._writer is None or self._overlay is None:
             return []
-        folder, stem = self._writer.json_path.parent, self._writer.stem
-        found = [self._writer.json_path, *sorted(folder.glob(f"{glob.escape(stem)}_overlay*.mp4"))]
-        return [path for path in found if path.is_file()]
+        paths = (self._writer.json_path, *self._overlay.paths)
+        return [path for path in paths if path.is_file()]
 
     def write(self, run: RunOutput, folder: str) -> None:
         """Appends a frame; the last frame of a video also makes the JSON of the whole.

@@ -11,10 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from ..images import RgbImage
 from ..results import Mask
 from .palette import RgbColor, is_bright
-
-RgbImage = npt.NDArray[np.uint8]
 
 MIN_FONT_PX = 12
 FONT_SHARE = 0.024
@@ -102,7 +101,7 @@ def _overlap(place: npt.NDArray[np.int64], boxes: npt.NDArray[np.int64]) -> bool
 
 
 def _hides(place: npt.NDArray[np.int64], boxes: npt.NDArray[np.int64]) -> bool:
-    """Tells whether a place covers more than a quarter of one of the boxes."""
+    """Tells whether a place, (4,) xyxy, covers more than a quarter of one of the boxes, (N, 4)."""
     shared = np.minimum(place[2:], boxes[:, 2:]) - np.maximum(place[:2], boxes[:, :2])
     areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
     return bool(np.any(np.prod(np.clip(shared, 0, None), axis=1) > areas / 4))

@@ -6,14 +6,12 @@ from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from ..images import RgbImage
 from ..results import Instance, Mask, Result
 from ..validation import PointXy
 from .labels import Label, draw_labels
 from .palette import RgbColor, get_class_colors, get_instance_color
-
-RgbImage = npt.NDArray[np.uint8]
 
 FILL_OPACITY = 0.4
 

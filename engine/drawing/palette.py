@@ -35,7 +35,7 @@ PALETTE: tuple[RgbColor, ...] = tuple(
     for ink, share in _SHADES
     for red, green, blue in BRIGHT
 )
-"""All colors, the bright ones first."""
+"""The 48 colors of classes: the 12 bright ones, then three shades of each."""
 
 
 def get_instance_color(index: int) -> RgbColor:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..images import RgbImage
 from ..model.sam3_imports import Sam3Image
 from ..prompts import ConceptPrompt
 from ..results import Instance, Result
@@ -15,7 +16,7 @@ from ..runtime.memory import BatchLimits
 from ..runtime.steps import PlanCallback, StepCallback
 from .concept_output import ConceptOutput, check_finite, make_instances
 from .detection import PromptTokens, decode_concepts
-from .image_encoder import EncodedImage, ImageEncoder, RgbImage
+from .image_encoder import EncodedImage, ImageEncoder
 from .prompt_processor import (
     PromptProcessor,
     add_prompt,

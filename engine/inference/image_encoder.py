@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import torch
 from PIL import Image
 from torch import Tensor
 
+from ..images import RgbImage
 from ..runtime.execution import ModelExecution
 from ..runtime.memory import BatchLimits
 from .cache import LruCache, count_tensor_bytes
@@ -22,7 +22,6 @@ from .concept_output import ConceptOutput
 if TYPE_CHECKING:
     from .prompt_processor import PromptProcessor
 
-RgbImage = npt.NDArray[np.uint8]
 
 MAX_IMAGES = 8
 """Encoded images kept, by default."""

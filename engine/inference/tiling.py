@@ -14,8 +14,8 @@ from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from ..images import RgbImage
 from ..prompts import ConceptPrompt
 from ..results import Instance, Mask
 from .tile_merging import Tile, merge_views
@@ -38,8 +38,6 @@ WELL_SEEN_PX = 42
 
 MAX_CACHED_TILES = 4
 """Encodings of more tiles than this are not cached: they would push out other images."""
-
-RgbImage = npt.NDArray[np.uint8]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,12 +117,12 @@ class TiledSegmentation:
 
     @property
     def best_scores(self) -> tuple[float, ...]:
-        """The highest score of each class on all views so far."""
+        """Highest score of each class in the views so far."""
         return tuple(self._best_scores)
 
     @property
     def truncated(self) -> tuple[str, ...]:
-        """Classes that were crowded on the closest views taken of them."""
+        """Classes that have more instances than one of the last views can hold."""
         return tuple(name for name in self._prompt.class_names if name in self._truncated)
 
     def __iter__(self) -> Iterator[View]:

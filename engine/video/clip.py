@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..drawing.overlay import draw_result
 from ..drawing.trails import Trails
 from ..export.tracks import from_track_row, to_track_row, to_youtube_vis
-from ..inference.image_encoder import RgbImage
+from ..images import RgbImage
 from ..prompts import ConceptPrompt, ObjectPrompt
 from ..results import Result
 from ..video_files import DEFAULT_FPS, VideoReader, VideoWriter

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
+from ..images import RgbImage
 from ..inference.concept_output import check_finite
-from ..inference.image_encoder import RgbImage, check_rgb
+from ..inference.image_encoder import check_rgb
 from ..model.config import AssociationSettings
 from ..prompts import ConceptPrompt, ObjectPrompt, PromptedObject
 from ..results import Result

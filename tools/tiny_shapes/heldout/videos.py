@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ....engine import ConceptPrompt, Engine, ObjectPrompt, PromptedObject
+from ....engine.images import RgbImage
 from ....engine.results import Instance, Mask, Result
 from ....engine.video.session import VideoSession
 from ..clips import CLIP_FRAMES, Clip, Frame
@@ -46,7 +47,6 @@ HALF_VISIBLE_SHARE = 0.5
 FRAMES_TO_FIND = 8
 """Frames within which a shape that comes back must be found, once it is half visible."""
 
-RgbImage = npt.NDArray[np.uint8]
 Step = Callable[[RgbImage], Result]
 Prompt = ConceptPrompt | ObjectPrompt
 OpenSession = Callable[[Engine, Prompt], Step]
