@@ -28,7 +28,8 @@ from .adapter.outputs.ikomia import (
 from .adapter.outputs.notes import update_notes
 from .adapter.outputs.overlay import draw_overlay
 from .adapter.outputs.tracks import TrackFiles
-from .adapter.parameters.settings import Settings, merge_values, to_text
+from .adapter.parameters.parameter_table import to_text
+from .adapter.parameters.settings import Settings, merge_values
 from .adapter.parameters.task_param import InferSegmentAnything3Param
 from .adapter.progress import Progress, count_steps
 from .adapter.requirements import explain_missing_package

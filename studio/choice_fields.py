@@ -8,7 +8,7 @@ from PyQt6.QtCore import QSize
 from PyQt6.QtGui import QWheelEvent
 from PyQt6.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QSizePolicy
 
-from ..adapter.parameters.settings import Parameter
+from ..adapter.parameters.spec import Parameter
 from .fields import Field, FileField, LineField, MarkedLineEdit
 
 _LEAST_DECIMALS, _MOST_DECIMALS = 2, 6

@@ -9,7 +9,7 @@ from PyQt6.QtCore import QObject, QRectF, Qt, pyqtSignal
 from PyQt6.QtGui import QKeyEvent, QPainter, QPaintEvent, QPen
 from PyQt6.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QLineEdit, QPushButton, QWidget
 
-from ..adapter.parameters.settings import Parameter
+from ..adapter.parameters.spec import Parameter
 from .theme import Note, get_error_color, get_quiet_color
 
 _NO_LIMIT = 2**31 - 1

@@ -8,14 +8,11 @@ into a :class:`Settings`.
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import json
-import os
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 from ...engine.concept_text import Concept
-from ...engine.validation import BoxXyxy, PointXy, shorten
+from ...engine.validation import BoxXyxy, PointXy
 from .spec import GROUPS, Parameter
 from .table import PARAMETERS, PROMPT_MODES
 
@@ -98,86 +95,9 @@ class Settings:
         Raises:
             ValueError: If a name is unknown or a value is invalid by itself.
         """
-        texts = {**get_defaults(), **values}
-        return cls(**{name: _get_parameter(name).parse(text) for name, text in texts.items()})
+        return cls(**PARAMETERS.parse_values(values))
 
 
-def get_defaults() -> dict[str, str]:
-    """Returns the default of every parameter, as strings."""
-    return {name: parameter.default for name, parameter in PARAMETERS.items()}
-
-
-def merge_values(current: Mapping[str, str], changes: Mapping[str, str]) -> dict[str, str]:
-    """Validates changed values and merges them into the current ones.
-
-    Args:
-        current: Strings by name, not validated again; a missing parameter has its default.
-        changes: Strings by name.
-
-    Returns:
-        A new dict with a string for every parameter, in the table's order.
-
-    Raises:
-        ValueError: If a name is unknown or a changed value is invalid by itself.
-    """
-    for name, text in changes.items():
-        _get_parameter(name).parse(text)
-    return {**get_defaults(), **current, **changes}
-
-
-def keep_valid(values: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
-    """Keeps the valid values of a saved workflow, so that files of any version open.
-
-    Args:
-        values: Strings by name; names and values may be invalid.
-
-    Returns:
-        A string for every parameter (the default where a value is invalid), and one warning
-        for each value that was left out.
-    """
-    kept, warnings = get_defaults(), []
-    for name, text in values.items():
-        try:
-            _get_parameter(name).parse(text)
-        except ValueError as error:
-            warnings.append(f"{error}; left out")
-        else:
-            kept[name] = text
-    return kept, warnings
-
-
-def to_text(value: Any) -> Any:
-    """Converts a value to the string that Ikomia carries.
-
-    Args:
-        value: A string, number, bool, path, NumPy array, or a list or tuple of these.
-
-    Returns:
-        The string; any other value as it is, for :func:`merge_values` to refuse.
-    """
-    if hasattr(value, "tolist"):  # NumPy's arrays and numbers
-        value = value.tolist()
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
-    if isinstance(value, bool | int | float):
-        return str(value)
-    if isinstance(value, list | tuple):
-        try:
-            return json.dumps(value, default=_to_plain, ensure_ascii=False)
-        except (TypeError, ValueError):
-            return value
-    return value
-
-
-def _to_plain(value: Any) -> Any:
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    raise TypeError(f"{type(value)} is no value of a parameter")
-
-
-def _get_parameter(name: str) -> Parameter:
-    if name in PARAMETERS:
-        return PARAMETERS[name]
-    near = difflib.get_close_matches(str(name)[:100], PARAMETERS, n=2)
-    hint = f", did you mean {' or '.join(near)}?" if near else ""
-    raise ValueError(f"{shorten(name)}: unknown parameter{hint}")
+get_defaults = PARAMETERS.get_defaults
+merge_values = PARAMETERS.merge_values
+keep_valid = PARAMETERS.keep_valid

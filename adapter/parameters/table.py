@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from ...engine import parsing, validation
 from ...engine.concept_text import parse_concepts
+from .parameter_table import ParameterTable
 from .spec import Parameter, make_choice, make_integer, make_number, make_switch
 
 PROMPT_MODES = ("auto", "object", "concept", "everything")
@@ -285,4 +286,4 @@ _TABLE = (
     ),
 )
 
-PARAMETERS: dict[str, Parameter] = {parameter.name: parameter for parameter in _TABLE}
+PARAMETERS = ParameterTable(_TABLE)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from infer_segment_anything_3.adapter.parameters.parameter_table import to_text
 from infer_segment_anything_3.adapter.parameters.settings import (
     GROUPS,
     PARAMETERS,
@@ -19,7 +20,6 @@ from infer_segment_anything_3.adapter.parameters.settings import (
     get_defaults,
     keep_valid,
     merge_values,
-    to_text,
 )
 from infer_segment_anything_3.engine import validation
 from infer_segment_anything_3.engine.checkpoints.zoo import MODELS
