@@ -1,92 +1,57 @@
-"""The complete form: a field for every parameter, and the drawing tools."""
+"""The form of the segmentation task: its parameters, the drawing tools, the tracked objects."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from PyQt6.QtCore import pyqtSignal
-from PyQt6.QtWidgets import QVBoxLayout, QWidget
+from PyQt6.QtWidgets import QWidget
 
 from ..adapter.parameters.settings import GROUPS, PARAMETERS
-from .accelerators import mark_accelerators
-from .choice_fields import CheckField, make_field
+from .choice_fields import CheckField
 from .cuda import explain_missing_cuda
-from .fields import Field
-from .sections import DrawingTools, DrawnPrompt, FieldGrid, Section
+from .form import Form
+from .sections import DrawingTools, DrawnPrompt
 from .tracking_tools import TrackingTools
 
-_TOP_GROUP = "prompt"
 _MAY_DRAW = "Drawn points and boxes are added to the prompt of the next run."
 _NO_DRAWING = "This mode uses no drawn points or boxes."
 
 
-class Panel(QWidget):
-    """A form for every parameter.
+class Panel(Form):
+    """A form for every parameter, with the drawing tools.
 
     Attributes:
-        submitted: Emitted when Enter is pressed in a field, to start a run.
         tool_requested: Emitted with the :class:`DrawnPrompt` whose tool is wanted.
-        fields: One for each parameter, by its name.
         tools: The drawing tools.
         tracking: What is followed through a video.
-        sections: The sections that fold, by their group.
     """
 
-    submitted = pyqtSignal()
     tool_requested = pyqtSignal(object)
 
     def __init__(self) -> None:
-        super().__init__()
-        self.fields: dict[str, Field] = {n: make_field(p) for n, p in PARAMETERS.items()}
+        super().__init__(PARAMETERS, GROUPS)
         self.tools = DrawingTools()
         self.tracking = TrackingTools()
-        self._top = FieldGrid(self._list_fields(_TOP_GROUP))
-        self.sections = {
-            group: Section(title, self._list_fields(group))
-            for group, title in GROUPS.items()
-            if group != _TOP_GROUP
-        }
-        self._seen: dict[str, str] = {}
         self._note = ""
-        self._lay_out()
-        self._assign_accelerators()
-        self._set_tab_order()
-        self._connect_signals()
+        self.lay_out()
+        self.tools.requested.connect(self.tool_requested)
+        self.fields["prompt_mode"].changed.connect(self._apply_mode)
+        self._apply_mode()
         self.show_run_note("")
 
-    def values(self) -> dict[str, str]:
-        """Returns the values of all fields, as Ikomia's strings by name."""
-        return {name: field.value() for name, field in self.fields.items()}
+    def list_tools(self) -> list[QWidget]:
+        """Lists the drawing tools and the tracked objects."""
+        return [self.tools, self.tracking]
 
-    def show_values(self, values: Mapping[str, str]) -> None:
-        """Shows parameters; keeps an unapplied edit where the parameter did not change.
+    def list_tool_stops(self) -> list[QWidget]:
+        """Lists the buttons that the tab key visits."""
+        stops: list[QWidget] = list(self.tools.buttons.values())
+        return stops if self.tracking.isHidden() else [*stops, self.tracking.button]
 
-        Args:
-            values: Strings by name, readable or not; unknown names are left alone.
-        """
-        for name, field in self.fields.items():
-            if name in values and values[name] != self._seen.get(name):
-                field.set_value(values[name])
-        is_first = not self._seen
-        self._seen = dict(values)
-        for section in self.sections.values():
-            fields = section.grid.fields
-            if any(field.error() for field in fields):
-                section.set_open(True)
-            elif is_first:
-                section.set_open(not all(field.is_default() for field in fields))
-
-    def find_invalid_fields(self) -> list[Field]:
-        """Returns the fields with an invalid value."""
-        return [field for field in self.fields.values() if field.error()]
-
-    def focus_field(self, field: Field) -> None:
-        """Opens a field's section and gives the field the keyboard focus."""
-        for section in self.sections.values():
-            if field in section.grid.fields:
-                section.set_open(True)
-        field.editor.setFocus()
+    def list_tool_titles(self) -> list[tuple[str, Callable[[str], None]]]:
+        """Lists the titles of the drawing tools."""
+        return [(button.text(), button.setText) for button in self.tools.buttons.values()]
 
     def show_run_note(self, note: str) -> None:
         """Shows the note of the last run, and whether CUDA can be used now.
@@ -99,54 +64,6 @@ class Panel(QWidget):
         cuda = self.fields["cuda"]
         if isinstance(cuda, CheckField):
             cuda.set_unavailable(explain_missing_cuda() or "")
-
-    def list_tab_stops(self) -> list[QWidget]:
-        """Lists the widgets that the tab key visits, from top to bottom."""
-        stops = [stop for field in self._top.fields for stop in field.list_tab_stops()]
-        stops += self.tools.buttons.values()
-        if not self.tracking.isHidden():
-            stops.append(self.tracking.button)
-        for section in self.sections.values():
-            stops.append(section.header)
-            stops += [stop for field in section.grid.fields for stop in field.list_tab_stops()]
-        return stops
-
-    def _list_fields(self, group: str) -> list[Field]:
-        return [field for field in self.fields.values() if field.parameter.group == group]
-
-    def _lay_out(self) -> None:
-        page = QVBoxLayout(self)
-        page.setContentsMargins(0, 0, 0, 0)
-        page.setSpacing(round(self.fontMetrics().height() * 0.8))
-        page.addWidget(self._top)
-        page.addWidget(self.tools)
-        page.addWidget(self.tracking)
-        for section in self.sections.values():
-            page.addWidget(section)
-
-    def _assign_accelerators(self) -> None:
-        setters: list[tuple[str, Callable[[str], None]]] = [
-            (field.parameter.label, field.set_title) for field in self._top.fields
-        ]
-        setters += [(button.text(), button.setText) for button in self.tools.buttons.values()]
-        setters += [(s.header.text(), s.header.setText) for s in self.sections.values()]
-        for section in self.sections.values():
-            setters += [(f.parameter.label, f.set_title) for f in section.grid.fields]
-        titles = mark_accelerators(title for title, _ in setters)
-        for title, (_, set_title) in zip(titles, setters, strict=True):
-            set_title(title)
-
-    def _set_tab_order(self) -> None:
-        stops = self.list_tab_stops()
-        for before, after in itertools.pairwise(stops):
-            self.setTabOrder(before, after)
-
-    def _connect_signals(self) -> None:
-        for field in self.fields.values():
-            field.submitted.connect(self.submitted)
-        self.tools.requested.connect(self.tool_requested)
-        self.fields["prompt_mode"].changed.connect(self._apply_mode)
-        self._apply_mode()
 
     def _apply_mode(self) -> None:
         mode = self.fields["prompt_mode"]

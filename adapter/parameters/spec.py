@@ -11,10 +11,9 @@ from ...engine import parsing
 from ...engine.validation import value_error
 
 Kind = Literal["text", "bool", "int", "float", "choice", "open_choice", "file"]
-Group = Literal["prompt", "points", "output", "model"]
 
 EVERY_MODE = frozenset(("object", "concept", "everything"))
-GROUPS: dict[Group, str] = {
+GROUPS = {
     "prompt": "What to segment",
     "points": "Coordinates",
     "output": "Result",
@@ -31,7 +30,7 @@ class Parameter:
         default: Its default value, as a string.
         label: Its name in the widget.
         help: One or two sentences for the tooltip and the README.
-        group: The widget's section it belongs to, a key of :data:`GROUPS`.
+        group: The widget's section it belongs to, a key of its task's groups.
         parser: Takes the name and the text, returns the typed value or raises ValueError.
         kind: Selects the widget's editor. An ``open_choice`` also takes values that are not
             among its choices.
@@ -49,7 +48,7 @@ class Parameter:
     default: str
     label: str
     help: str
-    group: Group
+    group: str
     parser: Callable[[str, str], Any]
     kind: Kind = "text"
     placeholder: str = ""
