@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from infer_segment_anything_3.tools import package
+from infer_segment_anything_3.tools.package_contents import INFER, choose_files
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -46,14 +47,14 @@ json.dump(
 
 @pytest.fixture(scope="module")
 def staged(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("package") / package.NAME
-    package.copy_shipped(CHECKOUT, folder)
+    folder = tmp_path_factory.mktemp("package") / INFER.name
+    package.stage_package(CHECKOUT, folder)
     return folder
 
 
 @pytest.fixture
 def copy(staged, tmp_path) -> Path:
-    return Path(shutil.copytree(staged, tmp_path / package.NAME))
+    return Path(shutil.copytree(staged, tmp_path / INFER.name))
 
 
 def new_problems(folder: Path, before: Path) -> list[str]:
@@ -83,7 +84,7 @@ def test_the_program_runs_from_the_package(staged, tmp_path, arguments, code, sh
             sys.executable,
             "-P",
             "-m",
-            package.NAME,
+            INFER.name,
             *(scene if a == "SCENE" else a for a in arguments),
         ],
         cwd=tmp_path,
@@ -126,15 +127,16 @@ def test_size_is_limited(staged, copy):
     assert "is more than 25 MB" in sentence
 
 
-def test_new_entries_of_the_root_must_be_decided():
+def test_new_entries_of_the_root_must_be_decided(tmp_path):
     with pytest.raises(ValueError, match="names notes"):
-        package.list_shipped_files(["README.md", "notes/today.md"], "")
+        choose_files(INFER, tmp_path, ["README.md", "notes/today.md"])
 
 
-def test_pictures_of_the_readme_are_shipped():
+def test_pictures_of_the_readme_are_shipped(tmp_path):
     readme = 'See ![the demo](docs/images/demo.png) and <img src="docs/images/widget.png">.'
+    (tmp_path / "README.md").write_text(readme)
     tracked = ["README.md", "docs/images/demo.png", "docs/images/widget.png", "docs/contract.md"]
-    assert package.list_shipped_files(tracked, readme) == tracked[:3]
+    assert list(choose_files(INFER, tmp_path, tracked)) == tracked[:3]
 
 
 def test_metadata_is_complete(staged, ikomia_home):
@@ -155,7 +157,7 @@ def test_metadata_is_complete(staged, ikomia_home):
 def test_wrong_metadata_is_found(tmp_path, field, value, sentence):
     (tmp_path / "icon.png").touch()
     good = dict.fromkeys(package.REQUIRED_INFO, "https://a") | {
-        "name": package.NAME,
+        "name": INFER.name,
         "version": "2.0.0",
         "icon_path": "icon.png",
     }
@@ -170,7 +172,7 @@ def test_archive_is_reproducible(copy, tmp_path):
         os.utime(path, (0, 0))
     package.make_archive(copy, second)
     assert first.read_bytes() == second.read_bytes()
-    assert all(name.startswith(f"{package.NAME}/") for name in zipfile.ZipFile(first).namelist())
+    assert all(name.startswith(f"{INFER.name}/") for name in zipfile.ZipFile(first).namelist())
 
 
 def test_package_runs_from_an_empty_ikomia_home(staged, ikomia_home, tmp_path):
