@@ -33,7 +33,7 @@ class Contents:
 
 
 def _list_needed(shipped: frozenset[str], *others: str) -> frozenset[str]:
-    files = {name for name in shipped if PurePosixPath(name).suffix or name == "LICENSE"}
+    files = frozenset(n for n in shipped if PurePosixPath(n).suffix or n == "LICENSE")
     return files | {"icons/icon.png", f"{_WEIGHTS}.safetensors", f"{_WEIGHTS}.json", *others}
 
 

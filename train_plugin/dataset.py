@@ -43,7 +43,8 @@ def to_coco(data: Any) -> tuple[dict[str, Any], Path]:
         raise value_error("dataset", expected, data.get("metadata"))
     paths = [_get_path(image, index) for index, image in enumerate(data["images"])]
     folder = Path(os.path.commonpath([path.parent for path in paths]))
-    images, annotations = [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for number, (image, path) in enumerate(zip(data["images"], paths, strict=True), 1):
         images.append(
             {
@@ -70,7 +71,7 @@ def _get_path(image: Any, index: int) -> Path:
 
 def _convert_annotations(image: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     annotations: Sequence[Mapping[str, Any]] = image.get("annotations") or []
-    masks = iter(())
+    masks: Iterator[npt.NDArray[np.bool_]] = iter(())
     if not any(annotation.get("segmentation_poly") for annotation in annotations):
         masks = _read_masks(image, len(annotations))
     for annotation in annotations:
@@ -79,7 +80,7 @@ def _convert_annotations(image: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         if annotation.get("segmentation_poly"):
             converted["segmentation"] = annotation["segmentation_poly"]
         elif mask is not None and mask.any():
-            converted["segmentation"] = mask_to_rle(Mask.from_array(mask))
+            converted["segmentation"] = mask_to_rle(Mask.from_full(mask))
         if annotation.get("bbox") is not None:
             converted["bbox"] = [float(value) for value in annotation["bbox"]]
         if annotation.get("iscrowd"):
