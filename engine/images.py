@@ -47,11 +47,8 @@ def decode_image(
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
-    if formats is not None:
-        Image.init()
-        formats = [name for name in formats if name in Image.OPEN]
     try:
-        with Image.open(file, formats=formats) as image:
+        with Image.open(file, formats=_list_known(formats)) as image:
             width, height = image.size
             if width * height > max_pixels:
                 raise value_error(
@@ -69,6 +66,35 @@ def decode_image(
     except (OSError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
         # Pillow's readers raise these for broken files.
         raise ValueError(f"image: cannot be decoded: {error}") from error
+
+
+def read_pixel_count(file: IO[bytes], formats: Sequence[str] | None = None) -> int:
+    """Reads the number of pixels of an image file from its header.
+
+    Args:
+        file: An open binary file that can seek.
+        formats: Names of Pillow's formats; other files are not read. All of them by default.
+
+    Returns:
+        Width times height; 0 if the file cannot be read, which :func:`decode_image` explains.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(file, formats=_list_known(formats)) as image:
+            return int(image.size[0] * image.size[1])
+    except Exception:  # Pillow's readers raise errors of many kinds for damaged files
+        return 0
+
+
+def _list_known(formats: Sequence[str] | None) -> Sequence[str] | None:
+    """Leaves out the formats that this build of Pillow cannot read."""
+    from PIL import Image
+
+    if formats is None:
+        return None
+    Image.init()
+    return [name for name in formats if name in Image.OPEN]
 
 
 SUFFIXES_OF_SEVERAL = (".apng", ".gif", ".png", ".tif", ".tiff", ".webp")
