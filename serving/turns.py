@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections import Counter
 from collections.abc import Hashable, Iterator
@@ -9,6 +10,15 @@ from contextlib import contextmanager
 
 MAX_GROUPS = 1_000
 """Groups whose steps are remembered."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Waiting:
+    """Describes a thread that waits for its turn."""
+
+    group: Hashable
+    has_begun: bool
+    turn: threading.Event = dataclasses.field(default_factory=threading.Event)
 
 
 class Turns:
@@ -24,7 +34,7 @@ class Turns:
         self._lock = threading.Lock()
         self._steps: Counter[Hashable] = Counter()
         self._members: Counter[Hashable] = Counter()
-        self._waiting: list[tuple[Hashable, threading.Event]] = []
+        self._waiting: list[_Waiting] = []
         self._is_taken = False
 
     @contextmanager
@@ -35,7 +45,7 @@ class Turns:
             self._steps[group] = max(self._steps[group], fewest)
             self._members[group] += 1
         try:
-            self._take(group)
+            self._take(group, has_begun=False)
             try:
                 yield
             finally:
@@ -51,16 +61,14 @@ class Turns:
     def pass_on(self, group: Hashable) -> None:
         """Lets others run, and waits for the group's next turn."""
         self._give()
-        self._take(group)
+        self._take(group, has_begun=True)
 
-    def _take(self, group: Hashable) -> None:
+    def _take(self, group: Hashable, has_begun: bool) -> None:
+        waiting = _Waiting(group, has_begun)
         with self._lock:
-            turn = threading.Event()
-            # The newest first: of groups with as many steps, the one that came last has
-            # waited for none of them yet.
-            self._waiting.insert(0, (group, turn))
+            self._waiting.append(waiting)
             self._choose()
-        turn.wait()
+        waiting.turn.wait()
 
     def _give(self) -> None:
         with self._lock:
@@ -68,11 +76,16 @@ class Turns:
             self._choose()
 
     def _choose(self) -> None:
-        """Gives the turn to the group with the fewest steps. Called with the lock held."""
+        """Gives the turn to the group with the fewest steps. Called with the lock held.
+
+        Of several, to one that has not begun, and of those to the one that came first.
+        """
         if self._is_taken or not self._waiting:
             return
-        chosen = min(self._waiting, key=lambda waiting: self._steps[waiting[0]])
+        chosen = min(
+            self._waiting, key=lambda waiting: (self._steps[waiting.group], waiting.has_begun)
+        )
         self._waiting.remove(chosen)
-        self._steps[chosen[0]] += 1
+        self._steps[chosen.group] += 1
         self._is_taken = True
-        chosen[1].set()
+        chosen.turn.set()
