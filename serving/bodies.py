@@ -116,7 +116,7 @@ class ParsedBodyRoute(APIRoute):
         handle = super().get_route_handler()
         if self.body_field is None:
             return handle
-        schema = self.body_field.field_info.annotation
+        schema: type[BaseModel] = self.body_field.field_info.annotation  # type: ignore[assignment]
 
         class ParsedRequest(Request):
             async def json(self) -> Any:

@@ -169,9 +169,9 @@ class Settings:
     max_total_pixels: int = _declare_setting(
         "MAX_TOTAL_PIXELS",
         _make_number_parser(1, 10_000_000_000),
-        200_000_000,
+        100_000_000,
         "Most pixels of all images that running requests hold; others wait. Decoding takes up to "
-        "10 bytes each: the default suits 8 GB of memory",
+        "8 bytes each: the default suits 8 GB of memory",
     )
     max_body_mb: int = _declare_setting(
         "MAX_BODY_MB",
