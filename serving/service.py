@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
@@ -17,7 +17,7 @@ from .fetching import ImageFetcher
 from .images import DecodedImage, count_pixels, decode_base64, decode_image
 from .sessions import ImageSessions, LogitsStore
 from .settings import Settings
-from .worker import ModelWorker
+from .worker import Group, ModelWorker
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -84,14 +84,14 @@ class SegmentationService:
         return await self.run_in_thread(decode_base64, text, field)
 
     async def segment(
-        self, image: DecodedImage, prompts: Sequence[Prompt], group: Hashable
+        self, image: DecodedImage, prompts: Sequence[Prompt], group: Group
     ) -> list[Result]:
         """Runs prompts on an image, in turns with other requests. Hold a place while calling it.
 
         Args:
             image: The image, which is encoded at most once.
             prompts: The prompts.
-            group: Whose they are, see :func:`.worker.identify_group`.
+            group: Whose they are, see :class:`.worker.Group`.
 
         Returns:
             A result for each.
@@ -113,7 +113,7 @@ class SegmentationService:
         except GpuMemoryError as error:
             raise ApiError(507, str(error)) from None
 
-    async def embed(self, image: DecodedImage, group: Hashable) -> None:
+    async def embed(self, image: DecodedImage, group: Group) -> None:
         """Encodes an image ahead of the prompts. Hold a place while calling it."""
         if supports_objects(self.engine.model):
             await self.segment(image, [ObjectPrompt()], group)

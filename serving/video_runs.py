@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 from ..engine import ConceptPrompt, Result, VideoSession
@@ -15,6 +15,7 @@ from ..engine.runtime.memory import GpuMemoryError
 from ..engine.video_files import VideoReader
 from .errors import ApiError, BusyError
 from .service import SegmentationService
+from .worker import Group
 
 
 class VideoRuns:
@@ -98,7 +99,7 @@ async def open_video(service: SegmentationService, path: Path) -> VideoReader:
 
 
 async def follow_video(
-    service: SegmentationService, reader: VideoReader, prompt: ConceptPrompt, group: Hashable
+    service: SegmentationService, reader: VideoReader, prompt: ConceptPrompt, group: Group
 ) -> AsyncGenerator[Result, None]:
     """Follows a prompt through a video; each frame is a turn of the model.
 
@@ -106,7 +107,7 @@ async def follow_video(
         service: Its worker runs the model, its threads decode.
         reader: The video.
         prompt: What to follow.
-        group: Whose it is, see :func:`.worker.identify_group`.
+        group: Whose it is, see :class:`.worker.Group`.
 
     Yields:
         The result of each frame, at most as many as the settings allow.
@@ -122,7 +123,7 @@ async def follow_video(
         raise ApiError(422, str(error)) from None
     try:
         for _ in range(service.settings.max_video_frames):
-            async with service.worker.hold_place(), service.pixels.hold(frame_pixels):
+            async with service.worker.hold_place(group), service.pixels.hold(frame_pixels):
                 frame = await service.run_in_thread(next, frames, None)
                 if frame is None:
                     return

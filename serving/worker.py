@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import threading
 import weakref
-from collections.abc import AsyncIterator, Callable, Coroutine, Hashable
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
@@ -19,8 +21,30 @@ from .turns import Turns
 T = TypeVar("T")
 StepCallback = Callable[[str], None]
 
-MAX_PLACES = 64
-"""Requests that may wait for the model or use it."""
+MAX_PLACES = 128
+"""Requests that may wait for the model or use it. One client may hold half of them."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """Tells whose work a request is, and of what kind: turns and places go by it.
+
+    Attributes:
+        owner: Digest of the client's key; empty where the server asks for none.
+        host: The client's address.
+        route: Path of the request.
+        kind: Tells requests of one route apart whose runs are of very different lengths.
+    """
+
+    owner: str = ""
+    host: str = ""
+    route: str = ""
+    kind: str = ""
+
+    @property
+    def client(self) -> tuple[str, str]:
+        """Whose work it is."""
+        return self.owner, self.host
 
 
 class JobCancelledError(Exception):
@@ -50,28 +74,35 @@ class ModelWorker:
         self._lend_model = lend_model
         self.max_places = max_places
         self.places_taken = 0
+        self._places_by_client: Counter[tuple[str, str]] = Counter()
         self._executor = ThreadPoolExecutor(max_places, thread_name_prefix="model")
         self._turns = Turns()
-        self._groups: weakref.WeakValueDictionary[Hashable, asyncio.Lock] = (
+        self._locks: weakref.WeakValueDictionary[Group, asyncio.Lock] = (
             weakref.WeakValueDictionary()
         )
 
     @contextlib.asynccontextmanager
-    async def hold_place(self) -> AsyncIterator[None]:
+    async def hold_place(self, group: Group) -> AsyncIterator[None]:
         """Holds a place in the queue while the block runs.
 
         Raises:
-            BusyError: If all are taken.
+            BusyError: If all are taken, or the client has half of them.
         """
-        if self.places_taken >= self.max_places:
+        taken = self._places_by_client
+        most = (self.max_places + 1) // 2
+        if self.places_taken >= self.max_places or taken[group.client] >= most:
             raise BusyError
         self.places_taken += 1
+        taken[group.client] += 1
         try:
             yield
         finally:
             self.places_taken -= 1
+            taken[group.client] -= 1
+            if not taken[group.client]:
+                del taken[group.client]
 
-    async def run(self, job: Callable[[StepCallback], T], group: Hashable = None) -> T:
+    async def run(self, job: Callable[[StepCallback], T], group: Group) -> T:
         """Runs a job in a thread of the model.
 
         Args:
@@ -97,7 +128,7 @@ class ModelWorker:
                     raise JobCancelledError
                 return job(check_step)
 
-        async with self._groups.setdefault(group, asyncio.Lock()):
+        async with self._locks.setdefault(group, asyncio.Lock()):
             future = self._executor.submit(run_in_turns)
             try:
                 return await asyncio.wrap_future(future)
@@ -112,21 +143,18 @@ class ModelWorker:
         self._executor.shutdown(wait=True, cancel_futures=True)
 
 
-def identify_group(request: Request, owner: str, kind: str = "") -> Hashable:
-    """Tells whose work a request is, and of what kind: the model's turns go by it.
+def identify_group(request: Request, owner: str, kind: str = "") -> Group:
+    """Tells whose work a request is, and of what kind.
 
     Args:
         request: The request.
         owner: Digest of its key. It counts where the server asks for a key: elsewhere a client
             could invent any number of them.
-        kind: Tells requests of one route apart whose runs are of very different lengths.
-
-    Returns:
-        The group for :meth:`ModelWorker.run`.
+        kind: See :class:`Group`.
     """
     host = request.client.host if request.client else ""
     owner = owner if request.app.state.settings.api_key else ""
-    return owner, host, request.url.path, kind
+    return Group(owner, host, request.url.path, kind)
 
 
 async def run_while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:

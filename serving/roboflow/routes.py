@@ -19,7 +19,7 @@ from ..bodies import ParsedBodyRoute
 from ..errors import ApiError
 from ..images import DecodedImage
 from ..service import SegmentationService
-from ..worker import identify_group, run_while_connected
+from ..worker import Group, identify_group, run_while_connected
 from .prompts import group_texts, name_fields, to_concept_prompt, to_prompted_object
 from .responses import encode_concept_response, encode_visual_response
 from .schemas import (
@@ -59,8 +59,9 @@ async def embed_image(request: Request, body: EmbedRequest) -> Any:
         raise ApiError(422, "image: expected an image, got none")
 
     async def embed() -> DecodedImage:
-        async with _hold_image(service, owner, body) as image:
-            await service.embed(image, identify_group(request, owner))
+        group = identify_group(request, owner)
+        async with _hold_image(service, owner, body, group) as image:
+            await service.embed(image, group)
             return image
 
     image = await run_while_connected(request, embed())
@@ -74,16 +75,15 @@ async def segment_concepts(request: Request, body: ConceptRequest) -> Response:
     service, owner, started = _start_request(request, body)
 
     async def segment() -> tuple[list[ConceptPrompt], list[list[Instance]], list[float | None]]:
-        async with _hold_image(service, owner, body) as image:
+        group = identify_group(request, owner)
+        async with _hold_image(service, owner, body, group) as image:
             prompts = [
                 to_concept_prompt(asked, index, body.output_prob_thresh, image.hw)
                 for index, asked in enumerate(body.prompts)
             ]
             groups = group_texts(prompts)
             with name_fields():
-                results = await service.segment(
-                    image, [prompt for prompt, _ in groups], identify_group(request, owner)
-                )
+                results = await service.segment(image, [prompt for prompt, _ in groups], group)
         found: list[list[Instance]] = [[] for _ in prompts]
         best_scores: list[float | None] = [None] * len(prompts)
         for result, (_, members) in zip(results, groups, strict=True):
@@ -117,7 +117,9 @@ async def segment_objects(request: Request, body: VisualRequest) -> Response:
     service, owner, started = _start_request(request, body)
 
     async def segment() -> tuple[Instance, ...]:
-        async with _hold_image(service, owner, body) as image:
+        kind = "objects" if body.prompts else "everything"
+        group = identify_group(request, owner, kind)
+        async with _hold_image(service, owner, body, group) as image:
             objects = [
                 to_prompted_object(asked, index, image.hw)
                 for index, asked in enumerate(body.prompts)
@@ -135,8 +137,6 @@ async def segment_objects(request: Request, body: VisualRequest) -> Response:
             if not objects:
                 prompt = EverythingPrompt(body.points_per_side)
             with name_fields():
-                kind = "objects" if objects else "everything"
-                group = identify_group(request, owner, kind)
                 (result,) = await service.segment(image, [prompt], group)
         if objects and body.save_logits_to_cache:
             service.logits.put_all(owner, image.digest, objects, result.instances)
@@ -156,19 +156,19 @@ def _start_request(request: Request, body: ImageRequest) -> tuple[SegmentationSe
 
 @contextlib.asynccontextmanager
 async def _hold_image(
-    service: SegmentationService, owner: str, body: ImageRequest
+    service: SegmentationService, owner: str, body: ImageRequest, group: Group
 ) -> AsyncIterator[DecodedImage]:
     """Reads the image of a request, and holds it and a place in the queue while the block runs."""
     async with contextlib.AsyncExitStack() as stack:
         if body.image is None:
             if body.image_id is None:
                 raise ApiError(422, "image: expected image or image_id, got neither")
-            await stack.enter_async_context(service.worker.hold_place())
+            await stack.enter_async_context(service.worker.hold_place(group))
             yield service.images.get(owner, body.image_id)
             return
         # Before the place: a slow server of images keeps nobody from the model.
         data = await stack.enter_async_context(_hold_source(service, body.image))
-        await stack.enter_async_context(service.worker.hold_place())
+        await stack.enter_async_context(service.worker.hold_place(group))
         image = await stack.enter_async_context(service.hold_image(data, "image"))
         if body.image_id is not None:
             service.images.put(owner, image, body.image_id)

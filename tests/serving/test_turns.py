@@ -15,7 +15,7 @@ from infer_segment_anything_3.serving.model import ServedModel
 from infer_segment_anything_3.serving.service import SegmentationService
 from infer_segment_anything_3.serving.settings import Settings
 from infer_segment_anything_3.serving.turns import Turns
-from infer_segment_anything_3.serving.worker import ModelWorker
+from infer_segment_anything_3.serving.worker import Group, ModelWorker
 
 from .conftest import to_file
 
@@ -48,7 +48,7 @@ async def run_in_order(log: Log, *jobs: tuple[str, Job]) -> None:
     worker = ModelWorker()
     tasks = []
     for group, job in jobs:
-        tasks.append(asyncio.create_task(worker.run(job, group)))
+        tasks.append(asyncio.create_task(worker.run(job, Group(host=group))))
         await asyncio.to_thread(log.begun.wait, 20)
         await asyncio.sleep(0.02)
     log.go_on.set()
@@ -87,10 +87,10 @@ def test_coming_back_again_and_again_takes_no_more_than_a_share() -> None:
 
     async def click(name: str) -> None:
         while log.steps.count("long") < 20:
-            await worker.run(log.make_job(name, 1), name)
+            await worker.run(log.make_job(name, 1), Group(host=name))
 
     async def run() -> None:
-        long = asyncio.create_task(worker.run(log.make_job("long", 21), "long"))
+        long = asyncio.create_task(worker.run(log.make_job("long", 21), Group(host="long")))
         await asyncio.gather(long, click("a"), click("b"))
         worker.close()
 
@@ -116,11 +116,13 @@ def test_a_click_on_the_engine_overtakes_a_run_of_everything(
 
     async def run() -> tuple[int, bool]:
         before = served.engine.decoder_calls
-        long = asyncio.create_task(service.segment(image, [EverythingPrompt(64)], "long"))
+        long = asyncio.create_task(
+            service.segment(image, [EverythingPrompt(64)], Group(kind="long"))
+        )
         while served.engine.decoder_calls < before + 2:
             await asyncio.sleep(0.001)
         began = served.engine.decoder_calls
-        await service.segment(image, [point], "click")
+        await service.segment(image, [point], Group(kind="click"))
         calls, is_over = served.engine.decoder_calls - began, long.done()
         long.cancel()
         await asyncio.gather(long, return_exceptions=True)
