@@ -47,25 +47,24 @@ def decode_image(
     if formats is not None:
         Image.init()
         formats = [name for name in formats if name in Image.OPEN]
+    array = None
     try:
         with Image.open(file, formats=formats) as image:
             width, height = image.size
-            if width * height > max_pixels:
-                raise value_error(
-                    "image",
-                    f"at most {max_pixels:,} pixels",
-                    f"{width} x {height}",
-                )
-            turned = ImageOps.exif_transpose(image)
-            if turned.mode not in _ARRAY_MODES and not turned.mode.startswith("I;16"):
-                # Palettes, CMYK and the like. A palette's transparent entries have colors too.
-                turned = turned.convert("RGB")
-            return to_rgb_uint8(np.asarray(turned))
+            if width * height <= max_pixels:
+                turned = ImageOps.exif_transpose(image)
+                if turned.mode not in _ARRAY_MODES and not turned.mode.startswith("I;16"):
+                    # Palettes, CMYK and the like. A palette's transparent entries have colors too.
+                    turned = turned.convert("RGB")
+                array = np.asarray(turned)
     except UnidentifiedImageError:
         raise ValueError("image: expected an image file, got one of no known format") from None
-    except (OSError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, EOFError, ValueError, Image.DecompressionBombError) as error:
         # Pillow's readers raise these for broken files.
-        raise ValueError(f"image: cannot be decoded: {error}") from error
+        raise ValueError(f"image: cannot be decoded: {shorten(error)}") from error
+    if array is None:
+        raise value_error("image", f"at most {max_pixels:,} pixels", f"{width} x {height}")
+    return to_rgb_uint8(array)
 
 
 SUFFIXES_OF_SEVERAL = (".apng", ".gif", ".png", ".tif", ".tiff", ".webp")
