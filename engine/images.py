@@ -8,7 +8,7 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from .validation import value_error
+from .validation import shorten, value_error
 
 _EXPECTED_SHAPE = "an image of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), not empty"
 _MAX_8_BIT = 255
@@ -61,7 +61,7 @@ def decode_image(
         raise ValueError("image: expected an image file, got one of no known format") from None
     except (OSError, SyntaxError, EOFError, ValueError, Image.DecompressionBombError) as error:
         # Pillow's readers raise these for broken files.
-        raise ValueError(f"image: cannot be decoded: {shorten(error)}") from error
+        raise ValueError(f"image: cannot be decoded: {shorten(str(error))}") from error
     if array is None:
         raise value_error("image", f"at most {max_pixels:,} pixels", f"{width} x {height}")
     return to_rgb_uint8(array)

@@ -68,3 +68,8 @@ def test_mutated_images(name: str) -> None:
 @pytest.mark.parametrize("name", FORMATS)
 def test_many_mutated_images(name: str) -> None:
     fuzz(name, MANY)
+
+
+def test_header_that_pillow_refuses_with_a_value_error() -> None:
+    with pytest.raises(ValueError, match=r"^image: cannot be decoded: .*too long"):
+        decode_image(io.BytesIO(b"P6\n16 12\n255" + b"0" * 20 + b"\n"))

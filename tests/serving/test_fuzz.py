@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
 from infer_segment_anything_3.serving.roboflow.schemas import MAX_PROMPTS
-from infer_segment_anything_3.tests.fuzzing import MANY, SECONDS, examples
+from infer_segment_anything_3.tests.fuzzing import MANY, examples
 
 from .conftest import base64_source
 
