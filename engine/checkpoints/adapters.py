@@ -35,7 +35,8 @@ _TWICE = ".base_layer.out_proj"
 _LARGEST_NUMBER = 1e9
 _LONGEST_KEY = 200
 _MOST_REPEATS = 4
-_REPEATED_GROUP = re.compile(r"\)[*+?{]")
+"""Also of groups: alternatives multiply as repeats do."""
+_REPEATED_GROUP = re.compile(r"\)[*+{]")
 """Matching such an expression may take time exponential in the length of a module's name."""
 
 _UNSUPPORTED = ("use_dora", "fan_in_fan_out", "lora_bias", "use_qalora", "megatron_config")
@@ -150,7 +151,7 @@ def _check_pattern(
         try:
             re.compile(rf"^(.*\.)?({key})$")
             is_bounded = len(key) <= _LONGEST_KEY and not _REPEATED_GROUP.search(key)
-            is_bounded = is_bounded and sum(map(key.count, "*+{")) <= _MOST_REPEATS
+            is_bounded &= sum(map(key.count, "*+{?")) <= _MOST_REPEATS >= key.count("(")
         except (re.error, OverflowError, RecursionError):
             is_bounded = False
         if not is_bounded:
