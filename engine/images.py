@@ -8,7 +8,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from .validation import value_error
+from .validation import shorten, value_error
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -52,25 +52,25 @@ def decode_image(
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
+    rgb = None
     try:
         with Image.open(file, formats=_list_known(formats)) as image:
             width, height = image.size
-            if width * height > max_pixels:
-                raise value_error(
-                    "image",
-                    f"at most {max_pixels:,} pixels",
-                    f"{width} x {height}",
-                )
-            ImageOps.exif_transpose(image, in_place=True)
-            if image.mode in _ARRAY_MODES or image.mode.startswith("I;16"):
-                return _to_array(image)
-            # Palettes, CMYK and the like. A palette's transparent entries have colors too.
-            return _to_array(image.convert("RGB"))
+            if width * height <= max_pixels:
+                ImageOps.exif_transpose(image, in_place=True)
+                if image.mode in _ARRAY_MODES or image.mode.startswith("I;16"):
+                    rgb = _to_array(image)
+                else:
+                    # Palettes, CMYK and the like. A palette's transparent entries have colors too.
+                    rgb = _to_array(image.convert("RGB"))
     except UnidentifiedImageError:
         raise ValueError("image: expected an image file, got one of no known format") from None
-    except (OSError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, EOFError, ValueError, Image.DecompressionBombError) as error:
         # Pillow's readers raise these for broken files.
-        raise ValueError(f"image: cannot be decoded: {error}") from error
+        raise ValueError(f"image: cannot be decoded: {shorten(str(error))}") from error
+    if rgb is None:
+        raise value_error("image", f"at most {max_pixels:,} pixels", f"{width} x {height}")
+    return rgb
 
 
 def _to_array(image: Image.Image) -> npt.NDArray[np.uint8]:
