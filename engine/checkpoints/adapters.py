@@ -18,6 +18,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ..validation import shorten
 from .errors import AdapterError
 from .layouts import Layout, recognize_layout
 from .reader import read_tensors
@@ -31,6 +32,13 @@ _TWICE = ".base_layer.out_proj"
 """peft adds the output projection of torch's ``MultiheadAttention`` twice, in training as in
 ``merge_and_unload`` (found by running peft 0.21)."""
 
+_LARGEST_NUMBER = 1e9
+_LONGEST_KEY = 200
+_MOST_REPEATS = 4
+"""Also of groups: alternatives multiply as repeats do."""
+_REPEATED_GROUP = re.compile(r"\)[*+{]")
+"""Matching such an expression may take time exponential in the length of a module's name."""
+
 _UNSUPPORTED = ("use_dora", "fan_in_fan_out", "lora_bias", "use_qalora", "megatron_config")
 
 
@@ -38,9 +46,9 @@ _UNSUPPORTED = ("use_dora", "fan_in_fan_out", "lora_bias", "use_qalora", "megatr
 class _Config:
     """The fields of ``adapter_config.json`` that merging needs."""
 
-    rank: int
+    rank: float
     alpha: float
-    rank_pattern: Mapping[str, int]
+    rank_pattern: Mapping[str, float]
     alpha_pattern: Mapping[str, float]
     use_rslora: bool
 
@@ -75,6 +83,9 @@ def merge_adapter(state: dict[str, Tensor], folder: Path) -> dict[str, Tensor]:
     for name, (down, up) in pairs.items():
         module = name.replace(".base_layer", "")
         times = 2 if name.endswith(_TWICE) else 1
+        if down.dim() < 2 or up.dim() < 2 or down.shape[0] != up[0].numel():
+            shapes = f"{tuple(down.shape)} and {tuple(up.shape)}"
+            raise AdapterError(f"{folder} adapts {module} by {shapes}, which are no factors.")
         change = _multiply_factors(down, up) * config.scale(module) * times
         _add_change(merged, layout, module, change, folder)
     for name, tensor in whole.items():
@@ -94,26 +105,62 @@ def _read_config(folder: Path) -> _Config:
     try:
         read = json.loads(path.read_text(encoding="utf-8"))
         kind = str(read.get("peft_type"))
-        found = _Config(
-            rank=int(read["r"]),
-            alpha=float(read["lora_alpha"]),
-            rank_pattern=dict(read.get("rank_pattern") or {}),
-            alpha_pattern=dict(read.get("alpha_pattern") or {}),
-            use_rslora=bool(read.get("use_rslora")),
-        )
+        rank, alpha = read["r"], read["lora_alpha"]
     except FileNotFoundError as error:
         raise AdapterError(
             f"{folder} is not an adapter: it holds no {CONFIG_FILE}, which tells how to scale "
             "its weights. Copy it from where the adapter was trained (peft's save_pretrained "
             "writes it)."
         ) from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise AdapterError(f"{path} cannot be read as a peft LoRA configuration.") from error
     unsupported = [name for name in _UNSUPPORTED if read.get(name)]
     if kind != "LORA" or unsupported:
         what = f"{kind} with {', '.join(unsupported)}" if unsupported else kind
         raise AdapterError(f"{folder} is an adapter of type {what}; only plain LORA is supported.")
-    return found
+    return _Config(
+        _check_number(path, "r", rank, above_zero=True),
+        _check_number(path, "lora_alpha", alpha),
+        _check_pattern(path, "rank_pattern", read.get("rank_pattern"), above_zero=True),
+        _check_pattern(path, "alpha_pattern", read.get("alpha_pattern")),
+        bool(read.get("use_rslora")),
+    )
+
+
+def _check_number(path: Path, field: str, value: object, above_zero: bool = False) -> float:
+    """Checks a rank or a scale: a finite number, a rank above 0."""
+    if (
+        type(value) not in (int, float)
+        or not -_LARGEST_NUMBER <= value <= _LARGEST_NUMBER  # type: ignore[operator]
+        or (above_zero and value <= 0)  # type: ignore[operator]
+    ):
+        expected = "a number above 0" if above_zero else "a number"
+        raise AdapterError(f"{path}: {field}: expected {expected}, got {shorten(value)}.")
+    return value  # type: ignore[return-value]
+
+
+def _check_pattern(
+    path: Path, field: str, pattern: object, above_zero: bool = False
+) -> dict[str, float]:
+    """Checks numbers by regular expressions of modules, none of which may take long to match."""
+    if pattern is None:
+        return {}
+    if not isinstance(pattern, Mapping):
+        raise AdapterError(f"{path}: {field}: expected an object, got {shorten(pattern)}.")
+    for key in pattern:
+        try:
+            re.compile(rf"^(.*\.)?({key})$")
+            is_bounded = len(key) <= _LONGEST_KEY and not _REPEATED_GROUP.search(key)
+            is_bounded &= sum(map(key.count, "*+{?")) <= _MOST_REPEATS >= key.count("(")
+        except (re.error, OverflowError, RecursionError):
+            is_bounded = False
+        if not is_bounded:
+            expected = "names of modules, or short regular expressions without repeated groups"
+            raise AdapterError(f"{path}: {field}: expected {expected}, got {shorten(key)}.")
+    return {
+        key: _check_number(path, f"{field}.{shorten(key)}", value, above_zero)
+        for key, value in pattern.items()
+    }
 
 
 def _find_by_suffix(pattern: Mapping[str, Any], module: str, default: Any) -> Any:
@@ -185,5 +232,11 @@ def _replace_weight(
             state[place] = value
         else:
             weight = state[place].float().clone()
-            weight.chunk(3)[placement.third].copy_(value)
+            rows = weight.chunk(3)[placement.third]
+            if rows.shape != value.shape:
+                raise AdapterError(
+                    f"{folder} replaces {name} by {tuple(value.shape)}, but the weight is "
+                    f"{tuple(rows.shape)}. It was trained on another model."
+                )
+            rows.copy_(value)
             state[place] = weight

@@ -76,10 +76,13 @@ def list_shards(path: Path) -> list[Path]:
     try:
         names = sorted(set(json.loads(path.read_text(encoding="utf-8"))["weight_map"].values()))
         shards = [path.parent / Path(name).name for name in names]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise NotACheckpointError(
             f"{path} is not the index of a sharded checkpoint: it holds no weight_map."
         ) from error
+    if any(shard.name.endswith(".index.json") for shard in shards):
+        # It may name itself.
+        raise NotACheckpointError(f"{path} names another index; it must name files of weights.")
     missing = [shard for shard in shards if not shard.is_file()]
     if missing or not shards:
         raise WeightFileNotFoundError(
@@ -170,7 +173,15 @@ def _read_safetensors(path: Path, head: bytes, size: int) -> dict[str, Tensor]:
             raise TruncatedFileError(_describe_truncated(path))
         with safe_open(path, framework="pt", device="cpu") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+    except (
+        SafetensorError,
+        ValueError,
+        KeyError,
+        TypeError,
+        IndexError,
+        AttributeError,
+        RecursionError,
+    ) as error:
         if isinstance(error, TruncatedFileError):
             raise
         raise NotACheckpointError(

@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import schemathesis
 import torch
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
 from infer_segment_anything_3.serving.roboflow.schemas import MAX_PROMPTS
+from infer_segment_anything_3.tests.fuzzing import MANY, examples
 
 from .conftest import base64_source
 
-FEW, MANY = 300, 2_000
-SECONDS = 20
-"""No request may take longer."""
-
-
-def examples(count: int) -> Any:
-    return settings(
-        max_examples=count,
-        deadline=SECONDS * 1000,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-        derandomize="FUZZ_RANDOM" not in os.environ,
-    )
+FEW = 300
 
 
 @pytest.fixture(autouse=True)
