@@ -13,15 +13,6 @@ from typing import Any
 import torch
 from torch import nn
 from torch.utils.data import Sampler, SequentialSampler
-
-from .features import FeatureFolder
-from .optimizer import make_parameter_groups
-from .prompts import StepDataSet, TrainingImage, collate
-from .requirements import PACKAGES, require
-from .task import ConceptTask
-
-require(*PACKAGES)
-
 from transformers import (
     EarlyStoppingCallback,
     PrinterCallback,
@@ -29,6 +20,11 @@ from transformers import (
     TrainerCallback,
     TrainingArguments,
 )
+
+from .features import FeatureFolder
+from .optimizer import make_parameter_groups
+from .prompts import StepDataSet, TrainingImage, collate
+from .task import ConceptTask
 
 COMPLETE = "complete"
 """File in a checkpoint that was written to its end."""

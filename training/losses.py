@@ -48,7 +48,8 @@ class Targets:
         is_exhaustive: bool = True,
     ) -> Targets:
         """Makes targets whose empty masks are unknown ones."""
-        return cls(cxcywh, masks, masks.reshape(len(masks), -1).any(1), is_exhaustive)
+        known = np.array([mask.any() for mask in masks], bool)
+        return cls(cxcywh, masks, known, is_exhaustive)
 
     def mirror(self) -> Targets:
         """Returns them with left and right swapped."""

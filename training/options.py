@@ -76,7 +76,7 @@ class TrainingOptions:
     coco: str
     images: str
     out: str
-    model: ModelOptions = ModelOptions()
+    model: ModelOptions = dataclasses.field(default_factory=ModelOptions)
     val: float = 0.2
     val_coco: str = ""
     val_images: str = ""

@@ -57,8 +57,8 @@ def summarize(truth: GroundTruth, predictions: Sequence[Record]) -> Scores:
 
 def get_cgf1(scores: Scores) -> float:
     """Returns cgF1 of masks, or of boxes where there are no masks."""
-    value: float = scores.get("mask_cgF1", scores["box_cgF1"])
-    return value
+    name = "mask_cgF1" if "mask_cgF1" in scores else "box_cgF1"
+    return float(scores[name])
 
 
 def score_model(engine: Engine, sets: ScoreSets, on_image: OnImage = lambda: None) -> Scores:

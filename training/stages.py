@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
+import shutil
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +17,7 @@ from ..engine.checkpoints.loader import load_model
 from ..engine.checkpoints.zoo import find_weight_files, get_model_spec, resolve_input_size
 from ..engine.model.precision import resolve_precision
 from ..engine.runtime.openmp import fix_thread_teams
+from ..engine.validation import value_error
 from ..labeling.output_folder import OutputFolder
 from ..labeling.scoring.ground_truth import GroundTruth
 from .anchors import AnchorFinder, read_words
@@ -48,12 +51,16 @@ class Stages:
         self._options, self._out, self._observer, self._data = options, out, observer, data
         self._root = out.get_local_path()
         name, size = options.model.model_name, options.model.input_size
-        self._spec = get_model_spec(name)
         self._files = find_weight_files(name, options.model.weight_file)
+        if self._files.adapter is not None:
+            expected = "a checkpoint alone (merge the adapter first: infer-sam3 weights convert)"
+            raise value_error("weights", expected, options.model.weight_file)
         self._device = _choose_device(options.model.device)
         self._side = resolve_input_size(name, size)
         self._model = load_model(name, self._files, self._device, size)
-        self._architecture = _resize(self._spec.architecture, self._side)
+        self._architecture = dataclasses.replace(
+            get_model_spec(name).architecture, image_size=self._side
+        )
         self._words = read_words(name, options.words or None)
         self._precision: Literal["float32", "bfloat16"] = resolve_precision(
             options.model.precision,  # type: ignore[arg-type]
@@ -145,16 +152,10 @@ class Stages:
         """Scores the adapter as it loads from its folder."""
         if not self._is_first:
             return {}
-        files = (
-            find_weight_files(
-                self._options.model.model_name, f"{self._files.base} + {self._root / ADAPTER}"
-            )
-            if self._files.adapter is None
-            else None
-        )
-        if files is not None:
-            name, size = self._options.model.model_name, self._options.model.input_size
-            self._model = load_model(name, files, self._device, size)
+        # As a user loads it: base and adapter, merged.
+        options = self._options.model
+        files = dataclasses.replace(self._files, adapter=self._root / ADAPTER)
+        self._model = load_model(options.model_name, files, self._device, options.input_size)
         return self._score(self._make_engine(), "Scoring after")
 
     def _prepare(self, features: FeatureFolder) -> list[TrainingImage]:
@@ -214,16 +215,8 @@ def _choose_device(given: str | None) -> torch.device:
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
 
 
-def _resize(architecture: Any, side: int) -> Any:
-    import dataclasses
-
-    return dataclasses.replace(architecture, image_size=side)
-
-
 def _save_adapter(adapted: AdaptedModel, root: Path) -> None:
     """Writes the adapter; it appears in full or not at all."""
-    import shutil
-
     temporary, final = root / f"{ADAPTER}.tmp", root / ADAPTER
     shutil.rmtree(temporary, ignore_errors=True)
     adapted.save(str(temporary))
