@@ -35,7 +35,7 @@ class Recipe:
     prompts: int
 
 
-RECIPES = {"tiny_shapes": Recipe(8, 1e-3, 16), "sam3": Recipe(16, 2e-4, 4)}
+RECIPES = {"tiny_shapes": Recipe(8, 1e-3, 20), "sam3": Recipe(16, 2e-4, 4)}
 """Measured for ``tiny_shapes``; an estimate for ``sam3``, whose weights were never trained here."""
 
 

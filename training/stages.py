@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import os
 import shutil
 from pathlib import Path
@@ -106,8 +105,9 @@ class Stages:
         adapted = AdaptedModel(self._model, options.parts, recipe.rank, recipe.rank * LORA_SCALE)
         task = ConceptTask(adapted, self._architecture.queries)
         counts = PromptCounts(OWN_PROMPTS, options.anchors, options.negatives)
-        at_once = max(1, min(IMAGES_A_STEP, recipe.prompts // counts.total))
-        passes = math.ceil(IMAGES_A_STEP / at_once)
+        fitting = max(1, recipe.prompts // counts.total)
+        at_once = max(n for n in (1, 2, IMAGES_A_STEP) if n <= fitting)
+        passes = IMAGES_A_STEP // at_once
         processes = int(os.environ.get("WORLD_SIZE", "1"))
         length = options.steps * at_once * passes * processes
         stopped = False
