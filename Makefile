@@ -13,7 +13,7 @@ UV_LOCK = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-header $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-demo demo demo-video serve label score test test-slow test-gpu test-browser \
+.PHONY: help venv venv-demo demo demo-video serve label score finetune demo-finetune test test-slow test-gpu test-browser \
 	test-clients test-real-weights test-network test-ray lint lint-docker types imports check format install package \
 	bench weights doctor heldout readme docs pictures train audit lock clean
 
@@ -49,6 +49,13 @@ label: venv ## a folder to a data set: IMAGES=folder TEXT="person, car:0.4" OUT=
 score: venv ## AP, cgF1 and clicks: COCO=annotations.json IMAGES=folder OUT=dir MODEL=sam3
 	@$(SAM3) score "$(COCO)" "$(IMAGES)" --out "$(if $(OUT),$(OUT),output/score)" \
 		$(MODEL_OPTION) $(ARGS)
+
+# Exit code 3: all is done, and the images that could not be read are listed.
+finetune: venv ## learn your own concepts: COCO=annotations.json IMAGES=folder OUT=dir MODEL=sam3
+	@$(SAM3) finetune "$(COCO)" "$(IMAGES)" --out "$(OUT)" $(MODEL_OPTION) $(ARGS) || [ $$? -eq 3 ]
+
+demo-finetune: venv ## teach the bundled model two shapes, and show what it cost: OUT=dir
+	@$(PY) -m $(PACKAGE).tools.demo_finetune $(if $(OUT),--out "$(OUT)") $(ARGS)
 
 # A few tests are done before workers have started, so a selection runs in one process.
 WORKERS = $(if $(filter -k% -m% tests/% --lf --pdb,$(ARGS)),0,logical)
@@ -147,7 +154,8 @@ audit: ## known vulnerabilities of the locked versions (asks a public database)
 	@sh tools/audit.sh "$(PYTHON)"
 
 lock: venv ## write the lock files again: ARGS=--upgrade for newer versions
-	$(UV_LOCK) --group pyproject.toml:dev requirements-serve.txt requirements-ray.txt --output-file $(LOCK)/dev.txt
+	$(UV_LOCK) --group pyproject.toml:dev requirements-serve.txt requirements-ray.txt \
+		requirements-train.txt --output-file $(LOCK)/dev.txt
 	$(UV_LOCK) --group pyproject.toml:ikomia requirements.txt --constraint $(LOCK)/dev.txt \
 		--override $(LOCK)/demo-without.txt --output-file $(LOCK)/demo.txt
 	$(UV_LOCK) --group pyproject.toml:audit --output-file $(LOCK)/audit.txt

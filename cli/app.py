@@ -11,6 +11,7 @@ from . import (
     demo,
     doctor,
     export,
+    finetune,
     install,
     label,
     score,
@@ -44,6 +45,7 @@ app.command("track", rich_help_panel=IMAGES, epilog=track.EXAMPLES)(track.track)
 app.command("label", rich_help_panel=DATA, epilog=label.EXAMPLES)(label.label)
 app.command("export", rich_help_panel=DATA, epilog=export.EXAMPLES)(export.export)
 app.command("score", rich_help_panel=DATA, epilog=score.EXAMPLES)(score.score)
+app.command("finetune", rich_help_panel=DATA, epilog=finetune.EXAMPLES)(finetune.finetune)
 app.command("serve", rich_help_panel=MODEL, epilog=serve.EXAMPLES)(serve.serve)
 app.add_typer(weights.app, name="weights", rich_help_panel=MODEL)
 app.command("doctor", rich_help_panel=MODEL)(doctor.doctor)

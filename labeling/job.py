@@ -13,6 +13,7 @@ from .labeler import ImageCallback, ShardLabeler
 from .manifest import Changes, Manifest, Shard, repair_manifest
 from .options import JobOptions, MaxBad, Segmenter
 from .output_folder import OutputFolder
+from .settings import refuse_other_settings
 from .shard_files import (
     BrokenFileError,
     LabeledImage,
@@ -117,7 +118,8 @@ def prepare_job(options: JobOptions, out: OutputFolder, found: FoundImages) -> P
     settings = options.describe_settings()
     repairs = _repair_job_file(out, settings)
     if out.exists(JOB_FILE):
-        _check_same_settings(out, {"images": source.full_address, **settings})
+        before = read_job_file(out)["settings"]
+        refuse_other_settings(before, {"images": source.full_address, **settings}, out.address)
     repairs += put_broken_shards_aside(out)
     repairs += repair_manifest(out, found.files)
     manifest = Manifest(out)
@@ -269,17 +271,6 @@ def _repair_job_file(out: OutputFolder, settings: dict[str, Any]) -> list[str]:
             ) from error
         kept = out.put_aside(JOB_FILE)
         return [f"{JOB_FILE}: was cut off or broken; put aside as {kept}, written again"]
-
-
-def _check_same_settings(out: OutputFolder, settings: dict[str, Any]) -> None:
-    before = read_job_file(out)["settings"]
-    now = json.loads(json.dumps(settings))
-    for name in [*before, *(key for key in now if key not in before)]:
-        if before.get(name) != now.get(name):
-            raise ValueError(
-                f"{name}: this folder was begun with {before.get(name)!r}, got "
-                f"{now.get(name)!r}; repeat the first or take another out than {out.address!r}"
-            )
 
 
 def _write_job_file(out: OutputFolder, settings: dict[str, Any], options: JobOptions) -> None:

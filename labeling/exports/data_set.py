@@ -18,6 +18,14 @@ Split = Literal["train", "val"]
 _HASH_DIGITS = 8
 
 
+def compute_split_position(sha256: str) -> float:
+    """Computes where an image's content lies in 0..1; below the share of ``val`` it is of val.
+
+    Copies of a picture never lie on both sides.
+    """
+    return int(sha256[:_HASH_DIGITS], 16) / 16**_HASH_DIGITS
+
+
 @dataclasses.dataclass(frozen=True)
 class ExportedImage:
     """Holds an image, its id and its split.
@@ -81,6 +89,5 @@ class LabeledDataSet:
                     yield ExportedImage(image_id, self._choose_split(image), image)
 
     def _choose_split(self, image: LabeledImage) -> Split:
-        # By content: copies of a picture never lie on both sides.
-        position = int(image.sha256[:_HASH_DIGITS], 16) / 16**_HASH_DIGITS
+        position = compute_split_position(image.sha256)
         return "val" if position < self.val_share else "train"

@@ -32,11 +32,13 @@ class ApScores(NamedTuple):
             categories.
         missed_ids: Annotations that no detection of score 0.5 or more matches at IoU 0.5,
             largest first.
+        f1: F1 at IoU 0.5 of the detections of score 0.5 or more.
     """
 
     scores: dict[str, float | None]
     precision: npt.NDArray[np.float64]
     missed_ids: list[int]
+    f1: float
 
 
 def score_ap(truth: GroundTruth, predictions: Sequence[Record], iou_type: IouType) -> ApScores:
@@ -73,7 +75,21 @@ def score_ap(truth: GroundTruth, predictions: Sequence[Record], iou_type: IouTyp
         scores={name: value if value > -1 else None for name, value in values.items()},
         precision=curve,
         missed_ids=_find_missed(truth, evaluation),
+        f1=_compute_f1(evaluation),
     )
+
+
+def _compute_f1(evaluation: Any) -> float:
+    """Computes F1 at IoU 0.5; what lies in a crowd counts neither way."""
+    right = shown = objects = 0
+    for entry in evaluation.evalImgs:
+        if entry is None or entry["aRng"] != evaluation.params.areaRng[0]:
+            continue
+        counts = (np.array(entry["dtScores"]) >= SHOWN_SCORE) & ~entry["dtIgnore"][0].astype(bool)
+        right += int((counts & (entry["dtMatches"][0] > 0)).sum())
+        shown += int(counts.sum())
+        objects += int((~np.array(entry["gtIgnore"], bool)).sum())
+    return 2 * right / (shown + objects) if shown + objects else 0.0
 
 
 def _find_missed(truth: GroundTruth, evaluation: Any) -> list[int]:

@@ -45,7 +45,7 @@ def predict(engine: Segmenter, truth: GroundTruth, image: Record, prompt_kind: s
             for index, instance in enumerate(result.instances)
         ]
         found += [
-            _to_record(instance, category_ids[place], image["id"])
+            to_record(instance, category_ids[place], image["id"])
             for instance, place in zip(result.instances, places, strict=True)
         ]
     return sorted(found, key=lambda record: -record["score"])
@@ -104,7 +104,8 @@ def _make_prompts(
         yield prompt_objects, tuple(category_id for _, category_id in chunk)
 
 
-def _to_record(instance: Instance, category_id: int, image_id: int) -> Record:
+def to_record(instance: Instance, category_id: int, image_id: int) -> Record:
+    """Writes an instance in COCO's results format."""
     return {
         "image_id": image_id,
         "category_id": category_id,
