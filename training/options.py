@@ -9,7 +9,9 @@ from typing import Any
 from ..engine import validation
 from ..engine.model_options import ModelOptions
 from ..engine.validation import value_error
-from .parts import PARTS
+
+PART_NAMES = ("detector", "fusion", "detector+image")
+"""What can be trained; :mod:`parts` knows the modules of each."""
 
 LOGS = ("", "tensorboard")
 IMAGES_A_STEP = 4
@@ -101,7 +103,7 @@ class TrainingOptions:
 
     def __post_init__(self) -> None:
         validation.to_number("val", self.val, 0.001, 0.999)
-        validation.check_choice("parts", self.parts, tuple(PARTS))
+        validation.check_choice("parts", self.parts, PART_NAMES)
         validation.check_choice("log", self.log, LOGS)
         validation.to_number("learning_rate", self.learning_rate, 0, 1)
         validation.to_whole_number("steps", self.steps, 1, MAX_STEPS)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..engine.model.sam3_imports import Sam3Image
+from .options import PART_NAMES
 from .requirements import require
 
 _FUSION = r"transformer\.encoder\.layers\.\d+\.(self_attn|cross_attn_image|linear1|linear2)"
@@ -24,7 +25,7 @@ _DETECTOR = "|".join(
 )
 _IMAGE = r"backbone\.vision_backbone\.trunk\.blocks\.\d+\.(attn\.qkv|attn\.proj|mlp\.fc1|mlp\.fc2)"
 
-PARTS = {"detector": _DETECTOR, "fusion": _FUSION, "detector+image": f"{_DETECTOR}|{_IMAGE}"}
+PARTS = dict(zip(PART_NAMES, (_DETECTOR, _FUSION, f"{_DETECTOR}|{_IMAGE}"), strict=True))
 """Modules of each choice of ``--parts``."""
 
 
