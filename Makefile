@@ -113,8 +113,8 @@ install: ## link this folder into your own Ikomia
 	@echo "Ikomia does not install a linked plugin's requirements. In the Python it runs in:"
 	@echo "  python -m pip install -r \"$(CURDIR)/requirements.txt\""
 
-package: venv ## what Ikomia HUB ships, checked, in build/ and dist/
-	$(PY) -m $(PACKAGE).tools.package $(ARGS)
+package: venv ## what Ikomia HUB ships, checked, in build/ and dist/: PLUGIN=infer or train
+	$(PY) -m $(PACKAGE).tools.package $(if $(PLUGIN),--plugin "$(PLUGIN)") $(ARGS)
 
 bench: venv ## times and memory: ARGS="--only speed"; ARGS=--write into benchmarks/RESULTS.md
 	$(PY) -m $(PACKAGE).benchmarks $(ARGS)

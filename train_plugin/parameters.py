@@ -19,7 +19,10 @@ from ..engine import parsing
 from ..engine.validation import value_error
 from ..training.options import MAX_EACH, MAX_STEPS, PART_NAMES, parse_rename
 
-logger = logging.getLogger("train_segment_anything_3")
+NAME = "train_segment_anything_3"
+"""The plugin's name."""
+
+logger = logging.getLogger(NAME)
 
 GROUPS = {
     "data": "Data",

@@ -15,6 +15,10 @@ class IkomiaPlugin(dataprocess.CPluginProcessInterface):
 
     def get_process_factory(self) -> Any:
         """Returns the factory of the task."""
+        from ..engine.runtime.isolation import ask_float_limits
+
+        # Before MLflow, which the base class of the task imports, asks for them with warnings.
+        ask_float_limits()
         from .process import TrainFactory
 
         return TrainFactory()

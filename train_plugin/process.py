@@ -20,12 +20,11 @@ from ..training.observer import StoppedByUserError, TrainingObserver
 from ..training.run import FinetuneResult, finetune
 from ..version import VERSION
 from .dataset import to_coco
-from .parameters import PARAMETERS, TrainParam
+from .parameters import NAME, PARAMETERS, TrainParam
 
 if TYPE_CHECKING:
     from ..training.loop import Progress
 
-NAME = "train_segment_anything_3"
 DATA_SET_FILE = "dataset.json"
 
 # Ikomia shows the INFO lines of its own loggers.

@@ -10,8 +10,7 @@ from ..studio.choice_fields import CheckField
 from ..studio.cuda import explain_missing_cuda
 from ..studio.form import Form
 from ..studio.task_widget import TaskWidget
-from .parameters import GROUPS, PARAMETERS, TrainParam
-from .process import NAME
+from .parameters import GROUPS, NAME, PARAMETERS, TrainParam
 
 
 class TrainForm(Form):

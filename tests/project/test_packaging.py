@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from infer_segment_anything_3.tools import package
-from infer_segment_anything_3.tools.package_contents import INFER, choose_files
+from infer_segment_anything_3.tools.package_contents import INFER, TRAIN, choose_files
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -39,7 +39,8 @@ square = np.zeros((240, 240), bool)
 square[20:100, 20:100] = True
 own = [m.__file__ for n, m in sys.modules.items() if n.split(".")[0] == "infer_segment_anything_3"]
 json.dump(
-    {"iou": float((mask & square).sum() / (mask | square).sum()), "files": own},
+    {"iou": float((mask & square).sum() / (mask | square).sum()), "files": own,
+     "mlflow": "mlflow" in sys.modules},
     open(sys.argv[1], "w"),
 )
 """
@@ -165,6 +166,18 @@ def test_wrong_metadata_is_found(tmp_path, field, value, sentence):
     assert package.find_info_problems(good | {field: value}, tmp_path, "2.0.0") == [sentence]
 
 
+def test_the_training_plugin_is_complete(tmp_path, ikomia_home):
+    folder = tmp_path / TRAIN.name
+    package.stage_package(CHECKOUT, folder, TRAIN)
+    assert package.find_problems(folder, TRAIN) == []
+    info = package.read_factory_info(folder)
+    version = package.read_project_version(CHECKOUT)
+    assert package.find_info_problems(info, folder, version, TRAIN.name) == []
+    assert info["algo_type"].endswith("TRAIN")
+    requirements = (folder / "requirements.txt").read_text()
+    assert "peft" in requirements and "sam3==" in requirements and "-r " not in requirements
+
+
 def test_archive_is_reproducible(copy, tmp_path):
     first, second = tmp_path / "a.zip", tmp_path / "b.zip"
     package.make_archive(copy, first)
@@ -192,4 +205,6 @@ def test_package_runs_from_an_empty_ikomia_home(staged, ikomia_home, tmp_path):
     assert run.returncode == 0, run.stderr
     found = json.loads(answer.read_text())
     assert found["iou"] > 0.85
+    # The base class of Ikomia's training tasks would start its server.
+    assert not found["mlflow"]
     assert all(Path(file).is_relative_to(plugins) for file in found["files"])

@@ -23,11 +23,11 @@ def test_defaults_are_those_of_the_training():
         ({"steps": "0"}, "steps: expected"),
         ({"rename": "cls_3"}, "rename: expected category=phrase"),
         ({"parts": "all"}, "parts: expected"),
-        ({"epochs": "3"}, "epochs: unknown parameter, did you mean steps"),
+        ({"step": "3"}, "'step': unknown parameter, did you mean steps"),
     ],
 )
 def test_a_wrong_value_is_named(changes, message):
-    with pytest.raises(ValueError, match=message.split(", did")[0]):
+    with pytest.raises(ValueError, match=message):
         PARAMETERS.merge_values({}, changes)
 
 
@@ -36,7 +36,7 @@ def test_a_saved_workflow_of_any_version_opens(caplog):
     param.set_values({"steps": "20", "parts": "everything", "old": "1"})
     assert param.get_values()["steps"] == "20"
     assert param.get_values()["parts"] == "detector"
-    assert "parts: expected" in caplog.text and "old: unknown parameter" in caplog.text
+    assert "parts: expected" in caplog.text and "'old': unknown parameter" in caplog.text
 
 
 def test_the_form_has_a_field_for_each_parameter():

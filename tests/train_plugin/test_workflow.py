@@ -54,7 +54,7 @@ class Loader(dataprocess.CWorkflowTask):
 
 workflow = Workflow()
 loader = Loader()
-workflow.add_task(task=loader, auto_connect=True)
+workflow.add_task(task=loader)
 train = workflow.add_task(name="train_segment_anything_3", auto_connect=True, public_hub=False)
 assert "infer_segment_anything_3" not in sys.modules
 train.set_parameters(
