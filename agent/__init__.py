@@ -1,0 +1,19 @@
+"""Finds what a description means in an image, through any multimodal language model."""
+
+from .chat import Answer, Chat, Message
+from .endpoint import ChatEndpoint, EndpointError, read_endpoint
+from .loop import find_described
+from .results import AgentLimits, AgentResult, Step
+
+__all__ = [
+    "AgentLimits",
+    "AgentResult",
+    "Answer",
+    "Chat",
+    "ChatEndpoint",
+    "EndpointError",
+    "Message",
+    "Step",
+    "find_described",
+    "read_endpoint",
+]
