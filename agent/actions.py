@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ..engine.validation import has_control_characters
 from .chat import Answer
 
 MAX_TEXT_CHARS = 50_000
@@ -119,8 +120,8 @@ def parse_action(answer: Answer) -> Action:
 def _make_action(name: str, given: Mapping[str, Any]) -> Action:
     if name == "segment":
         phrase = _get_first(given, "phrase", "text_prompt", "text")
-        words = clean_text(phrase) if isinstance(phrase, str) else ""
-        if not 0 < len(words) <= MAX_PHRASE_CHARS:
+        words = " ".join(phrase.split()) if isinstance(phrase, str) else ""
+        if not 0 < len(words) <= MAX_PHRASE_CHARS or has_control_characters(words):
             raise WrongAnswerError(
                 f'"phrase" must be a noun phrase of at most {MAX_PHRASE_CHARS} characters.'
             )

@@ -23,7 +23,6 @@ from .chat import Answer, Chat, Message, wait_for_answer
 from .pictures import draw_candidates, draw_near, encode_picture, list_candidates, shrink
 from .results import AgentLimits, AgentResult, Step
 
-MAX_DESCRIPTION_CHARS = 500
 SAME_INSTANCE_IOU = 0.8
 """What two phrases find is one candidate if the masks overlap by more."""
 
@@ -77,20 +76,9 @@ def find_described(
         ValueError: If the description is blank, too long or cannot be printed.
         EndpointError: If the server of a ``ChatEndpoint`` cannot be used.
     """
-    description = check_description("description", description)
+    description = validation.to_description("description", description)
     run = _Run(engine, image, description, chat, limits, make_prompt, on_request, check_stop)
     return run.run()
-
-
-def check_description(name: str, text: str) -> str:
-    """Checks a description; returns it without blanks around it, or raises a ValueError."""
-    expected = f"one description of 1 to {MAX_DESCRIPTION_CHARS} characters"
-    if not isinstance(text, str):
-        raise validation.value_error(name, expected, text)
-    text = " ".join(text.split())
-    if not 0 < len(text) <= MAX_DESCRIPTION_CHARS or not text.isprintable():
-        raise validation.value_error(name, expected, text)
-    return text
 
 
 class _Run:

@@ -22,6 +22,7 @@ EXTRA = "pip install 'infer_segment_anything_3[{0}]', or -r requirements-{0}.txt
 EXTRAS = {
     "ikomia": (("ikomia",), "the Ikomia plugin", "pip install ikomia"),
     "serve": (("fastapi", "uvicorn", "httpx", "pydantic", "defusedxml"), "the server", EXTRA),
+    "agent": (("httpx",), "descriptions by a language model", EXTRA),
     "labeling": (("fsspec", "pyarrow", "matplotlib"), "label, export and score", EXTRA),
     "ray": (("ray",), "labeling on several machines", EXTRA),
 }

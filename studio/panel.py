@@ -12,8 +12,10 @@ from ..adapter.parameters.settings import GROUPS, PARAMETERS
 from .accelerators import mark_accelerators
 from .choice_fields import CheckField, make_field
 from .cuda import explain_missing_cuda
+from .destination import explain_destination
 from .fields import Field
 from .sections import DrawingTools, DrawnPrompt, FieldGrid, Section
+from .theme import Note, get_quiet_color
 from .tracking_tools import TrackingTools
 
 _TOP_GROUP = "prompt"
@@ -30,6 +32,7 @@ class Panel(QWidget):
         fields: One for each parameter, by its name.
         tools: The drawing tools.
         tracking: What is followed through a video.
+        destination: Says where pictures go in a mode that sends them.
         sections: The sections that fold, by their group.
     """
 
@@ -41,6 +44,7 @@ class Panel(QWidget):
         self.fields: dict[str, Field] = {n: make_field(p) for n, p in PARAMETERS.items()}
         self.tools = DrawingTools()
         self.tracking = TrackingTools()
+        self.destination = Note(get_quiet_color)
         self._top = FieldGrid(self._list_fields(_TOP_GROUP))
         self.sections = {
             group: Section(title, self._list_fields(group))
@@ -119,6 +123,7 @@ class Panel(QWidget):
         page.setContentsMargins(0, 0, 0, 0)
         page.setSpacing(round(self.fontMetrics().height() * 0.8))
         page.addWidget(self._top)
+        page.addWidget(self.destination)
         page.addWidget(self.tools)
         page.addWidget(self.tracking)
         for section in self.sections.values():
@@ -154,10 +159,11 @@ class Panel(QWidget):
             return
         value = mode.parameter.parse(mode.value())
         for field in self.fields.values():
-            field.set_used(field.parameter.is_used_in(value))
+            field.set_mode(value)
         drawn: DrawnPrompt
         for drawn, button in self.tools.buttons.items():
             button.setEnabled(PARAMETERS[drawn.parameter].is_used_in(value))
+        self.destination.show_text(explain_destination() if value == "describe" else "")
         self._update_drawing_note()
 
     def _update_drawing_note(self) -> None:

@@ -65,6 +65,7 @@ NOT_SHIPPED = frozenset(
         "docs",
         "labeling",
         "pyproject.toml",
+        "requirements-agent.txt",
         "requirements-labeling.txt",
         "requirements-ray.txt",
         "requirements-serve.txt",

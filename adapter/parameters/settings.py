@@ -36,8 +36,9 @@ class Settings:
     """The parameters as typed values, one field of the same name for each.
 
     Attributes:
-        input_text: Concepts with their thresholds.
-        prompt_mode: ``auto``, ``object``, ``concept`` or ``everything``.
+        input_text: Concepts with their thresholds; for ``describe`` the description as one.
+        prompt_mode: ``auto``, ``object``, ``concept``, ``everything`` or ``describe``.
+        agent_model: Name of the language model for ``describe``, or empty.
         confidence_threshold: 0..1.
         input_point: Points of each object, in pixels of the image.
         input_point_label: Labels of each object's points; empty for all 1.
@@ -62,7 +63,8 @@ class Settings:
     """
 
     input_text: tuple[Concept, ...]
-    prompt_mode: Literal["auto", "object", "concept", "everything"]
+    prompt_mode: Literal["auto", "object", "concept", "everything", "describe"]
+    agent_model: str
     confidence_threshold: float
     input_point: tuple[tuple[PointXy, ...], ...]
     input_point_label: tuple[tuple[int, ...], ...]
@@ -99,7 +101,8 @@ class Settings:
             ValueError: If a name is unknown or a value is invalid by itself.
         """
         texts = {**get_defaults(), **values}
-        return cls(**{name: _get_parameter(name).parse(text) for name, text in texts.items()})
+        mode = texts["prompt_mode"]
+        return cls(**{name: _get_parameter(name).parse(text, mode) for name, text in texts.items()})
 
 
 def get_defaults() -> dict[str, str]:
@@ -120,9 +123,10 @@ def merge_values(current: Mapping[str, str], changes: Mapping[str, str]) -> dict
     Raises:
         ValueError: If a name is unknown or a changed value is invalid by itself.
     """
+    merged = {**get_defaults(), **current, **changes}
     for name, text in changes.items():
-        _get_parameter(name).parse(text)
-    return {**get_defaults(), **current, **changes}
+        _get_parameter(name).parse(text, merged["prompt_mode"])
+    return merged
 
 
 def keep_valid(values: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
@@ -136,9 +140,10 @@ def keep_valid(values: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
         for each value that was left out.
     """
     kept, warnings = get_defaults(), []
+    mode = values.get("prompt_mode", "")
     for name, text in values.items():
         try:
-            _get_parameter(name).parse(text)
+            _get_parameter(name).parse(text, mode)
         except ValueError as error:
             warnings.append(f"{error}; left out")
         else:
