@@ -8,10 +8,15 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..agent import AgentResult, ChatEndpoint, find_described, read_endpoint
+from ..agent import (
+    AgentResult,
+    ChatEndpoint,
+    EngineSegmenter,
+    find_described,
+    read_endpoint,
+)
 from ..engine.images import RgbImage
-from ..engine.prompts import ConceptPrompt, Prompt
-from ..engine.results import Result
+from ..engine.prompts import ConceptPrompt
 
 if TYPE_CHECKING:
     from ..engine import Engine
@@ -20,26 +25,6 @@ NO_VIDEO = (
     "prompt_mode: descriptions are for images: the frames of this video are left out, because each "
     "would be sent to the language model; tracking off sends them"
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class _Segmenter:
-    """Segments phrases with the settings of a run, between looks at whether it was stopped."""
-
-    engine: Engine
-    input_size_percent: float
-    check_stop: Callable[[], None]
-
-    @property
-    def vocabulary(self) -> tuple[str, ...]:
-        """The only words that the weights know; empty if they know any."""
-        return self.engine.vocabulary
-
-    def segment(self, image: RgbImage, prompt: Prompt) -> Result:
-        """Segments an image."""
-        return self.engine.segment(
-            image, prompt, self.input_size_percent, on_step=lambda step: self.check_stop()
-        )
 
 
 def read_language_model(model: str) -> ChatEndpoint:
@@ -75,7 +60,7 @@ def describe_image(
         ImportError: If httpx is not installed.
     """
     return find_described(
-        _Segmenter(engine, input_size_percent, check_stop),
+        EngineSegmenter(engine, input_size_percent, lambda step: check_stop()),
         image,
         prompt.texts[0],
         endpoint,

@@ -4,6 +4,7 @@ from .chat import Answer, Chat, Message
 from .endpoint import ChatEndpoint, EndpointError, read_endpoint
 from .loop import find_described
 from .results import AgentLimits, AgentResult, Step
+from .segmenter import EngineSegmenter
 
 __all__ = [
     "AgentLimits",
@@ -12,6 +13,7 @@ __all__ = [
     "Chat",
     "ChatEndpoint",
     "EndpointError",
+    "EngineSegmenter",
     "Message",
     "Step",
     "find_described",

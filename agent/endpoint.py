@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import httpx
 
 URL_VARIABLE, KEY_VARIABLE = "SAM3_AGENT_URL", "SAM3_AGENT_KEY"
+MODEL_VARIABLE = "SAM3_AGENT_MODEL"
 
 MAX_ANSWER_BYTES = 1 << 20
 MAX_ANSWER_TOKENS = 4096
@@ -47,7 +48,15 @@ HTTPX_MISSING = 'httpx is not installed: python -m pip install "httpx>=0.27"'
 
 
 class EndpointError(RuntimeError):
-    """The language model's server cannot be used; one line that names no key."""
+    """The language model's server cannot be used; one line that names no key.
+
+    Attributes:
+        status: HTTP status of its answer; None where there is none, or it is no error.
+    """
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 @dataclasses.dataclass(frozen=True)
@@ -199,12 +208,13 @@ class ChatEndpoint:
     def _make_error(self, status: int, data: bytes, more: str = "") -> EndpointError:
         text = f"{URL_VARIABLE}: {self.host} answers with status {status}"
         if 300 <= status < 400:
-            return EndpointError(f"{text}: redirects are not followed, set its final address")
+            text += ": redirects are not followed, set its final address"
+            return EndpointError(text, status)
         detail = _read_error(data).get("message")
         # Of a refused key servers repeat parts.
         if isinstance(detail, str) and status not in (401, 403):
             more += f": {_hide(clean_text(detail)[:_MAX_DETAIL_CHARS], self.key)}"
-        return EndpointError(text + _EXPLAINED.get(status, "") + more)
+        return EndpointError(text + _EXPLAINED.get(status, "") + more, status)
 
 
 def read_endpoint(environment: Mapping[str, str], model: str) -> ChatEndpoint:
@@ -215,7 +225,7 @@ def read_endpoint(environment: Mapping[str, str], model: str) -> ChatEndpoint:
 
     Args:
         environment: Environment variables.
-        model: Name of the language model.
+        model: Name of the language model; empty for the one in the environment.
 
     Returns:
         The endpoint.
@@ -229,9 +239,13 @@ def read_endpoint(environment: Mapping[str, str], model: str) -> ChatEndpoint:
             f"{URL_VARIABLE}: expected the address of a server with OpenAI's chat completions in "
             "this environment variable, as http://127.0.0.1:8000/v1, got none"
         )
-    if not model.strip():
-        raise ValueError("agent_model: expected the name of a language model, got none")
-    return ChatEndpoint(url, model.strip(), environment.get(KEY_VARIABLE, "").strip())
+    model = model.strip() or environment.get(MODEL_VARIABLE, "").strip()
+    if not model:
+        raise ValueError(
+            f"agent_model: expected the name of a language model, here or in {MODEL_VARIABLE}, "
+            "got none"
+        )
+    return ChatEndpoint(url, model, environment.get(KEY_VARIABLE, "").strip())
 
 
 def check_url(url: str) -> str:

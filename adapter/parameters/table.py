@@ -65,9 +65,9 @@ _TABLE = (
         "",
         label="Language model",
         help=(
-            "Name of the language model that resolves a description, as its server calls it. "
-            "The server's address and key are the environment variables SAM3_AGENT_URL and "
-            "SAM3_AGENT_KEY: they are never saved with a workflow."
+            "Name of the language model that resolves a description, as its server calls it; "
+            "empty: that in SAM3_AGENT_MODEL. The server's address and key are the environment "
+            "variables SAM3_AGENT_URL and SAM3_AGENT_KEY: they are never saved with a workflow."
         ),
         group="prompt",
         parser=_parse_agent_model,
