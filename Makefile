@@ -13,8 +13,8 @@ UV_LOCK = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-header $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-demo demo demo-video serve label score test test-slow test-gpu test-browser \
-	test-clients test-real-weights test-network test-ray lint lint-docker types imports check format install package \
+.PHONY: help venv venv-demo demo demo-video demo-agent serve label score test test-slow test-gpu test-browser \
+	test-clients test-real-weights test-network test-ray test-agent lint lint-docker types imports check format install package \
 	bench weights doctor heldout readme docs pictures train audit lock clean
 
 help: ## this list
@@ -32,6 +32,10 @@ demo: venv-demo ## segment a picture: IMAGE=photo.jpg TEXT="red car" MODEL=sam3
 
 demo-video: venv-demo ## follow objects through a video: VIDEO=clip.mp4 TEXT="person" MODEL=sam3
 	@$(SAM3) demo-video $(if $(VIDEO),--video "$(VIDEO)") $(if $(TEXT),--text "$(TEXT)") \
+		$(MODEL_OPTION) $(ARGS)
+
+demo-agent: venv-demo ## find what is described: IMAGE=photo.jpg DESCRIBE="the leftmost red car" MODEL=sam3
+	@$(SAM3) demo-agent $(if $(IMAGE),--image "$(IMAGE)") $(if $(DESCRIBE),--describe "$(DESCRIBE)") \
 		$(MODEL_OPTION) $(ARGS)
 
 serve: venv ## the HTTP server: MODEL=tiny_shapes PORT=9090 HOST=127.0.0.1
@@ -71,6 +75,9 @@ test-real-weights: venv ## Meta's weights on a photograph: SAM3_CHECKPOINT=sam3.
 
 test-clients: venv ## Roboflow's and Label Studio's real clients, installed in .cache/clients
 	$(PY) -m pytest -m clients $(ARGS)
+
+test-agent: venv ## ten described scenes: SAM3_AGENT_URL=http://127.0.0.1:8000/v1 SAM3_AGENT_MODEL=name
+	$(PY) -m pytest -m agent $(ARGS)
 
 test-ray: venv ## the tests that start a Ray cluster on this machine
 	$(PY) -m pytest -m ray $(ARGS)

@@ -50,6 +50,7 @@ app.command("doctor", rich_help_panel=MODEL)(doctor.doctor)
 app.command("install", rich_help_panel=MODEL)(install.install)
 app.command("demo", rich_help_panel=TRY)(demo.demo)
 app.command("demo-video", rich_help_panel=TRY)(demo.demo_video)
+app.command("demo-agent", rich_help_panel=TRY)(demo.demo_agent)
 
 
 def _show_version(is_asked: bool) -> None:

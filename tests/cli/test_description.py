@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from infer_segment_anything_3.examples.agent_stand_in import answer_question
 from infer_segment_anything_3.tests.agent.scripted import KEY, segment, serve
@@ -54,3 +55,28 @@ def test_a_description_is_a_prompt_of_its_own(describe: Any) -> None:
         code, _, err = describe(server, "--describe", "x", "--text", "circle")
     assert code == 2
     assert "got text or example and description" in err
+
+
+def test_the_demo_without_a_language_model(run: Any, tmp_path: Any) -> None:
+    out_path = tmp_path / "new" / "agent.png"
+    code, out, err = run("demo-agent", "--out", out_path, model=False)
+    assert code == 0, err
+    assert "It is no language model and looks at no picture." in out
+    assert out.count("selected, 1 instances, 2 requests") == 3
+    assert out.splitlines()[-1] == str(out_path)
+    with Image.open(out_path) as picture:
+        assert picture.width > 1000 and picture.height > 1000
+
+
+def test_the_demo_asks_the_server_of_the_environment(
+    run: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serve(answer_question, KEY) as server:
+        monkeypatch.setenv("SAM3_AGENT_URL", server.url)
+        monkeypatch.setenv("SAM3_AGENT_KEY", KEY)
+        arguments = ("demo-agent", "--describe", "the largest star", "--out", tmp_path / "a.png")
+        code, out, _ = run(*arguments, "--agent-model", "scripted", model=False)
+        assert (code, len(server.received)) == (0, 2)
+        assert f"Asking scripted at 127.0.0.1:{server.port}." in out
+        monkeypatch.setenv("SAM3_AGENT_KEY", "wrong")
+        assert run(*arguments, "--agent-model", "scripted", model=False)[0] == 1

@@ -57,7 +57,7 @@ def test_the_same_command_asks_nothing_again(describe: Any, out: Path) -> None:
 
 def test_without_a_choice_an_image_has_failed(describe: Any, out: Path) -> None:
     with serve([segment("circle"), "the one on the left"], KEY) as server:
-        code, printed = describe(server)
+        code, _ = describe(server)
     assert code == 3
     errors = [json.loads(line) for line in (out / "errors.jsonl").read_text().splitlines()]
     assert errors
