@@ -19,12 +19,10 @@ from .actions import (
     clean_text,
     parse_action,
 )
+from .candidates import Candidates
 from .chat import Answer, Chat, Message, wait_for_answer
-from .pictures import draw_candidates, draw_near, encode_picture, list_candidates, shrink
+from .pictures import draw_near, encode_picture, shrink
 from .results import AgentLimits, AgentResult, Step
-
-SAME_INSTANCE_IOU = 0.8
-"""What two phrases find is one candidate if the masks overlap by more."""
 
 MAX_KEPT_CHARS = 500
 """Characters of an answer that stay in the conversation; the transcript has fewer."""
@@ -102,7 +100,7 @@ class _Run:
         self._requests = self._tokens = self._wrong_in_row = 0
         self._phrases: dict[str, int] = {}
         self._truncated: dict[str, None] = {}
-        self._candidates: list[tuple[str, Instance]] = []
+        self._candidates = Candidates(limits.candidates)
         self._newest: list[Instance] = []
         self._steps: list[Step] = []
         self._reached: dict[str, None] = {}
@@ -220,48 +218,30 @@ class _Run:
             best = max(result.best_scores, default=0.0)
             words = prompts.describe_nothing(phrase, best, self._phrases)
             return f"{words}\n{self._list()}".strip(), "found nothing"
-        new = self._leave_out_known(found)
-        shown = new[: limits.candidates - len(self._candidates)]
-        left_out = len(new) - len(shown)
-        self._candidates += [(phrase, instance) for instance in shown]
+        new, left_out = self._candidates.add(phrase, found)
         self._newest = found
         if left_out:
             reached = f"candidates: {left_out} of {phrase!r} were not shown"
             self._reached[reached] = None
-        words = prompts.describe_found(phrase, len(found), len(shown), left_out)
-        return f"{words}\n{self._list()}", f"found {len(found)}, {len(shown)} new"
-
-    def _leave_out_known(self, found: Sequence[Instance]) -> list[Instance]:
-        """Leaves out instances that an earlier phrase has found."""
-        from ..engine.postprocess.nms import compute_mask_ious  # needs PyTorch
-
-        known = [instance.mask for _, instance in self._candidates]
-        ious = compute_mask_ious([*known, *(instance.mask for instance in found)])
-        return [
-            instance
-            for k, instance in enumerate(found, start=len(known))
-            if not (ious[k, : len(known)] > SAME_INSTANCE_IOU).any()
-        ]
+        words = prompts.describe_found(phrase, len(found), new, left_out)
+        return f"{words}\n{self._list()}", f"found {len(found)}, {new} new"
 
     def _get(self, numbers: Sequence[int]) -> list[Instance]:
-        count = len(self._candidates)
-        if not count:
-            raise WrongAnswerError("There are no candidates yet: segment a phrase first.")
-        if any(not 1 <= number <= count for number in numbers):
-            raise WrongAnswerError(f"The numbers go from 1 to {count}.")
-        return [self._candidates[number - 1][1] for number in numbers]
+        try:
+            return self._candidates.get(numbers)
+        except ValueError as error:
+            raise WrongAnswerError(str(error)) from error
 
     def _list(self) -> str:
-        if not self._candidates:
+        if not len(self._candidates):
             return ""
-        return f"{prompts.CHOOSE}\n{list_candidates(self._candidates)}"
+        return f"{prompts.CHOOSE}\n{self._candidates.to_text()}"
 
     def _show_candidates(self) -> list[Message]:
-        if not self._candidates:
+        if not len(self._candidates):
             return []
-        instances = [instance for _, instance in self._candidates]
         side_px = self._limits.picture_side_px
-        return [encode_picture(draw_candidates(self._image, instances, side_px))]
+        return [encode_picture(self._candidates.draw(self._image, side_px))]
 
     def _end_by(self, action: Select | NothingFits) -> AgentResult:
         chosen = self._get(action.numbers) if isinstance(action, Select) else []

@@ -13,6 +13,7 @@ from . import (
     export,
     install,
     label,
+    mcp,
     score,
     segment,
     serve,
@@ -45,6 +46,7 @@ app.command("label", rich_help_panel=DATA, epilog=label.EXAMPLES)(label.label)
 app.command("export", rich_help_panel=DATA, epilog=export.EXAMPLES)(export.export)
 app.command("score", rich_help_panel=DATA, epilog=score.EXAMPLES)(score.score)
 app.command("serve", rich_help_panel=MODEL, epilog=serve.EXAMPLES)(serve.serve)
+app.command("mcp", rich_help_panel=MODEL, epilog=mcp.EXAMPLES)(mcp.mcp)
 app.add_typer(weights.app, name="weights", rich_help_panel=MODEL)
 app.command("doctor", rich_help_panel=MODEL)(doctor.doctor)
 app.command("install", rich_help_panel=MODEL)(install.install)

@@ -24,6 +24,7 @@ EXTRAS = {
     "serve": (("fastapi", "uvicorn", "httpx", "pydantic", "defusedxml"), "the server", EXTRA),
     "agent": (("httpx",), "descriptions by a language model", EXTRA),
     "labeling": (("fsspec", "pyarrow", "matplotlib"), "label, export and score", EXTRA),
+    "mcp": (("mcp",), "tools for an agent", EXTRA),
     "ray": (("ray",), "labeling on several machines", EXTRA),
 }
 """Optional parts: the modules that each needs, what it is for, and how it is installed."""

@@ -42,6 +42,7 @@ SHIPPED = frozenset(
         "infer_segment_anything_3_widget.py",
         "py.typed",
         "requirements-agent.txt",
+        "requirements-mcp.txt",
         "requirements.txt",
         "studio",
         "version.py",
