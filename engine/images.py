@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from .validation import value_error
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 RgbImage = npt.NDArray[np.uint8]
 """An image of shape (H, W, 3), RGB."""
@@ -21,6 +24,8 @@ _OVERSHOOT = 0.01
 
 MAX_FILE_PIXELS = 178_000_000
 """Pixels of the largest image that is decoded; Pillow itself refuses a little more."""
+
+_STRIP_PIXELS = 4_000_000
 
 _ARRAY_MODES = ("1", "L", "I", "F", "RGB", "RGBA")
 """Pillow's modes whose arrays :func:`to_rgb_uint8` reads as they are; also ``I;16``."""
@@ -47,11 +52,8 @@ def decode_image(
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
-    if formats is not None:
-        Image.init()
-        formats = [name for name in formats if name in Image.OPEN]
     try:
-        with Image.open(file, formats=formats) as image:
+        with Image.open(file, formats=_list_known(formats)) as image:
             width, height = image.size
             if width * height > max_pixels:
                 raise value_error(
@@ -59,16 +61,58 @@ def decode_image(
                     f"at most {max_pixels:,} pixels",
                     f"{width} x {height}",
                 )
-            turned = ImageOps.exif_transpose(image)
-            if turned.mode not in _ARRAY_MODES and not turned.mode.startswith("I;16"):
-                # Palettes, CMYK and the like. A palette's transparent entries have colors too.
-                turned = turned.convert("RGB")
-            return to_rgb_uint8(np.asarray(turned))
+            ImageOps.exif_transpose(image, in_place=True)
+            if image.mode in _ARRAY_MODES or image.mode.startswith("I;16"):
+                return _to_array(image)
+            # Palettes, CMYK and the like. A palette's transparent entries have colors too.
+            return _to_array(image.convert("RGB"))
     except UnidentifiedImageError:
         raise ValueError("image: expected an image file, got one of no known format") from None
     except (OSError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
         # Pillow's readers raise these for broken files.
         raise ValueError(f"image: cannot be decoded: {error}") from error
+
+
+def _to_array(image: Image.Image) -> npt.NDArray[np.uint8]:
+    """Copies the pixels to (H, W, 3) uint8, strip by strip: Pillow makes further copies of each."""
+    width, height = image.size
+    rows = max(1, _STRIP_PIXELS // width)
+    if image.mode not in ("RGB", "RGBA", "L") or height <= rows:
+        return to_rgb_uint8(np.asarray(image))
+    rgb = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, rows):
+        strip = image.crop((0, top, width, min(top + rows, height)))
+        rgb[top : top + rows] = to_rgb_uint8(np.asarray(strip))
+    return rgb
+
+
+def read_pixel_count(file: IO[bytes], formats: Sequence[str] | None = None) -> int:
+    """Reads the number of pixels of an image file from its header.
+
+    Args:
+        file: An open binary file that can seek.
+        formats: Names of Pillow's formats; other files are not read. All of them by default.
+
+    Returns:
+        Width times height; 0 if the file cannot be read, which :func:`decode_image` explains.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(file, formats=_list_known(formats)) as image:
+            return int(image.size[0] * image.size[1])
+    except Exception:  # Pillow's readers raise errors of many kinds for damaged files
+        return 0
+
+
+def _list_known(formats: Sequence[str] | None) -> list[str] | None:
+    """Leaves out the formats that this build of Pillow cannot read."""
+    from PIL import Image
+
+    if formats is None:
+        return None
+    Image.init()
+    return [name for name in formats if name in Image.OPEN]
 
 
 SUFFIXES_OF_SEVERAL = (".apng", ".gif", ".png", ".tif", ".tiff", ".webp")

@@ -24,6 +24,7 @@ class VideoReader:
     Attributes:
         path: The file.
         count: Number of frames as the file says it; 0 where it does not.
+        hw: Height and width of the frames in pixels, as the file says them.
         fps: Frames per second.
     """
 
@@ -44,6 +45,10 @@ class VideoReader:
         if not capture.isOpened():
             raise value_error(name, "a video file that OpenCV can read", str(path))
         self.count = max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
+        self.hw = (
+            max(0, int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))),
+            max(0, int(capture.get(cv2.CAP_PROP_FRAME_WIDTH))),
+        )
         fps = float(capture.get(cv2.CAP_PROP_FPS))
         self.fps = fps if 0 < fps < 1000 else DEFAULT_FPS
         capture.release()

@@ -9,7 +9,7 @@ import itertools
 import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,9 @@ from .sources import ImageSource
 
 MAX_PENDING_SHARDS = 2
 """Shards that may wait for the disk before labeling waits for it, too."""
+
+MAX_PENDING_IMAGES = 8
+"""Segmented images that may wait to be encoded before segmenting waits: each holds its masks."""
 
 ImageCallback = Callable[[LabeledImage], None]
 PromptResult = tuple[CategorizedPrompt, Result]
@@ -105,7 +108,10 @@ class ShardLabeler:
             decoded = self._decode_ahead(decoding, shards)
             try:
                 for shard, files in decoded:
-                    rows = [writing.submit(self._encode, *self._segment(file)) for file in files]
+                    rows: list[Future[LabeledImage]] = []
+                    for file in files:
+                        rows.append(writing.submit(self._encode, *self._segment(file)))
+                        wait(rows[-1 - MAX_PENDING_IMAGES : -MAX_PENDING_IMAGES])
                     written.append(writing.submit(self._write, shard, rows))
                     while written and (written[0].done() or len(written) > MAX_PENDING_SHARDS):
                         yield written.popleft().result()

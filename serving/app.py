@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from fastapi import FastAPI
 
 from ..version import VERSION
+from .bodies import BodyParser
 from .errors import install_error_handlers
 from .heap import trim_heaps_periodically
 from .info import router as info_router
@@ -42,10 +43,12 @@ def create_app(served: ServedModel, settings: Settings) -> FastAPI:
         yield
         trimming.cancel()
         service.close()
+        app.state.body_parser.close()
 
     # The interactive pages of FastAPI load their scripts from a CDN: left out.
     app = FastAPI(title="SAM 3", version=VERSION, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.served, app.state.service, app.state.settings = served, service, settings
+    app.state.body_parser = BodyParser()
     app.state.task_images = TaskImages(service)
     app.state.video_runs = VideoRuns(settings.max_videos)
     install_error_handlers(app)
@@ -59,6 +62,7 @@ def create_app(served: ServedModel, settings: Settings) -> FastAPI:
         RequestGate,
         allowed_hosts=settings.allowed_hosts,
         max_body_bytes=settings.max_body_bytes,
+        max_total_bytes=settings.max_total_body_bytes,
     )
     app.add_middleware(AccessLog)
     return app

@@ -9,6 +9,7 @@ import hashlib
 import io
 import re
 import struct
+from collections.abc import Iterator
 
 from ..engine import images
 from ..engine.images import RgbImage
@@ -17,6 +18,8 @@ from .errors import ApiError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "MPO", "AVIF", "PPM")
 """Formats that are read. Pillow knows more, some of which start other programs."""
+
+_PIECE_CHARS = 1_000_000
 
 _DATA_URI = re.compile(r"data:[\w.+/;=-]{0,100};base64,", re.IGNORECASE)
 
@@ -60,11 +63,31 @@ def decode_base64(text: str, field: str) -> bytes:
     prefix = _DATA_URI.match(text)
     encoded = text[prefix.end() :] if prefix else text
     try:
-        return base64.b64decode("".join(encoded.split()), validate=True)
+        return b"".join(_decode_pieces(encoded))
     except (binascii.Error, ValueError):
         raise ApiError(
             400, f"{field}: expected an image file in base64, got {shorten(text)}"
         ) from None
+
+
+def _decode_pieces(encoded: str) -> Iterator[bytes]:
+    """Decodes base64 piece by piece: between two pieces other threads run."""
+    rest = ""
+    for start in range(0, len(encoded), _PIECE_CHARS):
+        piece = rest + "".join(encoded[start : start + _PIECE_CHARS].split())
+        whole = len(piece) - len(piece) % 4
+        is_last = start + _PIECE_CHARS >= len(encoded)
+        if not is_last and "=" in piece:  # padding ends the text, but for white space
+            is_last, piece = True, piece + "".join(encoded[start + _PIECE_CHARS :].split())
+        yield base64.b64decode(piece if is_last else piece[:whole], validate=True)
+        if is_last:
+            return
+        rest = piece[whole:]
+
+
+def count_pixels(data: bytes) -> int:
+    """Reads the number of pixels of an image file from its header; 0 if it cannot be read."""
+    return images.read_pixel_count(io.BytesIO(data), FORMATS)
 
 
 def decode_image(data: bytes, max_pixels: int, field: str) -> DecodedImage:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 import time
 from collections.abc import Collection
@@ -57,6 +58,13 @@ class AccessLog:
             logger.log(level, "%s %s %d %.1f ms", scope["method"], path, status, elapsed_ms)
 
 
+@dataclasses.dataclass
+class _Body:
+    """Counts the bytes of a body as they arrive."""
+
+    count: int = 0
+
+
 class RequestGate:
     """Refuses requests for other hosts, too many at once, and too large or slow bodies."""
 
@@ -65,6 +73,7 @@ class RequestGate:
         app: ASGIApp,
         allowed_hosts: Collection[str],
         max_body_bytes: int,
+        max_total_bytes: int = 1_000_000_000,
         max_requests: int = MAX_REQUESTS,
         body_deadline_s: float = BODY_DEADLINE_S,
         read_deadline_s: float = READ_DEADLINE_S,
@@ -75,6 +84,7 @@ class RequestGate:
             app: The app.
             allowed_hosts: Names the Host header may hold, without port; ``*`` for any.
             max_body_bytes: Larger bodies are refused, by header and by counting.
+            max_total_bytes: Of the bodies of all requests that are being received or answered.
             max_requests: Requests at the same time.
             body_deadline_s: For a body to arrive.
             read_deadline_s: For a client to take the next part of an answer.
@@ -82,10 +92,12 @@ class RequestGate:
         self._app = app
         self._allowed_hosts = allowed_hosts
         self._max_body_bytes = max_body_bytes
+        self._max_total_bytes = max_total_bytes
         self._max_requests = max_requests
         self._body_deadline_s = body_deadline_s
         self._read_deadline_s = read_deadline_s
         self._requests = 0
+        self._bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes a request on, or refuses it."""
@@ -115,8 +127,9 @@ class RequestGate:
                 raise
 
         self._requests += 1
+        body = _Body()
         try:
-            await self._app(scope, self._bound_body(receive), send_within_bounds)
+            await self._app(scope, self._bound_body(receive, body), send_within_bounds)
         except Exception:
             if not is_stalled:
                 raise
@@ -125,6 +138,7 @@ class RequestGate:
             logger.warning("%s: dropped a client that stopped reading", path)
         finally:
             self._requests -= 1
+            self._bytes -= body.count
 
     def _check_headers(self, scope: Scope) -> None:
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
@@ -138,12 +152,12 @@ class RequestGate:
     def _make_size_error(self) -> ApiError:
         return ApiError(413, f"body: expected at most {self._max_body_bytes / 1e6:g} MB")
 
-    def _bound_body(self, receive: Receive) -> Receive:
-        count, is_complete = 0, False
+    def _bound_body(self, receive: Receive, body: _Body) -> Receive:
+        is_complete = False
         deadline = time.monotonic() + self._body_deadline_s
 
         async def receive_within_bounds() -> Message:
-            nonlocal count, is_complete
+            nonlocal is_complete
             if is_complete:  # the next message is the client's disconnect
                 return await receive()
             try:
@@ -152,10 +166,14 @@ class RequestGate:
             except TimeoutError:
                 raise ApiError(408, "body: it did not arrive in time") from None
             if message["type"] == "http.request":
-                count += len(message.get("body", b""))
+                count = len(message.get("body", b""))
+                body.count += count
+                self._bytes += count
                 is_complete = not message.get("more_body", False)
-                if count > self._max_body_bytes:
+                if body.count > self._max_body_bytes:
                     raise self._make_size_error()
+                if self._bytes > self._max_total_bytes:
+                    raise BusyError
             return message
 
         return receive_within_bounds

@@ -166,11 +166,25 @@ class Settings:
         100_000_000,
         "Most pixels of an image",
     )
+    max_total_pixels: int = _declare_setting(
+        "MAX_TOTAL_PIXELS",
+        _make_number_parser(1, 10_000_000_000),
+        100_000_000,
+        "Most pixels of all images that running requests hold; others wait. Decoding takes up to "
+        "8 bytes each: the default suits 8 GB of memory",
+    )
     max_body_mb: int = _declare_setting(
         "MAX_BODY_MB",
         _make_number_parser(1, 2_000),
         50,
         "Most megabytes of a request, and of a fetched image",
+    )
+    max_total_body_mb: int = _declare_setting(
+        "MAX_TOTAL_BODY_MB",
+        _make_number_parser(1, 100_000),
+        1_000,
+        "Most megabytes of all bodies that are being received or answered, and once more of all "
+        "fetched files; others get 503, or wait",
     )
     max_videos: int = _declare_setting(
         "MAX_VIDEOS", _make_number_parser(1, 64), 2, "Videos that are followed at the same time"
@@ -221,6 +235,16 @@ class Settings:
         Raises:
             ValueError: Naming the variable.
         """
+        if self.max_total_pixels < self.max_pixels:
+            raise ValueError(
+                f"MAX_TOTAL_PIXELS: expected at least MAX_PIXELS ({self.max_pixels}), got "
+                f"{self.max_total_pixels}"
+            )
+        if self.max_total_body_mb < self.max_body_mb:
+            raise ValueError(
+                f"MAX_TOTAL_BODY_MB: expected at least MAX_BODY_MB ({self.max_body_mb}), got "
+                f"{self.max_total_body_mb}"
+            )
         if bool(self.basic_auth_user) != bool(self.basic_auth_pass):
             missing = "BASIC_AUTH_PASS" if self.basic_auth_user else "BASIC_AUTH_USER"
             raise ValueError(f"{missing}: expected a value, as the other half of the pair has one")
@@ -233,6 +257,11 @@ class Settings:
     def max_body_bytes(self) -> int:
         """Most bytes of a request's body, and of a fetched image."""
         return self.max_body_mb * 1_000_000
+
+    @property
+    def max_total_body_bytes(self) -> int:
+        """Most bytes of all bodies, and of all fetched files."""
+        return self.max_total_body_mb * 1_000_000
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:

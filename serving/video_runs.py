@@ -15,6 +15,7 @@ from ..engine.runtime.memory import GpuMemoryError
 from ..engine.video_files import VideoReader
 from .errors import ApiError, BusyError
 from .service import SegmentationService
+from .worker import Group
 
 
 class VideoRuns:
@@ -78,16 +79,19 @@ async def open_video(service: SegmentationService, path: Path) -> VideoReader:
     Raises:
         ApiError: 400 if it is none that can be read, 413 if it has too many pixels or frames.
     """
+    settings = service.settings
     try:
         reader = await service.run_in_thread(VideoReader, path)
-        first = await service.run_in_thread(lambda: next(iter(reader), None))
     except ValueError:
         raise ApiError(400, "video: expected a video file that OpenCV can read") from None
+    if reader.hw[0] * reader.hw[1] > settings.max_pixels:
+        raise ApiError(413, f"video: expected frames of at most {settings.max_pixels:,} pixels")
+    async with service.pixels.hold(reader.hw[0] * reader.hw[1]):
+        first = await service.run_in_thread(lambda: next(iter(reader), None))
     if first is None:
         raise ApiError(400, "video: expected at least one frame")
-    settings = service.settings
-    if first.shape[0] * first.shape[1] > settings.max_pixels:
-        raise ApiError(413, f"video: expected frames of at most {settings.max_pixels:,} pixels")
+    if first.shape[:2] != reader.hw:
+        raise ApiError(400, f"video: expected frames of {reader.hw[1]} x {reader.hw[0]} pixels")
     if reader.count > settings.max_video_frames:
         most = f"{settings.max_video_frames:,}"
         raise ApiError(413, f"video: expected at most {most} frames, got {reader.count:,}")
@@ -95,7 +99,7 @@ async def open_video(service: SegmentationService, path: Path) -> VideoReader:
 
 
 async def follow_video(
-    service: SegmentationService, reader: VideoReader, prompt: ConceptPrompt
+    service: SegmentationService, reader: VideoReader, prompt: ConceptPrompt, group: Group
 ) -> AsyncGenerator[Result, None]:
     """Follows a prompt through a video; each frame is a turn of the model.
 
@@ -103,6 +107,7 @@ async def follow_video(
         service: Its worker runs the model, its threads decode.
         reader: The video.
         prompt: What to follow.
+        group: Whose it is, see :class:`.worker.Group`.
 
     Yields:
         The result of each frame, at most as many as the settings allow.
@@ -111,17 +116,19 @@ async def follow_video(
         ApiError: 422 if the prompt cannot be followed, 507 if the GPU has no room.
     """
     frames = iter(reader)
+    frame_pixels = reader.hw[0] * reader.hw[1]
     try:
         session = VideoSession(service.engine, prompt)
     except ValueError as error:
         raise ApiError(422, str(error)) from None
     try:
         for _ in range(service.settings.max_video_frames):
-            frame = await service.run_in_thread(next, frames, None)
-            if frame is None:
-                return
-            async with service.worker.hold_place():
-                result = await service.worker.run(_make_step(session, frame))
+            async with service.worker.hold_place(group), service.pixels.hold(frame_pixels):
+                frame = await service.run_in_thread(next, frames, None)
+                if frame is None:
+                    return
+                result = await service.worker.run(_make_step(session, frame), group)
+            del frame
             yield result  # outside: a client that reads slowly holds no place in the queue
     except GpuMemoryError as error:
         raise ApiError(507, str(error)) from None

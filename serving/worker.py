@@ -1,23 +1,50 @@
-"""Runs the model in one thread, behind a queue of bounded length."""
+"""Runs the model for one request at a time, behind a queue of bounded length."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import threading
+import weakref
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 from starlette.requests import Request
 
 from .errors import ApiError, BusyError
+from .turns import Turns
 
 T = TypeVar("T")
 StepCallback = Callable[[str], None]
 
-MAX_PLACES = 64
-"""Requests that may wait for the model or use it."""
+MAX_PLACES = 128
+"""Requests that may wait for the model or use it. One client may hold half of them."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """Tells whose work a request is, and of what kind: turns and places go by it.
+
+    Attributes:
+        owner: Digest of the client's key; empty where the server asks for none.
+        host: The client's address.
+        route: Path of the request.
+        kind: Tells requests of one route apart whose runs are of very different lengths.
+    """
+
+    owner: str = ""
+    host: str = ""
+    route: str = ""
+    kind: str = ""
+
+    @property
+    def client(self) -> tuple[str, str]:
+        """Whose work it is."""
+        return self.owner, self.host
 
 
 class JobCancelledError(Exception):
@@ -25,43 +52,63 @@ class JobCancelledError(Exception):
 
 
 class ModelWorker:
-    """Runs jobs one after the other in a thread of its own.
+    """Runs jobs in turns: between two steps of one, the others get theirs.
 
-    A request takes a place before its image is decoded, so that the memory of waiting
-    images is bounded, too. All methods are called from the event loop.
+    Jobs of one group run one after the other, those of several groups step by step in turns. A
+    request takes a place before its image is decoded, so that the memory of waiting images is
+    bounded, too. All methods are called from the event loop.
     """
 
-    def __init__(self, max_places: int = MAX_PLACES) -> None:
+    def __init__(
+        self,
+        max_places: int = MAX_PLACES,
+        lend_model: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
+    ) -> None:
         """Starts with an empty queue.
 
         Args:
             max_places: Requests that may hold a place at the same time.
+            lend_model: Gives other threads the model while a context lasts, also where a job holds
+                it through several steps.
         """
+        self._lend_model = lend_model
         self.max_places = max_places
         self.places_taken = 0
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="model")
+        self._places_by_client: Counter[tuple[str, str]] = Counter()
+        self._executor = ThreadPoolExecutor(max_places, thread_name_prefix="model")
+        self._turns = Turns()
+        self._locks: weakref.WeakValueDictionary[Group, asyncio.Lock] = (
+            weakref.WeakValueDictionary()
+        )
 
     @contextlib.asynccontextmanager
-    async def hold_place(self) -> AsyncIterator[None]:
+    async def hold_place(self, group: Group) -> AsyncIterator[None]:
         """Holds a place in the queue while the block runs.
 
         Raises:
-            BusyError: If all are taken.
+            BusyError: If all are taken, or the client has half of them.
         """
-        if self.places_taken >= self.max_places:
+        taken = self._places_by_client
+        most = (self.max_places + 1) // 2
+        if self.places_taken >= self.max_places or taken[group.client] >= most:
             raise BusyError
         self.places_taken += 1
+        taken[group.client] += 1
         try:
             yield
         finally:
             self.places_taken -= 1
+            taken[group.client] -= 1
+            if not taken[group.client]:
+                del taken[group.client]
 
-    async def run(self, job: Callable[[StepCallback], T]) -> T:
-        """Runs a job in the model's thread.
+    async def run(self, job: Callable[[StepCallback], T], group: Group) -> T:
+        """Runs a job in a thread of the model.
 
         Args:
-            job: Is given a callback to call between its steps; the callback raises
-                :class:`JobCancelledError` when the caller was cancelled.
+            job: Is given a callback to call between its steps. It returns when the job may go on,
+                and raises :class:`JobCancelledError` when the caller was cancelled.
+            group: Whose job it is, and of what kind.
 
         Returns:
             What the job returns.
@@ -69,21 +116,45 @@ class ModelWorker:
         cancelled = threading.Event()
 
         def check_step(step: str) -> None:
+            if not cancelled.is_set():
+                with self._lend_model():
+                    self._turns.pass_on(group)
             if cancelled.is_set():
                 raise JobCancelledError
 
-        future = self._executor.submit(job, check_step)
-        try:
-            return await asyncio.wrap_future(future)
-        except asyncio.CancelledError:
-            # A job that has not begun is dropped; one under way ends after its step.
-            cancelled.set()
-            future.cancel()
-            raise
+        def run_in_turns() -> T:
+            with self._turns.join(group):
+                if cancelled.is_set():
+                    raise JobCancelledError
+                return job(check_step)
+
+        async with self._locks.setdefault(group, asyncio.Lock()):
+            future = self._executor.submit(run_in_turns)
+            try:
+                return await asyncio.wrap_future(future)
+            except asyncio.CancelledError:
+                # A job that has not begun is dropped; one under way ends after its step.
+                cancelled.set()
+                future.cancel()
+                raise
 
     def close(self) -> None:
-        """Drops the jobs that wait and ends the thread after the one under way."""
+        """Drops the jobs that have not begun, and ends the threads after those that have."""
         self._executor.shutdown(wait=True, cancel_futures=True)
+
+
+def identify_group(request: Request, owner: str, kind: str = "") -> Group:
+    """Tells whose work a request is, and of what kind.
+
+    Args:
+        request: The request.
+        owner: Digest of its key. It counts where the server asks for a key: elsewhere a client
+            could invent any number of them.
+        kind: See :class:`Group`.
+    """
+    host = request.client.host if request.client else ""
+    owner = owner if request.app.state.settings.api_key else ""
+    return Group(owner, host, request.url.path, kind)
 
 
 async def run_while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:

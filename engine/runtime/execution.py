@@ -47,6 +47,16 @@ class ModelExecution:
         ):
             yield
 
+    @contextlib.contextmanager
+    def lend(self) -> Iterator[None]:
+        """Gives other threads the model while the block runs, also in the middle of a step.
+
+        Where the calling thread does not hold it, nothing happens. A long step calls it where
+        all of its own state is consistent, for instance from its ``on_step`` callback.
+        """
+        with self._lock.released():
+            yield
+
     def fix_threads(self) -> contextlib.AbstractContextManager[None]:
         """Sets the threads of the model for work beside its forward passes."""
         return fix_thread_teams(self.most_threads)
@@ -94,6 +104,20 @@ class FifoLock:
             self._depth -= 1
             if not self._depth:
                 self._pass_on()
+
+    @contextlib.contextmanager
+    def released(self) -> Iterator[None]:
+        """Releases the lock while the block runs, however often its thread entered it."""
+        with self._state:
+            depth = self._depth if self._owner == threading.get_ident() else 0
+            if depth:
+                self._pass_on()
+        try:
+            yield
+        finally:
+            if depth:
+                self.__enter__()
+                self._depth = depth
 
     def _pass_on(self) -> None:
         """Gives the lock to the thread that has waited longest. Called with ``_state`` held."""

@@ -17,6 +17,7 @@ from ..auth import check_api_key, check_basic_auth
 from ..errors import ApiError
 from ..service import SegmentationService
 from ..video_runs import VideoRuns, follow_video, open_video, store_temporarily
+from ..worker import identify_group
 
 router = APIRouter(dependencies=[Depends(check_basic_auth)])
 
@@ -32,7 +33,8 @@ async def track_video(request: Request, text: str = "") -> StreamingResponse:
     """
     service: SegmentationService = request.app.state.service
     runs: VideoRuns = request.app.state.video_runs
-    check_api_key(request, None, service.settings)
+    owner = check_api_key(request, None, service.settings)
+    group = identify_group(request, owner)
     prompt = _parse_prompt(text)
     async with contextlib.AsyncExitStack() as stack:
         await stack.enter_async_context(runs.hold_place())
@@ -46,7 +48,9 @@ async def track_video(request: Request, text: str = "") -> StreamingResponse:
         async with opened:
             yield _to_line(head)
             try:
-                async with contextlib.aclosing(follow_video(service, reader, prompt)) as results:
+                async with contextlib.aclosing(
+                    follow_video(service, reader, prompt, group)
+                ) as results:
                     async for result in results:
                         yield await service.run_in_thread(_encode_frame, result)
             except ApiError as error:

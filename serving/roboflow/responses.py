@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
 from ...engine import ConceptPrompt, Instance
 from ...engine.export.polygons import mask_to_polygons
 from ...engine.export.rle import mask_to_rle
+from ..encoding import encode_json
 from .schemas import MaskFormat
 
 
@@ -17,7 +17,7 @@ def encode_visual_response(
 ) -> bytes:
     """Encodes the answer of ``/sam3/visual_segment``, :class:`.schemas.VisualResponse`."""
     predictions = [_make_prediction(instance, mask_format) for instance in instances]
-    return _to_json({"predictions": predictions, "time": seconds})
+    return encode_json({"predictions": predictions, "time": seconds})
 
 
 def encode_concept_response(
@@ -55,7 +55,7 @@ def encode_concept_response(
             zip(prompts, found, best_scores, strict=True)
         )
     ]
-    return _to_json({"prompt_results": results, "time": seconds})
+    return encode_json({"prompt_results": results, "time": seconds})
 
 
 def _make_prediction(instance: Instance, mask_format: MaskFormat) -> dict[str, Any]:
@@ -66,7 +66,3 @@ def _make_prediction(instance: Instance, mask_format: MaskFormat) -> dict[str, A
         for flat in mask_to_polygons(instance.mask)
     ]
     return {"masks": rings, "confidence": instance.score, "format": "polygon"}
-
-
-def _to_json(data: dict[str, Any]) -> bytes:
-    return json.dumps(data, separators=(",", ":"), ensure_ascii=False).encode()

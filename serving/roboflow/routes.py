@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
 import time
+from collections.abc import AsyncIterator
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -12,10 +15,11 @@ from starlette.responses import Response
 from ...engine import ConceptPrompt, EverythingPrompt, Instance, ObjectPrompt, Prompt
 from ...engine.postprocess.nms import mask_nms
 from ..auth import check_api_key
+from ..bodies import ParsedBodyRoute
 from ..errors import ApiError
 from ..images import DecodedImage
 from ..service import SegmentationService
-from ..worker import run_while_connected
+from ..worker import Group, identify_group, run_while_connected
 from .prompts import group_texts, name_fields, to_concept_prompt, to_prompted_object
 from .responses import encode_concept_response, encode_visual_response
 from .schemas import (
@@ -29,7 +33,7 @@ from .schemas import (
     VisualResponse,
 )
 
-router = APIRouter(prefix="/sam3", tags=["Roboflow"])
+router = APIRouter(prefix="/sam3", tags=["Roboflow"], route_class=ParsedBodyRoute)
 
 ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"description": description}
@@ -51,12 +55,13 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 async def embed_image(request: Request, body: EmbedRequest) -> Any:
     """Encodes an image and stores it, for clicks that send its ``image_id`` alone."""
     service, owner, started = _start_request(request, body)
-    data = await _read_source(service, _require_image(body))
+    if body.image is None:
+        raise ApiError(422, "image: expected an image, got none")
 
     async def embed() -> DecodedImage:
-        async with service.worker.hold_place():
-            image = await service.decode(data, "image")
-            await service.embed(image)
+        group = identify_group(request, owner)
+        async with _hold_image(service, owner, body, group) as image:
+            await service.embed(image, group)
             return image
 
     image = await run_while_connected(request, embed())
@@ -68,18 +73,17 @@ async def embed_image(request: Request, body: EmbedRequest) -> Any:
 async def segment_concepts(request: Request, body: ConceptRequest) -> Response:
     """Segments every instance of concepts given by text, exemplar boxes, or both."""
     service, owner, started = _start_request(request, body)
-    data = await _read_image(service, body)
 
     async def segment() -> tuple[list[ConceptPrompt], list[list[Instance]], list[float | None]]:
-        async with service.worker.hold_place():
-            image = await _get_image(service, owner, body, data)
+        group = identify_group(request, owner)
+        async with _hold_image(service, owner, body, group) as image:
             prompts = [
                 to_concept_prompt(asked, index, body.output_prob_thresh, image.hw)
                 for index, asked in enumerate(body.prompts)
             ]
             groups = group_texts(prompts)
             with name_fields():
-                results = await service.segment(image, [prompt for prompt, _ in groups])
+                results = await service.segment(image, [prompt for prompt, _ in groups], group)
         found: list[list[Instance]] = [[] for _ in prompts]
         best_scores: list[float | None] = [None] * len(prompts)
         for result, (_, members) in zip(results, groups, strict=True):
@@ -111,11 +115,11 @@ async def segment_objects(request: Request, body: VisualRequest) -> Response:
     Without prompts it segments everything there is.
     """
     service, owner, started = _start_request(request, body)
-    data = await _read_image(service, body)
 
     async def segment() -> tuple[Instance, ...]:
-        async with service.worker.hold_place():
-            image = await _get_image(service, owner, body, data)
+        kind = "objects" if body.prompts else "everything"
+        group = identify_group(request, owner, kind)
+        async with _hold_image(service, owner, body, group) as image:
             objects = [
                 to_prompted_object(asked, index, image.hw)
                 for index, asked in enumerate(body.prompts)
@@ -133,7 +137,7 @@ async def segment_objects(request: Request, body: VisualRequest) -> Response:
             if not objects:
                 prompt = EverythingPrompt(body.points_per_side)
             with name_fields():
-                (result,) = await service.segment(image, [prompt])
+                (result,) = await service.segment(image, [prompt], group)
         if objects and body.save_logits_to_cache:
             service.logits.put_all(owner, image.digest, objects, result.instances)
         return result.instances
@@ -150,32 +154,29 @@ def _start_request(request: Request, body: ImageRequest) -> tuple[SegmentationSe
     return service, check_api_key(request, body.api_key, service.settings), time.perf_counter()
 
 
-def _require_image(body: ImageRequest) -> ImageSource:
-    if body.image is None:
-        raise ApiError(422, "image: expected an image, got none")
-    return body.image
+@contextlib.asynccontextmanager
+async def _hold_image(
+    service: SegmentationService, owner: str, body: ImageRequest, group: Group
+) -> AsyncIterator[DecodedImage]:
+    """Reads the image of a request, and holds it and a place in the queue while the block runs."""
+    async with contextlib.AsyncExitStack() as stack:
+        if body.image is None:
+            if body.image_id is None:
+                raise ApiError(422, "image: expected image or image_id, got neither")
+            await stack.enter_async_context(service.worker.hold_place(group))
+            yield service.images.get(owner, body.image_id)
+            return
+        # Before the place: a slow server of images keeps nobody from the model.
+        data = await stack.enter_async_context(_hold_source(service, body.image))
+        await stack.enter_async_context(service.worker.hold_place(group))
+        image = await stack.enter_async_context(service.hold_image(data, "image"))
+        if body.image_id is not None:
+            service.images.put(owner, image, body.image_id)
+        yield image
 
 
-async def _read_image(service: SegmentationService, body: ImageRequest) -> bytes | None:
-    """Reads the image's file; None where the request names a stored image instead."""
-    if body.image is None and body.image_id is None:
-        raise ApiError(422, "image: expected image or image_id, got neither")
-    return None if body.image is None else await _read_source(service, body.image)
-
-
-async def _get_image(
-    service: SegmentationService, owner: str, body: ImageRequest, data: bytes | None
-) -> DecodedImage:
-    if data is None:
-        assert body.image_id is not None
-        return service.images.get(owner, body.image_id)
-    image = await service.decode(data, "image")
-    if body.image_id is not None:
-        service.images.put(owner, image, body.image_id)
-    return image
-
-
-async def _read_source(service: SegmentationService, source: ImageSource) -> bytes:
+@contextlib.asynccontextmanager
+async def _hold_source(service: SegmentationService, source: ImageSource) -> AsyncIterator[bytes]:
     if source.type not in ("url", "base64"):
         reason = {
             "numpy": "a pickled array would run code of the sender here",
@@ -185,8 +186,11 @@ async def _read_source(service: SegmentationService, source: ImageSource) -> byt
     if not isinstance(source.value, str):
         raise ApiError(422, f"image.value: expected text, got {type(source.value).__name__}")
     if source.type == "url":
-        return await service.fetcher.fetch(source.value, "image.value")
-    return await service.decode_base64(source.value, "image.value")
+        fetch = functools.partial(service.fetcher.fetch, source.value, "image.value")
+        async with service.hold_file(fetch) as data:
+            yield data
+    else:
+        yield await service.decode_base64(source.value, "image.value")
 
 
 def _drop_overlapping(found: list[list[Instance]], iou_threshold: float) -> list[list[Instance]]:

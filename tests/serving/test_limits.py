@@ -19,7 +19,7 @@ from infer_segment_anything_3.engine import Engine
 from infer_segment_anything_3.serving.errors import BusyError
 from infer_segment_anything_3.serving.model import ServedModel
 from infer_segment_anything_3.serving.settings import Settings
-from infer_segment_anything_3.serving.worker import ModelWorker
+from infer_segment_anything_3.serving.worker import Group, ModelWorker
 
 from .live_server import run_server
 
@@ -125,11 +125,16 @@ class TestModelWorker:
     def test_more_requests_than_places_are_refused(self) -> None:
         async def fill() -> None:
             worker = ModelWorker(2)
-            async with worker.hold_place(), worker.hold_place():
-                with pytest.raises(BusyError):
-                    async with worker.hold_place():
+            here, there = Group(host="here"), Group(host="there")
+            async with worker.hold_place(here):
+                with pytest.raises(BusyError):  # one client has half of the places at most
+                    async with worker.hold_place(Group(host="here", route="/other")):
                         pass
-            async with worker.hold_place():
+                async with worker.hold_place(there):
+                    with pytest.raises(BusyError):
+                        async with worker.hold_place(Group(host="elsewhere")):
+                            pass
+            async with worker.hold_place(here):
                 assert worker.places_taken == 1
             worker.close()
 
@@ -143,8 +148,8 @@ class TestModelWorker:
             release = threading.Event()
 
             async def hold(job: Callable[..., Any]) -> Any:
-                async with worker.hold_place():
-                    return await worker.run(job)
+                async with worker.hold_place(Group()):
+                    return await worker.run(job, Group())
 
             first = asyncio.create_task(hold(lambda step: release.wait(10)))
             second = asyncio.create_task(hold(lambda step: ran.append("second")))
@@ -172,11 +177,11 @@ class TestModelWorker:
 
         async def cancel() -> None:
             worker = ModelWorker()
-            task = asyncio.create_task(worker.run(count_steps))
+            task = asyncio.create_task(worker.run(count_steps, Group()))
             await asyncio.sleep(0.1)
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-            assert await worker.run(lambda step: "next") == "next"
+            assert await worker.run(lambda step: "next", Group()) == "next"
             worker.close()
 
         asyncio.run(cancel())

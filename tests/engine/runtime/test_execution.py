@@ -69,3 +69,46 @@ def test_a_click_does_not_wait_for_all_tiles_of_another_run(tiny_engine: Engine)
     thread.join(JOIN_S)
     assert len(steps) == 2 * (1 + 16)
     assert clicked_after and clicked_after[0] < len(steps) - 10
+
+
+def test_a_released_lock_lets_others_in_and_comes_back_as_deep_as_it_was():
+    lock, order = FifoLock(), []
+
+    def enter(name):
+        with lock:
+            order.append(name)
+
+    with lock, lock:
+        other = threading.Thread(target=enter, args=("other",))
+        other.start()
+        while not lock.waiting:
+            time.sleep(0.001)
+        with lock.released():
+            other.join(10)
+            assert order == ["other"]
+        late = threading.Thread(target=enter, args=("late",))
+        late.start()
+        while not lock.waiting:
+            time.sleep(0.001)
+        order.append("mine")
+    late.join(10)
+    assert order == ["other", "mine", "late"]
+
+
+def test_a_lock_of_another_thread_is_not_released():
+    lock = FifoLock()
+    with lock:
+
+        def leave():
+            with lock.released():
+                pass
+
+        other = threading.Thread(target=leave)
+        other.start()
+        other.join(10)
+        assert not other.is_alive()
+        waiting = threading.Thread(target=lock.__enter__)
+        waiting.start()
+        while not lock.waiting:
+            time.sleep(0.001)
+    waiting.join(10)

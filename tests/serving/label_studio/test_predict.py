@@ -200,6 +200,17 @@ def test_every_task_is_answered_whatever_becomes_of_it(
         assert answered["result"] and "error" not in answered
 
 
+def test_an_answer_is_bounded_over_all_tasks(
+    predict: Callable[..., Any], shapes_scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(routes, "MAX_ANSWER_BYTES", 1_000)
+    tasks = [{"id": n, "data": {"image": data_uri(shapes_scene)}} for n in range(3)]
+    first, *others = predict(tasks=tasks)
+    assert first["result"]
+    assert [other["result"] for other in others] == [[], []]
+    assert all("tasks: the answers to those before" in other["error"] for other in others)
+
+
 @pytest.mark.parametrize(
     "regions",
     [
