@@ -1,7 +1,8 @@
 """Finds what a description means in an image, through any multimodal language model."""
 
 from .chat import Answer, Chat, Message
-from .endpoint import ChatEndpoint, EndpointError, read_endpoint
+from .completions import EndpointError
+from .endpoint import ChatEndpoint, read_endpoint
 from .loop import find_described
 from .results import AgentLimits, AgentResult, Step
 from .segmenter import EngineSegmenter

@@ -9,22 +9,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import email.utils
-import json
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from .actions import clean_text
-from .chat import Answer, Message, ToolCall, call_into
+from .chat import Answer, Message, call_into
+from .completions import (
+    URL_VARIABLE,
+    EndpointError,
+    hide_key,
+    read_completion,
+    read_error,
+    read_retry_after,
+)
 
 if TYPE_CHECKING:
     import httpx
 
-URL_VARIABLE, KEY_VARIABLE = "SAM3_AGENT_URL", "SAM3_AGENT_KEY"
-MODEL_VARIABLE = "SAM3_AGENT_MODEL"
+KEY_VARIABLE, MODEL_VARIABLE = "SAM3_AGENT_KEY", "SAM3_AGENT_MODEL"
 
 MAX_ANSWER_BYTES = 1 << 20
 MAX_ANSWER_TOKENS = 4096
@@ -45,18 +50,6 @@ _EXPLAINED = {
 _MAX_DETAIL_CHARS = 200
 
 HTTPX_MISSING = 'httpx is not installed: python -m pip install "httpx>=0.27"'
-
-
-class EndpointError(RuntimeError):
-    """The language model's server cannot be used; one line that names no key.
-
-    Attributes:
-        status: HTTP status of its answer; None where there is none, or it is no error.
-    """
-
-    def __init__(self, message: str, status: int | None = None) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,7 +156,7 @@ class ChatEndpoint:
                     return read_completion(data, self.key)
                 if status == 400 and self._leave_out_refused_field(data):
                     continue
-                wait_s = _read_retry_after(answer_headers) or FIRST_WAIT_S * 2**retries
+                wait_s = read_retry_after(answer_headers) or FIRST_WAIT_S * 2**retries
                 if status not in RETRY_STATUSES or retries == MAX_RETRIES:
                     raise self._make_error(status, data)
                 if time.monotonic() + wait_s > end:
@@ -199,7 +192,7 @@ class ChatEndpoint:
 
     def _leave_out_refused_field(self, data: bytes) -> bool:
         """Remembers a field that the server does not know; tells whether asking again helps."""
-        refused = _read_error(data).get("param")
+        refused = read_error(data).get("param")
         if refused not in ("max_tokens", "temperature") or refused in self._left_out:
             return False
         self._left_out.add(refused)
@@ -210,10 +203,10 @@ class ChatEndpoint:
         if 300 <= status < 400:
             text += ": redirects are not followed, set its final address"
             return EndpointError(text, status)
-        detail = _read_error(data).get("message")
+        detail = read_error(data).get("message")
         # Of a refused key servers repeat parts.
         if isinstance(detail, str) and status not in (401, 403):
-            more += f": {_hide(clean_text(detail)[:_MAX_DETAIL_CHARS], self.key)}"
+            more += f": {hide_key(clean_text(detail)[:_MAX_DETAIL_CHARS], self.key)}"
         return EndpointError(text + _EXPLAINED.get(status, "") + more, status)
 
 
@@ -266,68 +259,3 @@ def check_url(url: str) -> str:
     if parts.username is not None or parts.query or parts.fragment:
         raise ValueError(f"{expected}, without a user, a query or a fragment; see {KEY_VARIABLE}")
     return url.rstrip("/").removesuffix("/chat/completions").rstrip("/")
-
-
-def read_completion(data: bytes, key: str = "") -> Answer:
-    """Reads the answer to a chat completion.
-
-    Args:
-        data: The body.
-        key: Removed from the text, should the server repeat it.
-
-    Returns:
-        The answer.
-
-    Raises:
-        EndpointError: If it is no chat completion.
-    """
-    try:
-        body = json.loads(data)
-        message = body["choices"][0]["message"]
-        content = message.get("content") or ""
-        if isinstance(content, list):
-            content = "".join(str(part.get("text", "")) for part in content)
-        calls = tuple(
-            ToolCall(str(call["function"]["name"]), _hide(_to_json(call), key))
-            for call in message.get("tool_calls") or ()
-        )
-        tokens = (body.get("usage") or {}).get("total_tokens")
-        if not isinstance(tokens, int) or not 0 <= tokens < 10**9:
-            tokens = 0
-        return Answer(_hide(str(content), key), calls, tokens)
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        pass
-    # Outside the block, so that its traceback does not hold what was read.
-    raise EndpointError(f"{URL_VARIABLE}: its answer is no chat completion of OpenAI's form")
-
-
-def _to_json(call: Mapping[str, Any]) -> str:
-    """Returns the arguments of a tool call as JSON; some servers send them as an object."""
-    arguments = call["function"].get("arguments") or "{}"
-    return arguments if isinstance(arguments, str) else json.dumps(arguments)
-
-
-def _read_error(data: bytes) -> Mapping[str, Any]:
-    """Reads the ``error`` of a body; empty where there is none."""
-    try:
-        error = json.loads(data)["error"]
-    except (ValueError, LookupError, TypeError, RecursionError):
-        return {}
-    return error if isinstance(error, dict) else {}
-
-
-def _read_retry_after(headers: Mapping[str, str]) -> float | None:
-    """Reads how many seconds to wait: a number or a date, at least 0; None where neither."""
-    text = headers.get("retry-after", "")
-    try:
-        return (
-            max(0.0, float(text))
-            if text.replace(".", "", 1).isdecimal()
-            else max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
-        )
-    except (ValueError, TypeError, OverflowError):
-        return None
-
-
-def _hide(text: str, key: str) -> str:
-    return text.replace(key, "[key]") if key else text

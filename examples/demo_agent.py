@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from ..agent import AgentResult, Answer, ChatEndpoint, Message, find_described, read_endpoint
-from ..agent.endpoint import URL_VARIABLE
+from ..agent.completions import URL_VARIABLE
 from ..engine import Engine
 from ..engine.images import RgbImage, decode_image
 from . import SCENE

@@ -6,7 +6,8 @@ import ipaddress
 import os
 from urllib.parse import urlsplit
 
-from ..agent.endpoint import KEY_VARIABLE, URL_VARIABLE, check_url
+from ..agent.completions import URL_VARIABLE
+from ..agent.endpoint import KEY_VARIABLE, check_url
 
 NOT_SET = (
     f"This mode sends pictures to a language model. Set {URL_VARIABLE} (and {KEY_VARIABLE}) in the "

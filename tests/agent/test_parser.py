@@ -19,7 +19,7 @@ from infer_segment_anything_3.agent.actions import (
     parse_action,
 )
 from infer_segment_anything_3.agent.chat import Answer, ToolCall
-from infer_segment_anything_3.agent.endpoint import EndpointError, read_completion
+from infer_segment_anything_3.agent.completions import EndpointError, read_completion
 from infer_segment_anything_3.engine.validation import has_control_characters
 from infer_segment_anything_3.tests.fuzzing import FEW, examples, mutate_bytes
 
