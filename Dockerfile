@@ -16,7 +16,8 @@ COPY requirements.txt requirements-serve.txt ./
 RUN pip install --no-cache-dir -r requirements-serve.txt
 
 # The folder's name is the package's.
-COPY LICENSE __init__.py __main__.py ./infer_segment_anything_3/
+COPY LICENSE __init__.py __main__.py version.py ./infer_segment_anything_3/
+COPY agent ./infer_segment_anything_3/agent
 COPY cli ./infer_segment_anything_3/cli
 COPY engine ./infer_segment_anything_3/engine
 COPY serving ./infer_segment_anything_3/serving

@@ -13,8 +13,9 @@ UV_LOCK = $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-header $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-demo demo demo-video serve label score finetune demo-finetune test test-slow test-gpu test-browser \
-	test-clients test-real-weights test-network test-ray lint lint-docker types imports check format install package \
+.PHONY: help venv venv-demo demo demo-video demo-agent serve label score finetune demo-finetune \
+	test test-slow test-gpu test-browser test-clients test-real-weights test-network test-ray \
+	test-agent lint lint-docker types imports check format install package \
 	bench weights doctor heldout readme docs pictures train audit lock clean
 
 help: ## this list
@@ -32,6 +33,10 @@ demo: venv-demo ## segment a picture: IMAGE=photo.jpg TEXT="red car" MODEL=sam3
 
 demo-video: venv-demo ## follow objects through a video: VIDEO=clip.mp4 TEXT="person" MODEL=sam3
 	@$(SAM3) demo-video $(if $(VIDEO),--video "$(VIDEO)") $(if $(TEXT),--text "$(TEXT)") \
+		$(MODEL_OPTION) $(ARGS)
+
+demo-agent: venv-demo ## find what is described: IMAGE=photo.jpg DESCRIBE="the leftmost red car" MODEL=sam3
+	@$(SAM3) demo-agent $(if $(IMAGE),--image "$(IMAGE)") $(if $(DESCRIBE),--describe "$(DESCRIBE)") \
 		$(MODEL_OPTION) $(ARGS)
 
 serve: venv ## the HTTP server: MODEL=tiny_shapes PORT=9090 HOST=127.0.0.1
@@ -78,6 +83,9 @@ test-real-weights: venv ## Meta's weights on a photograph: SAM3_CHECKPOINT=sam3.
 
 test-clients: venv ## Roboflow's and Label Studio's real clients, installed in .cache/clients
 	$(PY) -m pytest -m clients $(ARGS)
+
+test-agent: venv ## ten described scenes: SAM3_AGENT_URL=http://127.0.0.1:8000/v1 SAM3_AGENT_MODEL=name
+	$(PY) -m pytest -m agent $(ARGS)
 
 test-ray: venv ## the tests that start a Ray cluster on this machine
 	$(PY) -m pytest -m ray $(ARGS)
@@ -136,7 +144,7 @@ readme: venv ## the README's generated tables: parameters and scores
 # The checkout holds .venv, through which the reader of docstrings would walk for a minute.
 docs: venv ## the documentation's site, in site/; every link is checked
 	@mkdir -p .cache/docs/$(PACKAGE)
-	@for part in __init__.py engine labeling; do ln -sfn ../../../$$part .cache/docs/$(PACKAGE)/; done
+	@for part in __init__.py agent engine labeling; do ln -sfn ../../../$$part .cache/docs/$(PACKAGE)/; done
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet $(ARGS)
 
 pictures: venv ## the pictures of examples/ and docs/images
@@ -155,7 +163,7 @@ audit: ## known vulnerabilities of the locked versions (asks a public database)
 
 lock: venv ## write the lock files again: ARGS=--upgrade for newer versions
 	$(UV_LOCK) --group pyproject.toml:dev requirements-serve.txt requirements-ray.txt \
-		requirements-train.txt --output-file $(LOCK)/dev.txt
+		requirements-train.txt requirements-mcp.txt --output-file $(LOCK)/dev.txt
 	$(UV_LOCK) --group pyproject.toml:ikomia requirements.txt --constraint $(LOCK)/dev.txt \
 		--override $(LOCK)/demo-without.txt --output-file $(LOCK)/demo.txt
 	$(UV_LOCK) --group pyproject.toml:audit --output-file $(LOCK)/audit.txt

@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Callable, Iterable
 
+from ..agent.results import AgentLimits
 from ..engine.runtime.steps import OBJECTS_PER_STEP
 from .parameters.settings import Settings
 from .prompt_builder import resolve_mode
@@ -81,6 +82,7 @@ class Progress:
 def count_steps(settings: Settings) -> int:
     """Counts the steps of a run: load, encode, each concept (or batch of objects), outputs.
 
+    Of a description, each request to the language model is a step, up to the most there may be.
     A reference image is one step more. With tiles, each view (the whole image and every tile)
     is encoded and segmented. How many tiles ``auto`` takes is known only during the run:
     :meth:`Progress.plan` adds them.
@@ -92,6 +94,8 @@ def count_steps(settings: Settings) -> int:
         The number of steps, as far as it is known before the run.
     """
     mode = resolve_mode(settings)
+    if mode == "describe":
+        return 2 + AgentLimits().requests
     if mode == "object":
         return 4
     if mode == "everything":

@@ -23,7 +23,7 @@ from .labeled_inputs import (
 from .object_builder import add_previous_masks, build_objects
 from .parameters.settings import Settings
 
-Mode = Literal["object", "concept", "everything"]
+Mode = Literal["object", "concept", "everything", "describe"]
 
 _NO_PROMPT = "no prompt: set input_text, input_point or input_box, or draw on the image"
 _NO_DETECTIONS = "no prompt: the earlier task found nothing"
@@ -34,7 +34,8 @@ class PromptReading:
     """The prompt read from the parameters and the drawing, with its warnings.
 
     Attributes:
-        prompt: The engine's prompt; None for a run without a prompt, which is valid.
+        prompt: The engine's prompt; None for a run without a prompt, which is valid. For
+            ``describe`` that of a phrase, with the description in its place.
         mode: The prompt mode, with ``auto`` resolved.
         class_colors: Colors of the classes of an earlier task's detections.
         warnings: One line for each value that was left out or is doubtful.
@@ -80,6 +81,8 @@ def build_prompt(
     mode = resolve_mode(settings)
     if mode == "everything":
         reading = _read_everything(settings, drawing)
+    elif mode == "describe":
+        reading = _read_description(settings, drawing)
     elif mode == "concept":
         _check_boxes_only(settings)
         reading = _read_concepts(settings, drawing, image_hw, reference)
@@ -138,6 +141,21 @@ def _read_everything(settings: Settings, drawing: Drawing) -> PromptReading:
     given = any(values) or len(drawing) > 0
     warning = "prompt_mode everything: texts, points and boxes are left out"
     return PromptReading(prompt, "everything", warnings=(warning,) if given else ())
+
+
+def _read_description(settings: Settings, drawing: Drawing) -> PromptReading:
+    given = settings.input_point, settings.input_box, settings.reference_image, len(drawing)
+    warnings = ("prompt_mode describe: points, boxes and reference_image are left out",)
+    prompt = None
+    if settings.input_text:
+        prompt = ConceptPrompt(
+            (settings.input_text[0].text,),
+            confidence_threshold=settings.confidence_threshold,
+            overlap=settings.overlap,
+            min_area_px=settings.min_area,
+            tiles=settings.tiles,
+        )
+    return PromptReading(prompt, "describe", warnings=warnings if any(given) else ())
 
 
 def _read_concepts(

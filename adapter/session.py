@@ -8,7 +8,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,13 @@ from ..engine.prompts import ConceptPrompt, ObjectPrompt, Prompt
 from ..engine.results import Result
 from ..engine.validation import PointXy
 from ..engine.wording import describe_misses, describe_pictures
+from .description import (
+    NO_VIDEO,
+    describe_image,
+    list_remarks,
+    make_info,
+    read_language_model,
+)
 from .inputs.graphics import Drawing
 from .inputs.reference import ReferenceReader
 from .inputs.video import VideoPosition
@@ -58,6 +65,7 @@ class RunOutput:
         frame_index: Index of the frame in its video, or among the runs that are followed; None
             if neither.
         remarks: What came nearest to concepts that were not found; pictures that were left out.
+        agent: How a language model came to its choice; None where none was asked.
     """
 
     image: npt.NDArray[np.uint8]
@@ -70,6 +78,7 @@ class RunOutput:
     video: int = 0
     frame_index: int | None = None
     remarks: tuple[str, ...] = ()
+    agent: Mapping[str, Any] | None = None
 
     @property
     def is_tracked(self) -> bool:
@@ -144,7 +153,8 @@ class Session:
 
         Raises:
             ValueError: If the prompt does not fit the image.
-            RuntimeError: If the weights cannot be found, downloaded or loaded.
+            RuntimeError: If the weights cannot be found, downloaded or loaded, or the language
+                model's server cannot be used.
         """
         started = time.perf_counter()
         if settings != self._settings:
@@ -173,6 +183,10 @@ class Session:
             remarks=tuple(remarks),
         )
         is_tracked, warning = should_track(settings, reading.mode, position, source)
+        if warning and reading.mode == "describe":
+            # Without an end, every frame would be sent.
+            output = dataclasses.replace(output, remarks=(*output.remarks, NO_VIDEO))
+            reading, warning = dataclasses.replace(reading, prompt=None), NO_VIDEO
         self._warnings.warn([warning] if warning else [])
         if not is_tracked:
             self.tracking.start_over()
@@ -220,8 +234,7 @@ class Session:
     def _make_step_callback(self, progress: Progress) -> Callable[[str], None]:
         def on_step(step: str) -> None:
             progress.step()
-            if self._stop.is_set():
-                raise _Stopped
+            self._check_stop()
 
         return on_step
 
@@ -233,6 +246,8 @@ class Session:
             return output
 
     def _segment(self, output: RunOutput, prompt: Prompt, progress: Progress) -> RunOutput:
+        if output.reading.mode == "describe" and isinstance(prompt, ConceptPrompt):
+            return self._describe(output, prompt, progress)
         on_step = self._make_step_callback(progress)
         engine = self.models.get(output.settings)
         on_step("load")
@@ -249,6 +264,37 @@ class Session:
         output = dataclasses.replace(output, result=result, remarks=(*output.remarks, *misses))
         self._last = (weakref.ref(engine), output)
         return output
+
+    def _describe(self, output: RunOutput, prompt: ConceptPrompt, progress: Progress) -> RunOutput:
+        settings = output.settings
+        # First: it costs nothing to find out that there is none.
+        endpoint = read_language_model(settings.agent_model)
+        engine = self.models.get(settings)
+        self._make_step_callback(progress)("load")
+        found = describe_image(
+            engine,
+            endpoint,
+            output.image,
+            prompt,
+            settings.input_size_percent,
+            progress.step,
+            self._check_stop,
+        )
+        warnings, remarks = list_remarks(found)
+        self._warnings.warn(warnings)
+        for line in (*remarks, *map(str, found.steps)):
+            logger.info("%s", line)
+        self._last = None
+        return dataclasses.replace(
+            output,
+            result=found.result,
+            remarks=(*output.remarks, *warnings, *remarks),
+            agent=make_info(found, endpoint),
+        )
+
+    def _check_stop(self) -> None:
+        if self._stop.is_set():
+            raise _Stopped
 
     def _get_previous(
         self, settings: Settings, image: npt.NDArray[np.uint8]
@@ -270,7 +316,7 @@ class Session:
             + ("cached" if output.result.image_was_cached else "encoded")
             if engine
             else "nothing to run",
-            _describe_prompt(output.reading.prompt),
+            _describe_prompt(output.reading.prompt, output.reading.mode),
             len(output.result.instances),
             elapsed_ms,
         )
@@ -299,9 +345,11 @@ def list_result_warnings(result: Result, with_masks: bool = True) -> list[str]:
     return warnings
 
 
-def _describe_prompt(prompt: Prompt | None) -> str:
+def _describe_prompt(prompt: Prompt | None, mode: str) -> str:
     if prompt is None:
         return "no prompt"
+    if mode == "describe":
+        return "a description"
     if isinstance(prompt, ConceptPrompt):
         return f"{len(prompt.texts)} concepts, {len(prompt.exemplars_xyxy)} exemplars"
     if isinstance(prompt, ObjectPrompt):

@@ -195,7 +195,9 @@ def should_track(
     if settings.tracking == "off" or (settings.tracking == "auto" and position is None):
         return False, ""
     reason = ""
-    if mode == "everything":
+    if mode == "describe":
+        reason = "prompt_mode: descriptions are for images, not for the frames of a video"
+    elif mode == "everything":
         reason = "prompt_mode: everything has no objects to follow"
     elif mode == "concept" and settings.tiles != 1:
         reason = "tiles: objects are not followed through tiles"

@@ -14,6 +14,7 @@ from . import (
     finetune,
     install,
     label,
+    mcp,
     score,
     segment,
     serve,
@@ -47,11 +48,13 @@ app.command("export", rich_help_panel=DATA, epilog=export.EXAMPLES)(export.expor
 app.command("score", rich_help_panel=DATA, epilog=score.EXAMPLES)(score.score)
 app.command("finetune", rich_help_panel=DATA, epilog=finetune.EXAMPLES)(finetune.finetune)
 app.command("serve", rich_help_panel=MODEL, epilog=serve.EXAMPLES)(serve.serve)
+app.command("mcp", rich_help_panel=MODEL, epilog=mcp.EXAMPLES)(mcp.mcp)
 app.add_typer(weights.app, name="weights", rich_help_panel=MODEL)
 app.command("doctor", rich_help_panel=MODEL)(doctor.doctor)
 app.command("install", rich_help_panel=MODEL)(install.install)
 app.command("demo", rich_help_panel=TRY)(demo.demo)
 app.command("demo-video", rich_help_panel=TRY)(demo.demo_video)
+app.command("demo-agent", rich_help_panel=TRY)(demo.demo_agent)
 
 
 def _show_version(is_asked: bool) -> None:

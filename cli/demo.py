@@ -1,4 +1,4 @@
-"""The commands ``demo`` and ``demo-video``: the plugin in a real Ikomia workflow."""
+"""The commands ``demo``, ``demo-video`` (in a real Ikomia workflow) and ``demo-agent``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .common import Exit, print_result, run_command, set_threads, tell
+from .common import Exit, StoppedError, print_result, run_command, set_threads, tell
 
 ModelChoice = Annotated[str, typer.Option("--model", help="sam3 or tiny_shapes.")]
 
@@ -47,6 +47,30 @@ def demo_video(
 
     for path in run_demo(video, text, model, out):
         print_result(str(path))
+    return Exit.DONE
+
+
+@run_command
+def demo_agent(
+    image: Annotated[str, typer.Option(help="An image file; by default a drawn scene.")] = "",
+    describe: Annotated[
+        str, typer.Option(help="What to find: 'the second red circle from the right'.")
+    ] = "",
+    agent_model: Annotated[
+        str, typer.Option(help="Name of the language model, if SAM3_AGENT_URL is set.")
+    ] = "",
+    model: ModelChoice = "tiny_shapes",
+    out: Annotated[Path, typer.Option(help="The picture to write.")] = Path("output/agent.png"),
+) -> Exit:
+    """Find what a description means, with a language model or rules in its place."""
+    _check_model(model)
+    from ..agent import EndpointError
+    from ..examples.demo_agent import run_demo
+
+    try:
+        print_result(str(run_demo(image, describe, agent_model, model, out)))
+    except EndpointError as error:
+        raise StoppedError(str(error)) from error
     return Exit.DONE
 
 

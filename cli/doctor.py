@@ -22,7 +22,9 @@ EXTRA = "pip install 'infer_segment_anything_3[{0}]', or -r requirements-{0}.txt
 EXTRAS = {
     "ikomia": (("ikomia",), "the Ikomia plugin", "pip install ikomia"),
     "serve": (("fastapi", "uvicorn", "httpx", "pydantic", "defusedxml"), "the server", EXTRA),
+    "agent": (("httpx",), "descriptions by a language model", EXTRA),
     "labeling": (("fsspec", "pyarrow", "matplotlib"), "label, export and score", EXTRA),
+    "mcp": (("mcp",), "tools for an agent", EXTRA),
     "ray": (("ray",), "labeling on several machines", EXTRA),
 }
 """Optional parts: the modules that each needs, what it is for, and how it is installed."""

@@ -18,9 +18,18 @@ from .common import (
     run_command,
     tell,
 )
+from .description import (
+    DEFAULT_REQUESTS,
+    AgentModel,
+    Describe,
+    DescriptionSegmenter,
+    MaxRequests,
+    make_endpoint,
+)
 from .progress import Progress
 
 if TYPE_CHECKING:
+    from ..engine import Engine
     from ..labeling.run import JobObserver
 
 EXAMPLES = """
@@ -29,6 +38,9 @@ EXAMPLES = """
 infer-sam3 label photos --text "person, red car:0.4" --out labels
 
 infer-sam3 label photos --reference shelf.jpg --boxes "[[120, 80, 420, 360]]" --out labels
+
+SAM3_AGENT_URL=http://127.0.0.1:8000/v1 infer-sam3 label photos --out labels \\
+  --describe "the leftmost person without a helmet" --agent-model qwen2.5-vl
 
 infer-sam3 label photos --text person --out labels --formats "yolo labelstudio" --val 0.2
 """
@@ -55,6 +67,9 @@ def label(
     text: Annotated[
         str, typer.Option(help='Concepts: "person, red car:0.4".', rich_help_panel=PROMPT)
     ] = "",
+    describe: Describe = "",
+    agent_model: AgentModel = "",
+    max_requests: MaxRequests = DEFAULT_REQUESTS,
     everything: Annotated[
         bool,
         typer.Option("--everything", help="All there is, without a class.", rich_help_panel=PROMPT),
@@ -158,7 +173,7 @@ def label(
     from ..engine import validation
     from ..labeling.exports.write import parse_formats
     from ..labeling.job import TooManyBadImagesError
-    from ..labeling.options import JobOptions, parse_max_bad
+    from ..labeling.options import JobOptions, StopJobError, parse_max_bad
     from ..labeling.prompt_options import PromptOptions, choose_prompts
     from ..labeling.run import run_job
 
@@ -167,8 +182,15 @@ def label(
     if chosen_formats and not masks:
         expected = "none with no_masks: they hold masks"
         raise validation.value_error("formats", expected, chosen_formats[0])
+    endpoint = None
+    if describe.strip():
+        endpoint, limits = make_endpoint(agent_model, max_requests)
     prompts = PromptOptions(
         text=text,
+        describe=describe,
+        agent_model=endpoint.model if endpoint else "",
+        agent_host=endpoint.host if endpoint else "",
+        max_requests=max_requests,
         everything=everything,
         boxes=boxes,
         boxes_as=boxes_as,
@@ -193,13 +215,32 @@ def label(
         refresh=refresh,
         max_bad=parse_max_bad(max_bad),
     )
+    observer = make_observer()
+    segmenters: list[DescriptionSegmenter] = []
+
+    def wrap_engine(engine: Engine) -> DescriptionSegmenter:
+        assert endpoint is not None
+        segmenters.append(DescriptionSegmenter(engine, endpoint, limits, StopJobError))
+        return segmenters[0]
+
     try:
-        result = run_job(options, chosen_formats, val, ray or None, ray_actors, make_observer())
+        result = run_job(
+            options,
+            chosen_formats,
+            val,
+            ray or None,
+            ray_actors,
+            observer,
+            wrap_engine if endpoint else None,
+        )
     except KeyboardInterrupt:
         tell(f"Interrupted. {CONTINUES}")
         return Exit.INTERRUPTED
-    except (OSError, MemoryError, TooManyBadImagesError) as error:
+    except (OSError, MemoryError, TooManyBadImagesError, StopJobError) as error:
         raise StoppedError(f"{error}\n{CONTINUES}") from error
+    finally:
+        for segmenter in segmenters:
+            tell(segmenter.describe_price())
     tell("Written: " + ", ".join(result.written))
     return Exit.SOME_FAILED if result.totals.errors else Exit.DONE
 

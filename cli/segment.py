@@ -26,6 +26,14 @@ from .common import (
     run_command,
     tell,
 )
+from .description import (
+    DEFAULT_REQUESTS,
+    AgentModel,
+    Describe,
+    DescriptionSegmenter,
+    MaxRequests,
+    make_endpoint,
+)
 from .progress import Progress
 
 if TYPE_CHECKING:
@@ -41,6 +49,8 @@ infer-sam3 segment photo.jpg --text "person, red car" --save out.png
 infer-sam3 segment photo.jpg --point 390,250 --point 300,320,0 --json
 
 infer-sam3 segment photos --text "person:0.4" --save results
+
+infer-sam3 segment photo.jpg --describe "the leftmost person without a helmet" --save out.png
 
 infer-sam3 segment crowd.png --text person --tiles auto --save crowd_out.png
 """
@@ -109,6 +119,9 @@ def segment(
             help="Another picture, in which the examples lie.", rich_help_panel="What to look for"
         ),
     ] = "",
+    describe: Describe = "",
+    agent_model: AgentModel = "",
+    max_requests: MaxRequests = DEFAULT_REQUESTS,
     threshold: Threshold = 0.5,
     tiles: Annotated[
         str,
@@ -137,14 +150,18 @@ def segment(
     precision: PrecisionName = "auto",
     input_size: InputSize = "auto",
 ) -> Exit:
-    """Segment images by text, points, boxes or examples."""
+    """Segment images by text, points, boxes, examples or a description."""
     paths = find_images(images)
     target = _choose_target(save, paths, images)
     root = None
     if _is_folder(save, paths, images):
         root = Path(os.path.commonpath([path.resolve().parent for path in paths]))
-    prompt = make_prompt(text, points, boxes, examples, threshold, everything, reference, tiles)
+    endpoint = make_endpoint(agent_model, max_requests) if describe.strip() else None
+    prompt = make_prompt(
+        text, points, boxes, examples, threshold, everything, reference, tiles, describe
+    )
     engine = load_engine(choose_model(model, weights, device, precision, input_size))
+    described = None if endpoint is None else DescriptionSegmenter(engine, *endpoint)
     from ..engine.images import count_pictures
     from ..engine.wording import describe_misses, describe_pictures
 
@@ -153,7 +170,7 @@ def segment(
         for path in paths:
             try:
                 image = read_image(str(path))
-                result = engine.segment(image, prompt)
+                result = (described or engine).segment(image, prompt)
             except ValueError as error:
                 if len(paths) == 1:
                     raise
@@ -166,9 +183,14 @@ def segment(
             if target is not None:
                 _save(result, image, target, path, root)
             _print(result, path, as_json)
-            notes = describe_misses(result, prompt, engine.vocabulary)
+            if described is not None:
+                notes = described.list_steps()
+            else:
+                notes = describe_misses(result, prompt, engine.vocabulary)
             for line in (*describe_pictures(count_pictures(str(path))), *notes):
                 progress.tell(f"{path.name}: {line}" if len(paths) > 1 else line)
+    if described is not None:
+        tell(described.describe_price())
     if target is not None:
         tell(f"Written: {target}")
     return Exit.SOME_FAILED if failed else Exit.DONE
@@ -204,25 +226,33 @@ def make_prompt(
     everything: bool = False,
     reference: str = "",
     tiles: str = "off",
+    describe: str = "",
 ) -> ConceptPrompt | EverythingPrompt | ObjectPrompt:
     """Makes the prompt that the options describe.
 
     Raises:
         ValueError: If an option is wrong, or they do not fit together.
     """
-    from ..engine import ConceptPrompt, EverythingPrompt, ObjectPrompt, parsing
+    from ..engine import ConceptPrompt, EverythingPrompt, ObjectPrompt, parsing, validation
     from ..engine.concept_text import parse_concepts
 
     kinds = {
         "text or example": bool(text.strip() or examples),
         "point or box": bool(points or boxes),
         "everything": everything,
+        "description": bool(describe.strip()),
     }
     if sum(kinds.values()) != 1:
         given = " and ".join(name for name, is_given in kinds.items() if is_given) or "none"
         raise ValueError(
             "text: expected one kind of prompt: --text and --example (concepts), --point and --box "
-            f"(objects), or --everything; got {given}"
+            f"(objects), --everything, or --describe; got {given}"
+        )
+    if describe.strip():
+        return ConceptPrompt(
+            (validation.to_description("describe", describe),),
+            confidence_threshold=threshold,
+            tiles=parsing.parse_tiles("tiles", tiles),
         )
     if everything:
         return EverythingPrompt()

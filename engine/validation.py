@@ -255,6 +255,27 @@ def to_concept(name: str, text: object) -> str:
     return phrase
 
 
+def to_description(name: str, text: object) -> str:
+    """Validates one description of what to find, and makes its white space single blanks.
+
+    Args:
+        name: Name of the value in the error.
+        text: A description, which may hold commas and colons.
+
+    Returns:
+        The description, stripped.
+
+    Raises:
+        ValueError: If it is blank, longer than 200 characters, or holds control
+            characters or half a surrogate pair.
+    """
+    expected = f"one description of at most {MAX_CONCEPT_CHARS} characters"
+    words = " ".join(text.split()) if isinstance(text, str) else ""
+    if not 0 < len(words) <= MAX_CONCEPT_CHARS or has_control_characters(words):
+        raise value_error(name, expected, text)
+    return words
+
+
 def check_class_name(name: str, text: object) -> None:
     """Raises ValueError unless the text can name a class: not blank, no control characters."""
     if not isinstance(text, str) or not text.strip() or has_control_characters(text):

@@ -19,7 +19,7 @@ from ..engine import ConceptPrompt, Result
 from ..engine.export.rle import mask_to_rle
 from ..engine.images import count_pictures, decode_image
 from .manifest import Shard
-from .options import Segmenter
+from .options import Segmenter, StopJobError
 from .output_folder import OutputFolder
 from .prompt_sources import CategorizedPrompt, PromptSource
 from .shard_files import LabeledImage, LabeledInstance, ShardReport, write_shard
@@ -98,6 +98,7 @@ class ShardLabeler:
 
         Raises:
             OSError: If a shard cannot be written. Those before it are complete.
+            StopJobError: If the segmenter ends the job.
         """
         with (
             ThreadPoolExecutor(self._decoders, "decode") as decoding,
@@ -175,6 +176,8 @@ class ShardLabeler:
                 )
                 for categorized in self._prompts.make_prompts(file.name)
             ]
+        except StopJobError:
+            raise
         except Exception as error:
             return dataclasses.replace(file, pixels=None, error=_describe_error(error)), []
         return file, results

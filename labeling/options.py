@@ -15,6 +15,10 @@ from .prompt_sources import PromptSource
 MAX_SHARD_SIZE = 100_000
 
 
+class StopJobError(RuntimeError):
+    """A segmenter raises it to end a job: what failed is not the image's fault."""
+
+
 class Segmenter(Protocol):
     """Declares the method of an engine that the job calls."""
 

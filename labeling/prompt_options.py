@@ -10,7 +10,7 @@ from ..engine.concept_text import parse_concepts
 from ..engine.images import decode_image
 from ..engine.validation import BoxXyxy, value_error
 from .addresses import resolve_address
-from .prompt_sources import BoxPrompts, PromptSource, SamePrompt
+from .prompt_sources import BoxPrompts, DescriptionPrompt, PromptSource, SamePrompt
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,6 +19,10 @@ class PromptOptions:
 
     Attributes:
         text: Concepts as ``person, red car:0.4``.
+        describe: What to find, in words for a language model.
+        agent_model: Name of that language model.
+        agent_host: Where it is asked.
+        max_requests: Most questions to it an image.
         everything: Whether to segment all there is.
         boxes: Address of a COCO file with boxes, or with a ``reference`` the exemplar boxes in it.
         boxes_as: ``objects`` or ``exemplars``.
@@ -34,6 +38,10 @@ class PromptOptions:
     """
 
     text: str = ""
+    describe: str = ""
+    agent_model: str = ""
+    agent_host: str = ""
+    max_requests: int = 0
     everything: bool = False
     boxes: str = ""
     boxes_as: str = "objects"
@@ -62,12 +70,15 @@ def choose_prompts(options: PromptOptions) -> PromptSource:
     """
     boxes, reference = options.boxes.strip(), options.reference.strip()
     concepts = bool(options.text.strip() or options.exemplars.strip() or reference)
-    kinds = [concepts, options.everything, bool(boxes) and not reference]
+    described = bool(options.describe.strip())
+    kinds = [concepts, described, options.everything, bool(boxes) and not reference]
     if sum(kinds) != 1:
         raise ValueError(
-            "text: expected exactly one of text (or exemplars, or reference), everything and "
-            f"boxes, got {sum(kinds)} of them"
+            "text: expected exactly one of text (or exemplars, or reference), describe, everything "
+            f"and boxes, got {sum(kinds)} of them"
         )
+    if described:
+        return _choose_description(options)
     if concepts:
         return SamePrompt(_choose_concepts(options))
     if not options.masks:
@@ -84,6 +95,19 @@ def choose_prompts(options: PromptOptions) -> PromptSource:
     if boxes.startswith("["):
         raise value_error("boxes", "a COCO file (coordinates belong to a reference)", boxes)
     return BoxPrompts(boxes, options.boxes_as, options.threshold)  # type: ignore[arg-type]
+
+
+def _choose_description(options: PromptOptions) -> DescriptionPrompt:
+    if not options.masks:
+        raise ValueError("no_masks: expected masks with describe, which chooses among them")
+    description = validation.to_description("describe", options.describe)
+    prompt = _choose_concepts(dataclasses.replace(options, text="object"))
+    return DescriptionPrompt(
+        dataclasses.replace(prompt, texts=(description,)),
+        options.agent_model,
+        options.max_requests,
+        options.agent_host,
+    )
 
 
 def _choose_concepts(options: PromptOptions) -> ConceptPrompt:

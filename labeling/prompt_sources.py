@@ -82,6 +82,49 @@ class SamePrompt:
         return prompt_to_dict(self.prompt)
 
 
+@dataclasses.dataclass(frozen=True)
+class DescriptionPrompt:
+    """Asks for what a description means in every image; who runs the job brings what finds it.
+
+    Attributes:
+        prompt: Of a phrase, with the description in its place.
+        agent_model: Name of the language model that chooses.
+        max_requests: Most questions to it an image.
+        host: Where it is asked.
+    """
+
+    prompt: ConceptPrompt
+    agent_model: str
+    max_requests: int
+    host: str
+
+    @property
+    def categories(self) -> tuple[Category, ...]:
+        """One category, the description."""
+        return (Category(1, self.prompt.texts[0]),)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What an image costs, and where it is sent."""
+        return (
+            f"describe: every image is sent to {self.agent_model} at {self.host}, usually 2 or 3 "
+            f"requests an image and at most {self.max_requests}.",
+        )
+
+    def make_prompts(self, name: str) -> Sequence[CategorizedPrompt]:
+        """Returns the one prompt."""
+        return (CategorizedPrompt(self.prompt, {c.name: c.id for c in self.categories}),)
+
+    def describe(self) -> dict[str, Any]:
+        """Describes all that the results depend on, but not where the language model runs."""
+        return {
+            **prompt_to_dict(self.prompt),
+            "kind": "describe",
+            "agent_model": self.agent_model,
+            "max_requests": self.max_requests,
+        }
+
+
 class BoxPrompts:
     """Uses the boxes of a COCO file: each one an object, or together the exemplars of a class."""
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from ..engine import validation
 from ..engine.wording import count_things, list_first
@@ -20,10 +21,13 @@ from .job import (
     stop_at_many_errors,
     write_errors,
 )
-from .options import JobOptions
+from .options import JobOptions, Segmenter
 from .output_folder import OutputFolder
 from .ray_runner import label_with_ray
 from .shard_files import LabeledImage
+
+if TYPE_CHECKING:
+    from ..engine import Engine
 
 MAX_NAMED = 20
 """Failed or changed images that are named; all failed ones are in ``errors.jsonl``."""
@@ -65,6 +69,7 @@ def run_job(
     ray: str | None = None,
     ray_actors: int | None = None,
     observer: JobObserver | None = None,
+    wrap_engine: Callable[[Engine], Segmenter] | None = None,
 ) -> JobResult:
     """Labels the images of a job that are not labeled yet, and writes the exports.
 
@@ -76,6 +81,7 @@ def run_job(
             process alone.
         ray_actors: How many actors; one a GPU by default.
         observer: Receives progress and messages.
+        wrap_engine: Makes what segments from the loaded engine; in this process only.
 
     Returns:
         What the folder holds now.
@@ -83,10 +89,13 @@ def run_job(
     Raises:
         ValueError: If an option is wrong; the message begins with its name.
         WeightsError: If the weights are not there.
+        StopJobError: If the segmenter of ``wrap_engine`` ends the job.
         TooManyBadImagesError: If more images failed than ``options.max_bad``.
         OSError: If the folder cannot be written.
     """
     observer = observer or JobObserver()
+    if wrap_engine is not None and ray is not None:
+        raise validation.value_error("ray", "none with a segmenter of your own", ray)
     if ray_actors is not None:
         validation.to_whole_number("ray_actors", ray_actors, 1, 10_000)
     out = OutputFolder(options.out)
@@ -99,7 +108,7 @@ def run_job(
         plan = prepare_job(options, out, found)
         _tell_plan(observer, options, plan)
         if plan.todo:
-            _label_images(options, plan, out, ray, ray_actors, observer)
+            _label_images(options, plan, out, ray, ray_actors, observer, wrap_engine)
         return _write_results(out, formats, val_share, observer)
 
 
@@ -110,6 +119,7 @@ def _label_images(
     ray: str | None,
     ray_actors: int | None,
     observer: JobObserver,
+    wrap_engine: Callable[[Engine], Segmenter] | None,
 ) -> None:
     images = sum(len(shard.names) for shard in plan.todo)
     observer.start(images)
@@ -120,7 +130,8 @@ def _label_images(
             address = None if ray == "here" else ray
             reports = label_with_ray(options, plan.todo, plan.fingerprint, address, ray_actors)
         else:
-            engine = options.model.load()
+            loaded = options.model.load()
+            engine: Segmenter = loaded if wrap_engine is None else wrap_engine(loaded)
             started = time.perf_counter()
 
             def advance(image: LabeledImage) -> None:

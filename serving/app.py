@@ -10,6 +10,8 @@ from fastapi import FastAPI
 
 from ..version import VERSION
 from .bodies import BodyParser
+from .description.routes import router as description_router
+from .description.runs import DescriptionRuns
 from .errors import install_error_handlers
 from .heap import trim_heaps_periodically
 from .info import router as info_router
@@ -42,6 +44,7 @@ def create_app(served: ServedModel, settings: Settings) -> FastAPI:
         trimming = asyncio.create_task(trim_heaps_periodically())
         yield
         trimming.cancel()
+        app.state.description_runs.close()
         service.close()
         app.state.body_parser.close()
 
@@ -50,10 +53,12 @@ def create_app(served: ServedModel, settings: Settings) -> FastAPI:
     app.state.served, app.state.service, app.state.settings = served, service, settings
     app.state.body_parser = BodyParser()
     app.state.task_images = TaskImages(service)
+    app.state.description_runs = DescriptionRuns(settings)
     app.state.video_runs = VideoRuns(settings.max_videos)
     install_error_handlers(app)
     app.include_router(info_router)
     app.include_router(roboflow_router)
+    app.include_router(description_router)
     app.include_router(label_studio_router)
     app.include_router(playground_router)
     app.include_router(video_router)

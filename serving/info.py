@@ -57,9 +57,16 @@ async def describe_server(request: Request) -> dict[str, Any]:
         "fallback": bool(served.fallback_reason),
         "fallback_reason": served.fallback_reason,
         "needs_api_key": bool(request.app.state.settings.api_key),
+        "language_model": _describe_language_model(request),
         "palette": BRIGHT,
         "vocabulary": engine.vocabulary,
     }
+
+
+def _describe_language_model(request: Request) -> dict[str, str] | None:
+    """Says which language model sees the pictures of descriptions, and where it is."""
+    endpoint = request.app.state.description_runs.endpoint
+    return None if endpoint is None else {"model": endpoint.model, "host": endpoint.host}
 
 
 @router.get("/docs", include_in_schema=False)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from ..agent.endpoint import check_url
 from ..engine.checkpoints.zoo import MODELS
 from ..engine.images import MAX_FILE_PIXELS
 from ..engine.validation import to_whole_number, value_error
@@ -102,6 +103,10 @@ def _parse_origins(name: str, text: str) -> frozenset[Origin]:
 
 def _parse_text(name: str, text: str) -> str:
     return text
+
+
+def _parse_agent_url(name: str, text: str) -> str:
+    return check_url(text)
 
 
 def _parse_secret(name: str, text: str) -> str:
@@ -225,6 +230,17 @@ class Settings:
         "Folder that Label Studio's local files (`/data/local-files/?d=`) are read from; unset: "
         "they are fetched from Label Studio",
     )  # fmt: skip
+    agent_url: str = _declare_setting(
+        "SAM3_AGENT_URL", _parse_agent_url, "",
+        "Server of a language model for descriptions: up to `/v1`, OpenAI's chat completions. "
+        "Pictures of `/sam3/describe_segment` are sent there",
+    )  # fmt: skip
+    agent_key: str = _declare_setting(
+        "SAM3_AGENT_KEY", _parse_secret, "", "Key of that server; sent to it only", True
+    )
+    agent_model: str = _declare_setting(
+        "SAM3_AGENT_MODEL", _parse_text, "", "Name of the language model there"
+    )
     hf_token: str = _declare_setting(
         "HF_TOKEN", _parse_secret, "", "Hugging Face token for the download of `sam3`", True
     )
@@ -252,6 +268,9 @@ class Settings:
             raise ValueError("BASIC_AUTH_USER: expected a name without a colon")
         if self.label_studio_api_key and not self.label_studio_url:
             raise ValueError("LABEL_STUDIO_URL: expected a URL, as LABEL_STUDIO_API_KEY is set")
+
+        if self.agent_url and not self.agent_model:
+            raise ValueError("SAM3_AGENT_MODEL: expected a name, as SAM3_AGENT_URL is set")
 
     @property
     def max_body_bytes(self) -> int:

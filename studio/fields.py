@@ -50,6 +50,7 @@ class Field(QObject):
         self._given = parameter.default
         self._shown = ""
         self._is_used = True
+        self._mode = "auto"
         editor.setObjectName(parameter.name)
         editor.setAccessibleName(parameter.label)
         editor.setToolTip(make_tooltip(parameter.help, parameter.name))
@@ -86,7 +87,7 @@ class Field(QObject):
     def error(self) -> str:
         """Returns the API's error for the value; empty if it is valid."""
         try:
-            self.parameter.parse(self.value())
+            self.parameter.parse(self.value(), self._mode)
         except ValueError as error:
             return str(error)
         return ""
@@ -97,6 +98,14 @@ class Field(QObject):
             return False
         parse = self.parameter.parse
         return bool(parse(self.value()) == parse(self.parameter.default))
+
+    def set_mode(self, mode: str) -> None:
+        """Sets the prompt mode that the value is for, and enables the field if it is used in it."""
+        changed = mode != self._mode
+        self._mode = mode
+        if changed and self.parameter.mode_parsers:
+            self.refresh()
+        self.set_used(self.parameter.is_used_in(mode))
 
     def set_used(self, used: bool) -> None:
         """Enables or disables the field; an invalid value stays editable."""

@@ -10,8 +10,10 @@ from PyQt6.QtWidgets import QWidget
 from ..adapter.parameters.settings import GROUPS, PARAMETERS
 from .choice_fields import CheckField
 from .cuda import explain_missing_cuda
+from .destination import explain_destination
 from .form import Form
 from .sections import DrawingTools, DrawnPrompt
+from .theme import Note, get_quiet_color
 from .tracking_tools import TrackingTools
 
 _MAY_DRAW = "Drawn points and boxes are added to the prompt of the next run."
@@ -25,6 +27,7 @@ class Panel(Form):
         tool_requested: Emitted with the :class:`DrawnPrompt` whose tool is wanted.
         tools: The drawing tools.
         tracking: What is followed through a video.
+        destination: Says where pictures go in a mode that sends them.
     """
 
     tool_requested = pyqtSignal(object)
@@ -33,6 +36,7 @@ class Panel(Form):
         super().__init__(PARAMETERS, GROUPS)
         self.tools = DrawingTools()
         self.tracking = TrackingTools()
+        self.destination = Note(get_quiet_color)
         self._note = ""
         self.lay_out()
         self.tools.requested.connect(self.tool_requested)
@@ -41,8 +45,8 @@ class Panel(Form):
         self.show_run_note("")
 
     def list_tools(self) -> list[QWidget]:
-        """Lists the drawing tools and the tracked objects."""
-        return [self.tools, self.tracking]
+        """Lists where pictures go, the drawing tools and the tracked objects."""
+        return [self.destination, self.tools, self.tracking]
 
     def list_tool_stops(self) -> list[QWidget]:
         """Lists the buttons that the tab key visits."""
@@ -71,10 +75,11 @@ class Panel(Form):
             return
         value = mode.parameter.parse(mode.value())
         for field in self.fields.values():
-            field.set_used(field.parameter.is_used_in(value))
+            field.set_mode(value)
         drawn: DrawnPrompt
         for drawn, button in self.tools.buttons.items():
             button.setEnabled(PARAMETERS[drawn.parameter].is_used_in(value))
+        self.destination.show_text(explain_destination() if value == "describe" else "")
         self._update_drawing_note()
 
     def _update_drawing_note(self) -> None:

@@ -29,7 +29,15 @@ if TYPE_CHECKING:
 
 NAME = "infer_segment_anything_3"
 CHECKOUT = Path(__file__).resolve().parents[1]
-USER_VARIABLES = ("HOME", "HF_HOME", "HF_HUB_CACHE", "HF_TOKEN", "SAM3_CHECKPOINT")
+AGENT_VARIABLES = ("SAM3_AGENT_URL", "SAM3_AGENT_KEY", "SAM3_AGENT_MODEL")
+USER_VARIABLES = (
+    "HOME",
+    "HF_HOME",
+    "HF_HUB_CACHE",
+    "HF_TOKEN",
+    "SAM3_CHECKPOINT",
+    *AGENT_VARIABLES,
+)
 HAS_IKOMIA = importlib.util.find_spec("ikomia") is not None
 
 user_environment = {name: os.environ[name] for name in USER_VARIABLES if name in os.environ}
@@ -111,7 +119,8 @@ _set_the_scene()
 def _network_guard(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fails a test that tried to leave the machine, even if its code hid the refusal."""
     refused_hosts.clear()
-    _network["allowed"] = request.node.get_closest_marker("network") is not None
+    markers = {marker.name for marker in request.node.iter_markers()}
+    _network["allowed"] = not markers.isdisjoint(("agent", "network"))
     yield
     _network["allowed"] = False
     if "network_attempts" not in request.fixturenames:

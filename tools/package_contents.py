@@ -55,12 +55,15 @@ _OF_INFER = _SHARED | {
     "README.md",
     "__main__.py",
     "adapter",
+    "agent",
     "cli",
     "examples",
     "infer_segment_anything_3.py",
     "infer_segment_anything_3_process.py",
     "infer_segment_anything_3_test.py",
     "infer_segment_anything_3_widget.py",
+    "requirements-agent.txt",
+    "requirements-mcp.txt",
 }
 _OF_TRAIN = _SHARED | {
     "adapter/__init__.py",

@@ -55,6 +55,13 @@ STATES = {
     "everything": WidgetState(
         {"prompt_mode": "everything", "points_per_side": "48", "model_name": "tiny_shapes"}
     ),
+    "describe": WidgetState(
+        {
+            "prompt_mode": "describe",
+            "input_text": "the leftmost person without a helmet",
+            "agent_model": "qwen2.5-vl",
+        }
+    ),
     "mistake": WidgetState(
         {"prompt_mode": "object"}, {"input_point": "[[300, 250], [320]]"}, unfolded=("points",)
     ),

@@ -20,15 +20,21 @@ def make_data(run: RunOutput) -> dict[str, Any]:
         run: A run.
 
     Returns:
-        The data of :func:`to_coco`, and in COCO's ``info`` the prompt mode that was used and
-        the run's notes. The same run again gives the same data.
+        The data of :func:`to_coco`, and in COCO's ``info`` the prompt mode that was used, the
+        run's notes and, of a description, how the language model came to its choice. The same
+        run again gives the same data, unless a language model answers otherwise.
     """
     info: dict[str, Any] = {"prompt_mode": run.reading.mode, "notes": list(run.notes)}
     if run.reading.mode == "concept":
         info["tiles"] = list(run.result.tile_grid)
+    if run.agent is not None:
+        info["agent"] = dict(run.agent)
     form = run.settings.segmentation_format if run.settings.masks else "none"
     result = dataclasses.replace(run.result, frame_index=run.frame_index)
-    return {"info": info, **to_coco(result, run.reading.prompt, form, run.source)}
+    data = to_coco(result, run.reading.prompt, form, run.source)
+    if run.reading.mode == "describe" and "prompt" in data:
+        data["prompt"]["kind"] = "describe"
+    return {"info": info, **data}
 
 
 class FileNames:

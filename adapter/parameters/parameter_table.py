@@ -11,6 +11,9 @@ from typing import Any
 from ...engine.validation import shorten
 from .spec import Parameter
 
+MODE = "prompt_mode"
+"""The parameter that decides what the values of some others mean, in a table that has it."""
+
 
 class ParameterTable(dict[str, Parameter]):
     """The parameters of a task by name, in the order in which they are shown."""
@@ -47,7 +50,8 @@ class ParameterTable(dict[str, Parameter]):
             ValueError: If a name is unknown or a value is invalid by itself.
         """
         texts = {**self.get_defaults(), **values}
-        return {name: self.find(name).parse(text) for name, text in texts.items()}
+        mode = texts.get(MODE, "")
+        return {name: self.find(name).parse(text, mode) for name, text in texts.items()}
 
     def merge_values(
         self, current: Mapping[str, str], changes: Mapping[str, str]
@@ -64,9 +68,10 @@ class ParameterTable(dict[str, Parameter]):
         Raises:
             ValueError: If a name is unknown or a changed value is invalid by itself.
         """
+        merged = {**self.get_defaults(), **current, **changes}
         for name, text in changes.items():
-            self.find(name).parse(text)
-        return {**self.get_defaults(), **current, **changes}
+            self.find(name).parse(text, merged.get(MODE, ""))
+        return merged
 
     def keep_valid(self, values: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
         """Keeps the valid values of a saved workflow, so that files of any version open.
@@ -79,9 +84,10 @@ class ParameterTable(dict[str, Parameter]):
             for each value that was left out.
         """
         kept, warnings = self.get_defaults(), []
+        mode = values.get(MODE, "")
         for name, text in values.items():
             try:
-                self.find(name).parse(text)
+                self.find(name).parse(text, mode)
             except ValueError as error:
                 warnings.append(f"{error}; left out")
             else:

@@ -33,8 +33,9 @@ class Settings:
     """The parameters as typed values, one field of the same name for each.
 
     Attributes:
-        input_text: Concepts with their thresholds.
-        prompt_mode: ``auto``, ``object``, ``concept`` or ``everything``.
+        input_text: Concepts with their thresholds; for ``describe`` the description as one.
+        prompt_mode: ``auto``, ``object``, ``concept``, ``everything`` or ``describe``.
+        agent_model: Name of the language model for ``describe``, or empty.
         confidence_threshold: 0..1.
         input_point: Points of each object, in pixels of the image.
         input_point_label: Labels of each object's points; empty for all 1.
@@ -59,7 +60,8 @@ class Settings:
     """
 
     input_text: tuple[Concept, ...]
-    prompt_mode: Literal["auto", "object", "concept", "everything"]
+    prompt_mode: Literal["auto", "object", "concept", "everything", "describe"]
+    agent_model: str
     confidence_threshold: float
     input_point: tuple[tuple[PointXy, ...], ...]
     input_point_label: tuple[tuple[int, ...], ...]

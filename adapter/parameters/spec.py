@@ -12,7 +12,7 @@ from ...engine.validation import value_error
 
 Kind = Literal["text", "bool", "int", "float", "choice", "open_choice", "file"]
 
-EVERY_MODE = frozenset(("object", "concept", "everything"))
+EVERY_MODE = frozenset(("object", "concept", "everything", "describe"))
 GROUPS = {
     "prompt": "What to segment",
     "points": "Coordinates",
@@ -42,6 +42,7 @@ class Parameter:
         maximum: Largest number allowed.
         step: Increment of the spin box.
         modes: The prompt modes that use it, without ``auto``.
+        mode_parsers: Prompt modes in which the value means something else, each with its parser.
     """
 
     name: str
@@ -59,12 +60,14 @@ class Parameter:
     maximum: float = 0
     step: float = 1
     modes: frozenset[str] = EVERY_MODE
+    mode_parsers: tuple[tuple[str, Callable[[str, str], Any]], ...] = ()
 
-    def parse(self, text: str) -> Any:
+    def parse(self, text: str, mode: str = "auto") -> Any:
         """Parses and validates a value of this parameter.
 
         Args:
             text: The value as a string.
+            mode: The prompt mode that it is for.
 
         Returns:
             The typed value.
@@ -74,7 +77,7 @@ class Parameter:
         """
         if not isinstance(text, str):
             raise value_error(self.name, "a string", text)
-        return _parse_once(self, text)
+        return _parse_once(self, text, dict(self.mode_parsers).get(mode, self.parser))
 
     def is_used_in(self, mode: str) -> bool:
         """Tells whether a prompt mode uses the parameter; ``auto`` is object or concept."""
@@ -82,9 +85,9 @@ class Parameter:
 
 
 @functools.lru_cache(maxsize=64)
-def _parse_once(parameter: Parameter, text: str) -> Any:
+def _parse_once(parameter: Parameter, text: str, parser: Callable[[str, str], Any]) -> Any:
     # Every run parses all strings again, and most were parsed when they were set.
-    return parameter.parser(parameter.name, text)
+    return parser(parameter.name, text)
 
 
 def make_choice(name: str, choices: tuple[str, ...], **fields: Any) -> Parameter:

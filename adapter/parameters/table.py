@@ -6,11 +6,22 @@
 from __future__ import annotations
 
 from ...engine import parsing, validation
-from ...engine.concept_text import parse_concepts
+from ...engine.concept_text import Concept, parse_concepts
 from .parameter_table import ParameterTable
 from .spec import Parameter, make_choice, make_integer, make_number, make_switch
 
-PROMPT_MODES = ("auto", "object", "concept", "everything")
+PROMPT_MODES = ("auto", "object", "concept", "everything", "describe")
+
+
+def _parse_description(name: str, text: str) -> tuple[Concept, ...]:
+    """Parses one description, which keeps its commas and colons; none where the text is blank."""
+    return (Concept(validation.to_description(name, text)),) if text.strip() else ()
+
+
+def _parse_agent_model(name: str, text: str) -> str:
+    """Parses the name of a language model; whether there is one is known by its server alone."""
+    return validation.to_description(name, text) if text.strip() else ""
+
 
 _TABLE = (
     Parameter(
@@ -21,26 +32,48 @@ _TABLE = (
             "One concept (red car) or several with commas between, or a JSON list. "
             "A number behind a colon is that concept's threshold (person:0.4, car). "
             "Quotes keep the commas and colons of a phrase. "
-            "For objects it is only their class name."
+            "For objects it is only their class name. For describe it is one description."
         ),
         group="prompt",
         parser=parse_concepts,
         placeholder="person, red car",
-        modes=frozenset(("object", "concept")),
+        modes=frozenset(("object", "concept", "describe")),
+        mode_parsers=(("describe", _parse_description),),
     ),
     make_choice(
         "prompt_mode",
         PROMPT_MODES,
         default="auto",
         label="Segment",
-        choice_labels=("Automatic", "This object", "Everything like this", "Everything"),
+        choice_labels=(
+            "Automatic",
+            "This object",
+            "Everything like this",
+            "Everything",
+            "What is described",
+        ),
         help=(
             "object: points and boxes each mean this object. concept: text and boxes mean "
-            "everything like this. everything: all there is, without a prompt. "
+            "everything like this. everything: all there is, without a prompt. describe: what a "
+            "description means; a language model chooses, and sees the picture. "
             "auto: concept if there is a text or a reference image, else object. Boxes of an "
             "earlier task of the workflow are objects; with a text, auto leaves them out."
         ),
         group="prompt",
+    ),
+    Parameter(
+        "agent_model",
+        "",
+        label="Language model",
+        help=(
+            "Name of the language model that resolves a description, as its server calls it; "
+            "empty: that in SAM3_AGENT_MODEL. The server's address and key are the environment "
+            "variables SAM3_AGENT_URL and SAM3_AGENT_KEY: they are never saved with a workflow."
+        ),
+        group="prompt",
+        parser=_parse_agent_model,
+        placeholder="qwen2.5-vl",
+        modes=frozenset(("describe",)),
     ),
     make_number(
         "confidence_threshold",
@@ -51,7 +84,7 @@ _TABLE = (
         help="Instances of a concept at or below this score are left out (0 to 1).",
         group="prompt",
         step=0.05,
-        modes=frozenset(("concept",)),
+        modes=frozenset(("concept", "describe")),
     ),
     Parameter(
         "input_point",
@@ -160,7 +193,7 @@ _TABLE = (
             "any class by IoU above 0.7 is dropped."
         ),
         group="output",
-        modes=frozenset(("concept",)),
+        modes=frozenset(("concept", "describe")),
     ),
     make_integer(
         "min_area",
@@ -170,7 +203,7 @@ _TABLE = (
         label="Minimum area (px)",
         help="Instances with a mask smaller than this many pixels are left out.",
         group="output",
-        modes=frozenset(("concept", "everything")),
+        modes=frozenset(("concept", "everything", "describe")),
     ),
     make_choice(
         "tracking",
@@ -197,7 +230,7 @@ _TABLE = (
         parser=parsing.parse_tiles,
         kind="open_choice",
         choices=("off", "auto", "2", "3", "4"),
-        modes=frozenset(("concept",)),
+        modes=frozenset(("concept", "describe")),
     ),
     make_switch(
         "masks",

@@ -77,6 +77,28 @@ def draw_labels(image: RgbImage, labels: Sequence[Label]) -> None:
             _blend(image, _make_chip(label.text, label.color, font_px), x, y)
 
 
+def draw_chip(
+    image: RgbImage, text: str, color: RgbColor, center_xy: tuple[float, float], font_px: int
+) -> None:
+    """Draws one chip around a point, moved to lie inside the image.
+
+    Args:
+        image: (H, W, 3) uint8, RGB, drawn on.
+        text: What to write.
+        color: Fill of the chip, RGB.
+        center_xy: The point, in pixels.
+        font_px: Height of the text; smaller where the image has no room for it.
+    """
+    height, width = _measure_chip(text, font_px)
+    if height > image.shape[0] or width > image.shape[1]:
+        if font_px > 4:
+            draw_chip(image, text, color, center_xy, font_px - 2)
+        return
+    x = min(max(round(center_xy[0] - width / 2), 0), image.shape[1] - width)
+    y = min(max(round(center_xy[1] - height / 2), 0), image.shape[0] - height)
+    _blend(image, _make_chip(text, color, font_px), x, y)
+
+
 def _list_places(
     mask: Mask, box: npt.NDArray[np.int64], chip_hw: tuple[int, int], image_hw: tuple[int, int]
 ) -> Iterator[tuple[int, int]]:

@@ -57,7 +57,7 @@ def draw_result(
     for k in sorted(reversed(shown), key=lambda k: result.instances[k].score):
         if is_tinted:
             _draw_tint(drawn, masks[k], colors[k])
-        _draw_outline(drawn, masks[k], colors[k], line_px)
+        draw_outline(drawn, masks[k], colors[k], line_px)
     for k in shown:
         _draw_trail(drawn, result.instances[k], colors[k], line_px, trails or {})
     if labels:
@@ -115,11 +115,17 @@ def _draw_tint(image: RgbImage, mask: Mask, color: RgbColor) -> None:
     cv2.copyTo(tinted, mask.crop.view(np.uint8), window)
 
 
-def _draw_outline(image: RgbImage, mask: Mask, color: RgbColor, line_px: int) -> None:
-    """Draws a smooth line of that width along the mask's border, half of it on each side.
+def draw_outline(image: RgbImage, mask: Mask, color: RgbColor, line_px: int) -> None:
+    """Draws a smooth line along a mask's border, half of it on each side.
 
     OpenCV's own lines are 1, 3, 5, ... pixels wide. A thick line would fill what is only a few
     pixels wide: there it is thinner.
+
+    Args:
+        image: (H, W, 3) uint8, RGB, drawn on.
+        mask: A mask on it that is not empty.
+        color: RGB.
+        line_px: Width of the line, in pixels.
     """
     left, top, right, bottom = mask.xyxy
     line_px = max(1, min(line_px, min(mask.crop.shape) // 6))

@@ -16,7 +16,7 @@ def encode_visual_response(
     instances: Sequence[Instance], mask_format: MaskFormat, seconds: float
 ) -> bytes:
     """Encodes the answer of ``/sam3/visual_segment``, :class:`.schemas.VisualResponse`."""
-    predictions = [_make_prediction(instance, mask_format) for instance in instances]
+    predictions = [make_prediction(instance, mask_format) for instance in instances]
     return encode_json({"predictions": predictions, "time": seconds})
 
 
@@ -48,7 +48,7 @@ def encode_concept_response(
                 "text": prompt.texts[0] if prompt.texts else None,
                 "num_boxes": len(prompt.exemplars_xyxy),
             },
-            "predictions": [_make_prediction(instance, mask_format) for instance in instances],
+            "predictions": [make_prediction(instance, mask_format) for instance in instances],
             "best_score": best,
         }
         for index, (prompt, instances, best) in enumerate(
@@ -58,7 +58,8 @@ def encode_concept_response(
     return encode_json({"prompt_results": results, "time": seconds})
 
 
-def _make_prediction(instance: Instance, mask_format: MaskFormat) -> dict[str, Any]:
+def make_prediction(instance: Instance, mask_format: MaskFormat) -> dict[str, Any]:
+    """Converts an instance to the fields of :class:`.schemas.Prediction`."""
     if mask_format == "rle":
         return {"masks": mask_to_rle(instance.mask), "confidence": instance.score, "format": "rle"}
     rings = [

@@ -54,13 +54,13 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 @router.post("/embed_image", response_model=EmbedResponse, responses=ERRORS)
 async def embed_image(request: Request, body: EmbedRequest) -> Any:
     """Encodes an image and stores it, for clicks that send its ``image_id`` alone."""
-    service, owner, started = _start_request(request, body)
+    service, owner, started = start_request(request, body)
     if body.image is None:
         raise ApiError(422, "image: expected an image, got none")
 
     async def embed() -> DecodedImage:
         group = identify_group(request, owner)
-        async with _hold_image(service, owner, body, group) as image:
+        async with hold_image(service, owner, body, group) as image:
             await service.embed(image, group)
             return image
 
@@ -72,11 +72,11 @@ async def embed_image(request: Request, body: EmbedRequest) -> Any:
 @router.post("/concept_segment", response_model=ConceptResponse, responses=ERRORS)
 async def segment_concepts(request: Request, body: ConceptRequest) -> Response:
     """Segments every instance of concepts given by text, exemplar boxes, or both."""
-    service, owner, started = _start_request(request, body)
+    service, owner, started = start_request(request, body)
 
     async def segment() -> tuple[list[ConceptPrompt], list[list[Instance]], list[float | None]]:
         group = identify_group(request, owner)
-        async with _hold_image(service, owner, body, group) as image:
+        async with hold_image(service, owner, body, group) as image:
             prompts = [
                 to_concept_prompt(asked, index, body.output_prob_thresh, image.hw)
                 for index, asked in enumerate(body.prompts)
@@ -114,12 +114,12 @@ async def segment_objects(request: Request, body: VisualRequest) -> Response:
 
     Without prompts it segments everything there is.
     """
-    service, owner, started = _start_request(request, body)
+    service, owner, started = start_request(request, body)
 
     async def segment() -> tuple[Instance, ...]:
         kind = "objects" if body.prompts else "everything"
         group = identify_group(request, owner, kind)
-        async with _hold_image(service, owner, body, group) as image:
+        async with hold_image(service, owner, body, group) as image:
             objects = [
                 to_prompted_object(asked, index, image.hw)
                 for index, asked in enumerate(body.prompts)
@@ -149,13 +149,14 @@ async def segment_objects(request: Request, body: VisualRequest) -> Response:
     )
 
 
-def _start_request(request: Request, body: ImageRequest) -> tuple[SegmentationService, str, float]:
+def start_request(request: Request, body: ImageRequest) -> tuple[SegmentationService, str, float]:
+    """Checks the key of a request; returns the service, whose request it is, and the time."""
     service: SegmentationService = request.app.state.service
     return service, check_api_key(request, body.api_key, service.settings), time.perf_counter()
 
 
 @contextlib.asynccontextmanager
-async def _hold_image(
+async def hold_image(
     service: SegmentationService, owner: str, body: ImageRequest, group: Group
 ) -> AsyncIterator[DecodedImage]:
     """Reads the image of a request, and holds it and a place in the queue while the block runs."""

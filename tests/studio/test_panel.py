@@ -17,6 +17,7 @@ from infer_segment_anything_3.tests.studio.measuring import cramped, visible
 TAB_ORDER = [
     "input_text",
     "prompt_mode",
+    "agent_model",
     "confidence_threshold",
     "Include point",
     "Exclude point",
@@ -109,6 +110,7 @@ def test_a_mode_offers_the_drawing_tools_it_can_use(panel):
         "object": ["Include point", "Exclude point", "Box"],
         "concept": ["Box", "Exclude box"],
         "everything": [],
+        "describe": [],
     }
 
 
@@ -151,7 +153,8 @@ def test_the_tab_key_visits_everything_from_top_to_bottom(panel, settle):
         QTest.keyClick(visited[-1], Qt.Key.Key_Tab)
     enabled = [stop for stop in panel.list_tab_stops() if stop.isEnabled()]
     assert visited[: len(enabled)] == enabled
-    assert {name_of(s) for s in panel.list_tab_stops() if not s.isEnabled()} == {"points_per_side"}
+    unused = {"agent_model", "points_per_side"}
+    assert {name_of(s) for s in panel.list_tab_stops() if not s.isEnabled()} == unused
 
 
 def test_the_keyboard_reaches_fields_by_their_letter(panel, settle):
@@ -310,3 +313,33 @@ def test_no_letter_comes_twice_however_many_titles():
     marked = mark_accelerators(titles)
     letters = [text[text.index("&") + 1] for text in marked if "&" in text]
     assert sorted(letters) == list("abcdef")
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("", "Set SAM3_AGENT_URL"),
+        ("https://llm.example/v1", "pictures leave this machine: they are sent to llm.example ("),
+        ("http://127.0.0.1:8000/v1", "to a server on this machine, 127.0.0.1:8000 ("),
+        ("http://[::1]:8000/v1", "to a server on this machine, [::1]:8000 ("),
+        ("https://user:secret@llm.example", "SAM3_AGENT_URL: expected an address"),
+    ],
+)
+def test_a_description_says_where_pictures_go(panel, monkeypatch, url, told):
+    monkeypatch.setenv("SAM3_AGENT_URL", url)
+    assert panel.destination.isHidden()
+    panel.fields["prompt_mode"].set_value("describe")
+    assert told in panel.destination.text()
+    assert "secret" not in panel.destination.text()
+    assert not panel.destination.isHidden()
+    panel.fields["prompt_mode"].set_value("concept")
+    assert panel.destination.isHidden()
+
+
+def test_a_text_is_checked_for_the_chosen_mode(panel):
+    text = panel.fields["input_text"]
+    text.set_value("the cup: left")
+    assert text.error()
+    panel.fields["prompt_mode"].set_value("describe")
+    assert not text.error() and not text.error_note.isVisible()
+    assert panel.fields["agent_model"].editor.isEnabled()

@@ -48,6 +48,11 @@ export class Api {
     return (await this.#onImage("/sam3/visual_segment", body, signal)).predictions;
   }
 
+  /** Sends the image to the language model of the server's operator, which chooses among masks. */
+  async segmentDescribed(description, signal) {
+    return this.#onImage("/sam3/describe_segment", { description, format: "rle" }, signal);
+  }
+
   async #onImage(path, body, signal) {
     if (!this.imageId) await this.embed(this.dataUri, signal);
     try {

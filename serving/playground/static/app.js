@@ -3,7 +3,7 @@ import { Api } from "./api.js";
 import { readDataUri, receiveFiles, save, stem } from "./files.js";
 import { makeItem } from "./list.js";
 import { toCoco } from "./masks.js";
-import { describeMisses, emptySession, findConcepts, findEverything, findObjects, remove, rename, setPalette } from "./session.js";
+import { describeMisses, emptySession, findConcepts, findDescribed, findEverything, findObjects, remove, rename, setPalette } from "./session.js";
 import { Stage } from "./stage.js";
 import { VideoView } from "./video.js";
 
@@ -27,6 +27,7 @@ let settled = session; // the last of them that was answered
 let history = [];
 let highlighted = null;
 let running = null;
+let languageModel = null; // {model, host} of the operator's; null where there is none
 let vocabulary = []; // the only words that the model knows; empty if it knows any
 
 /** Changes the prompts and asks again; undo brings back the last answer before. */
@@ -109,9 +110,9 @@ function tool() {
 
 function visibleInstances() {
   const threshold = Number($("threshold").value);
-  const { concepts, objects, everything } = settled.found;
+  const { concepts, described, objects, everything } = settled.found;
   const isShown = (instance) => instance.mask.area && (instance.isExplicit || instance.score > threshold);
-  return [...everything, ...concepts, ...objects].filter(isShown);
+  return [...everything, ...concepts, ...described, ...objects].filter(isShown);
 }
 
 function render() {
@@ -126,7 +127,8 @@ function render() {
   $("clear").disabled = !history.length;
   $("next").disabled = !session.isOpen;
   for (const id of ["save-png", "save-json", "save-cut-outs"]) $(id).disabled = !instances.length;
-  $("misses").textContent = describeMisses(settled, Number($("threshold").value), vocabulary).join(" ");
+  const misses = describeMisses(settled, Number($("threshold").value), vocabulary);
+  $("misses").textContent = [...misses, ...settled.steps].join(" ");
   $("instances").replaceChildren(...instances.map(listItem));
 }
 
@@ -174,7 +176,7 @@ function openFile(file, name) {
 /** What a video offers: a text, and once there are tracks, to save them. */
 function showVideoState() {
   $("text").disabled = $("find").disabled = false;
-  $("tools").hidden = $("results").hidden = true;
+  $("tools").hidden = $("results").hidden = $("describe-form").hidden = true;
   $("cancel").disabled = !videoView.isTracking;
   $("save-tracks").disabled = videoView.isTracking || !videoView.rows.length;
 }
@@ -188,13 +190,14 @@ async function openImage(blob, name) {
   }
   videoView.close();
   $("tools").hidden = $("results").hidden = false;
+  $("describe-form").hidden = !languageModel;
   image = { name, width: bitmap.width, height: bitmap.height };
   session = settled = emptySession();
   history = [];
   stage.show(bitmap);
   $("drop").hidden = true;
   $("stage").hidden = $("help").hidden = false;
-  for (const id of ["text", "find", "tools", "results"]) $(id).disabled = false;
+  for (const id of ["text", "find", "description", "describe", "tools", "results"]) $(id).disabled = false;
   render();
   showStatus("Sending the image…");
   try {
@@ -249,6 +252,12 @@ function listenToPrompts() {
   $("text-form").onsubmit = (event) => {
     event.preventDefault();
     findText($("text").value);
+  };
+  $("describe-form").onsubmit = (event) => {
+    event.preventDefault();
+    const description = $("description").value.trim();
+    if (!description) return showError("Write what to find, for instance: the leftmost red circle");
+    return change(() => {}, (api, target, signal) => findDescribed(api, target, description, signal));
   };
   $("key-form").onsubmit = (event) => event.preventDefault();
   $("key").oninput = () => (api.key = $("key").value.trim());
@@ -310,6 +319,11 @@ async function introduce() {
     $("model").textContent = `${info.model} on ${info.device}, ${info.precision}`;
     $("notice").hidden = info.model !== "tiny_shapes";
     $("key-form").hidden = !info.needs_api_key;
+    languageModel = info.language_model;
+    if (languageModel) {
+      $("destination").textContent = `The picture is sent to ${languageModel.model} at ${languageModel.host}.`;
+    }
+    $("describe-form").hidden = !languageModel || Boolean(videoView.file);
   } catch (error) {
     $("model").textContent = "";
     showError(error.message);

@@ -13,7 +13,7 @@ export function setPalette(palette) {
 
 /** Makes a session without prompts. Objects: {points: [{xy, negative}], box}; examples: {xyxy, negative}. */
 export function emptySession() {
-  return { texts: [], examples: [], objects: [], isOpen: false, best: [], found: { concepts: [], objects: [], everything: [] } };
+  return { texts: [], examples: [], objects: [], isOpen: false, best: [], steps: [], found: { concepts: [], described: [], objects: [], everything: [] } };
 }
 
 export async function findConcepts(api, target, signal) {
@@ -66,6 +66,19 @@ export async function findEverything(api, target, signal) {
     mask: new Mask(prediction.masks),
   }));
   target.found.everything = keepNames(target.found.everything, things);
+}
+
+/** Finds what a description means; gives the sentences that say how it was found. */
+export async function findDescribed(api, target, description, signal) {
+  const answer = await api.segmentDescribed(description, signal);
+  target.found.described = answer.predictions.map((prediction, index) => ({
+    name: description,
+    color: colors[index % colors.length],
+    score: prediction.confidence,
+    mask: new Mask(prediction.masks),
+    isExplicit: true,
+  }));
+  target.steps = answer.status === "selected" ? [] : [...answer.limits_reached, ...answer.transcript.slice(-1)];
 }
 
 /** Gives what is found again the name that the user had given it. */

@@ -21,8 +21,10 @@ from PIL import Image
 from pycocotools import mask as mask_api
 
 from infer_segment_anything_3.examples import CLIP, SCENE
+from infer_segment_anything_3.examples.agent_stand_in import answer_question
 from infer_segment_anything_3.serving.model import ServedModel
 from infer_segment_anything_3.serving.settings import Settings
+from infer_segment_anything_3.tests.agent.scripted import serve
 from infer_segment_anything_3.tools.tiny_shapes.scenes import Scene, Shape
 
 from ..live_server import run_server
@@ -166,6 +168,36 @@ def test_text_slider_and_undo(opened: Any, shapes_scene: Scene) -> None:
     opened.click("#undo")
     assert count(opened) == 0
     assert opened.is_disabled("#undo")
+
+
+def test_a_description(browser: Any, served: ServedModel, scene_file: Path) -> None:
+    """The form is there where the operator has named a language model; it says where that is."""
+    with serve(answer_question) as model:
+        settings = Settings(agent_url=model.url, agent_model="stand-in")
+        with run_server(served, settings) as address:
+            page = browser.new_page()
+            page.set_default_timeout(20_000)
+            page.goto(address + "/playground")
+            page.set_input_files("#file", scene_file)
+            wait_for_status(page, "ready")
+            told = f"The picture is sent to stand-in at 127.0.0.1:{model.port}."
+            assert page.inner_text("#destination") == told
+            page.fill("#description", "the leftmost red circle")
+            page.get_by_role("button", name="Describe it").click()
+            wait_for_answer(page)
+            assert names(page) == ["the leftmost red circle"]
+            page.fill("#description", "the leftmost orange star")
+            page.press("#description", "Enter")
+            wait_for_answer(page)
+            assert count(page) == 0
+            assert "nothing fits" in page.inner_text("#misses")
+            page.click("#undo")
+            assert names(page) == ["the leftmost red circle"]
+            page.close()
+
+
+def test_no_description_without_a_language_model(opened: Any) -> None:
+    assert opened.is_hidden("#describe-form")
 
 
 def test_names_and_deletions_are_undone(opened: Any) -> None:
