@@ -68,9 +68,11 @@ NOT_SHIPPED = frozenset(
         "requirements-labeling.txt",
         "requirements-ray.txt",
         "requirements-serve.txt",
+        "requirements-train.txt",
         "serving",
         "tests",
         "tools",
+        "training",
     }
 )
 """Entries of the repository's root that are for its developers and readers."""
