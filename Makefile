@@ -144,7 +144,7 @@ readme: venv ## the README's generated tables: parameters and scores
 # The checkout holds .venv, through which the reader of docstrings would walk for a minute.
 docs: venv ## the documentation's site, in site/; every link is checked
 	@mkdir -p .cache/docs/$(PACKAGE)
-	@for part in __init__.py agent engine labeling; do ln -sfn ../../../$$part .cache/docs/$(PACKAGE)/; done
+	@for part in __init__.py agent engine labeling training; do ln -sfn ../../../$$part .cache/docs/$(PACKAGE)/; done
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet $(ARGS)
 
 pictures: venv ## the pictures of examples/ and docs/images

@@ -16,7 +16,17 @@ from packaging.requirements import Requirement
 CHECKOUT = Path(__file__).resolve().parents[2]
 NAME = "infer_segment_anything_3"
 PROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text("utf-8"))
-FOLDERS = ("adapter", "agent", "cli", "engine", "examples", "labeling", "serving", "studio")
+FOLDERS = (
+    "adapter",
+    "agent",
+    "cli",
+    "engine",
+    "examples",
+    "labeling",
+    "serving",
+    "studio",
+    "training",
+)
 
 
 def run(python, *arguments, cwd, **variables):

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from ...engine.model.sam3_imports import Sam3Image
+from ...training.images import compute_coverage, normalize_images, resize_image
 from .clips import CLIP_FRAMES, Clip, Frame, Motion
 from .frozen_encoder import encode_for_tracker
 from .random_clips import draw_clip
-from .samples import compute_coverage, normalize_images, resize_image
 
 TRAIN_SIDE_RANGE_PX = (320, 480)
 CLIP_LIKE_SHARE = 0.75

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ...engine.model.sam3_imports import Sam3Image
+from ...training.features import join_levels
 from .samples import Sample, make_images_tensor
 
 TrackerMaps = tuple[Tensor, Tensor, Tensor]
@@ -48,11 +49,7 @@ class DetectorEncoder:
             What ``forward_image`` gives for the detector, float32.
         """
         levels = _stack_features(samples, self._device)
-        return {
-            "vision_features": levels[-1],
-            "vision_pos_enc": [p.expand(len(samples), -1, -1, -1) for p in self._positions],
-            "backbone_fpn": levels,
-        }
+        return join_levels(levels, self._positions)
 
 
 class TrackerEncoder:

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...engine.inference.detection import PromptTokens, make_find_stage, run_detector_on_tokens
-from ...engine.model.sam3_imports import GeometricPrompt, Sam3Image
+from ...engine.model.sam3_imports import Sam3Image
+from ...training.concept_route import run_concept_route
 from .frozen_encoder import TrackerMaps
 from .losses import Targets, compute_concept_loss, compute_mean_object_loss
-from .random_prompts import ConceptPrompts, ObjectPrompts, draw_concept_prompts, draw_object_prompts
+from .random_prompts import ObjectPrompts, draw_concept_prompts, draw_object_prompts
 from .samples import Sample
 
 CONCEPTS_PER_IMAGE = 2
@@ -20,50 +20,6 @@ OBJECTS_PER_IMAGE = 4
 REFINED_SHARE = 0.5
 """Share of steps in which object prompts are refined with the mask they gave."""
 OBJECT_WEIGHT = 3.0
-
-
-def run_concept_route(
-    model: Sam3Image, features: dict[str, Any], prompts: ConceptPrompts, with_masks: Tensor
-) -> dict[str, Any]:
-    """Runs concepts as ``Sam3Image.forward_grounding`` does, with masks for some prompts.
-
-    Args:
-        model: The model.
-        features: What ``forward_image`` and ``forward_text`` gave.
-        prompts: P prompts.
-        with_masks: Indices of the prompts to predict masks for.
-
-    Returns:
-        The decoder's outputs, with ``mask_prompts``.
-    """
-    device = with_masks.device
-    texts = sorted(set(prompts.texts))
-    features = {**features, **model.backbone.forward_text(texts, device=device)}
-    text_index = torch.tensor([texts.index(t) for t in prompts.texts], device=device)
-    find = make_find_stage(prompts.image_index.to(device), text_index)
-    shown = make_find_stage(prompts.exemplar_index.to(device), text_index)
-    exemplars = GeometricPrompt(
-        box_embeddings=prompts.exemplars.to(device),
-        box_labels=prompts.exemplar_labels.long().to(device),
-        box_mask=prompts.exemplar_padding.to(device),
-    )
-    prompt, prompt_mask, features = model._encode_prompt(features, shown, exemplars)
-    tokens = PromptTokens(prompt, prompt_mask)
-    decoded = run_detector_on_tokens(model, features, find, tokens)
-    outputs = decoded.outputs
-    if len(with_masks):
-        model._run_segmentation_heads(
-            out=outputs,
-            backbone_out=decoded.features,
-            img_ids=find.img_ids[with_masks],
-            vis_feat_sizes=decoded.feature_hw,
-            encoder_hidden_states=decoded.memory[:, with_masks],
-            prompt=decoded.prompt[:, with_masks],
-            prompt_mask=decoded.prompt_mask[with_masks],
-            hs=decoded.queries[:, with_masks],
-        )
-    outputs["mask_prompts"] = with_masks
-    return outputs
 
 
 def compute_concept_losses(

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from ...training.concept_route import PromptBatch, pack_exemplars
 from .samples import Sample
 from .scenes import COLORS, KINDS
 
@@ -23,25 +24,13 @@ MOST_TRIES = 8
 
 
 @dataclasses.dataclass(frozen=True)
-class ConceptPrompts:
+class ConceptPrompts(PromptBatch):
     """Holds P concept prompts over the images of a batch.
 
     Attributes:
-        image_index: (P,) int64.
-        exemplar_index: Image on which each prompt's exemplars lie, (P,) int64.
-        texts: P texts.
-        exemplars: (E, P, 4) float32, normalized cxcywh.
-        exemplar_labels: (E, P) bool, True for "like this".
-        exemplar_padding: (P, E) bool, True where there is no exemplar.
         wanted: For each prompt, indices of the shapes it means.
     """
 
-    image_index: Tensor
-    exemplar_index: Tensor
-    texts: list[str]
-    exemplars: Tensor
-    exemplar_labels: Tensor
-    exemplar_padding: Tensor
     wanted: list[list[int]]
 
 
@@ -81,21 +70,11 @@ def draw_concept_prompts(
             sources.append(source)
             boxes.append([_shake_box(rng, samples[source].cxcywh[i]) for i, _ in exemplars])
             labels.append([positive for _, positive in exemplars])
-    most = max(len(b) for b in boxes)
-    count = len(texts)
-    exemplars_array = np.zeros((most, count, 4), np.float32)
-    labels_array = np.zeros((most, count), bool)
-    padding = np.ones((count, most), bool)
-    for p, (prompt_boxes, prompt_labels) in enumerate(zip(boxes, labels, strict=True)):
-        for e, (box, positive) in enumerate(zip(prompt_boxes, prompt_labels, strict=True)):
-            exemplars_array[e, p], labels_array[e, p], padding[p, e] = box, positive, False
     return ConceptPrompts(
         image_index=torch.arange(len(samples)).repeat_interleave(per_image),
         exemplar_index=torch.tensor(sources),
         texts=texts,
-        exemplars=torch.from_numpy(exemplars_array),
-        exemplar_labels=torch.from_numpy(labels_array),
-        exemplar_padding=torch.from_numpy(padding),
+        **pack_exemplars(boxes, labels),
         wanted=wanted,
     )
 

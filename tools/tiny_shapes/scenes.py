@@ -213,17 +213,20 @@ class Canvas:
         shared = pixels.inside & self._occupied[pixels.window]
         return bool(shared.sum() < 0.02 * pixels.inside.sum())
 
-    def add(self, color: str, kind: str, pixels: Pixels) -> None:
+    def add(
+        self, color: str, kind: str, pixels: Pixels, rgb: tuple[int, int, int] | None = None
+    ) -> None:
         """Draws a shape over what is there.
 
         Args:
             color: Name of its color.
             kind: Name of its shape.
             pixels: What it covers.
+            rgb: Its color; that of the vocabulary by default.
         """
         inside, window = pixels
-        rgb = jitter_color(self._rng, COLORS[color])
-        blend(self._image[window], inside.astype(np.float32), rgb)
+        drawn_rgb = jitter_color(self._rng, rgb or COLORS[color])
+        blend(self._image[window], inside.astype(np.float32), drawn_rgb)
         self._occupied[window] |= inside
         for below in self._drawn:
             remove_covered(below.pixels, pixels)

@@ -26,6 +26,7 @@ from ...engine.checkpoints.layouts import convert_to_model_names, recognize_layo
 from ...engine.checkpoints.reader import read_tensors
 from ...engine.model.config import TINY_SHAPES
 from ...engine.model.sam3_imports import Sam3Image
+from ...training.optimizer import has_fast_bfloat16, make_parameter_groups
 from .frozen_encoder import DetectorEncoder, FrozenEncoder, TrackerEncoder
 from .prompt_losses import compute_concept_losses, compute_object_loss, get_tracker_maps
 from .sample_pool import SamplePool
@@ -35,12 +36,12 @@ from .tracker_losses import TrainingHeads
 from .tracker_training import TrackerTraining
 from .training_model import (
     HEADS,
+    HEADS_RATE,
     build_training_model,
+    choose_part,
     drop_rotary_tables,
-    has_fast_bfloat16,
     initialize_weights,
     is_memory,
-    make_parameter_groups,
 )
 
 logger = logging.getLogger("tiny_shapes")
@@ -127,8 +128,13 @@ class Training:
         for name, parameter in model.named_parameters():
             if not name.startswith((*stage.trained, HEADS)):
                 parameter.requires_grad_(False)
-        rates = {"neck": stage.neck_rate, "known": stage.known_rate}
-        groups = make_parameter_groups(model, stage.learning_rate, rates)
+        rates = {
+            "memory": 1.0,
+            "heads": HEADS_RATE,
+            "neck": stage.neck_rate,
+            "known": stage.known_rate,
+        }
+        groups = make_parameter_groups(model, stage.learning_rate, rates, choose_part)
         optimizer = torch.optim.AdamW(groups, weight_decay=1e-4, betas=(0.9, 0.98))
         if self.optimizer_state is not None:
             optimizer.load_state_dict(self.optimizer_state)

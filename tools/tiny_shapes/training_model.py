@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -108,43 +107,10 @@ def drop_rotary_tables(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: value for name, value in state.items() if "freqs_cis" not in name}
 
 
-def make_parameter_groups(
-    model: Sam3Image, learning_rate: float, rates: dict[str, float]
-) -> list[dict[str, Any]]:
-    """Groups the trained parameters for the optimizer, each with its factor on the rate.
-
-    Args:
-        model: The model, with frozen parameters that need no gradient.
-        learning_rate: Highest learning rate.
-        rates: Factors on it for the tracker's neck ("neck") and for what is neither its memory
-            nor its neck ("known").
-
-    Returns:
-        Four groups.
-    """
-    rates = {"memory": 1.0, "heads": HEADS_RATE, **rates}
-    parameters: dict[str, list[nn.Parameter]] = {part: [] for part in rates}
-    for name, parameter in model.named_parameters():
-        if not parameter.requires_grad:
-            continue
-        if name.startswith(HEADS):
-            parameters["heads"].append(parameter)
-        elif name.startswith(TRACKER_NECK):
-            parameters["neck"].append(parameter)
-        else:
-            parameters["memory" if is_memory(name) else "known"].append(parameter)
-    return [
-        {"params": parameters[part], "lr": learning_rate, "share": rate}
-        for part, rate in rates.items()
-    ]
-
-
-def has_fast_bfloat16(device: torch.device) -> bool:
-    """Tells whether a device computes in bfloat16 itself; a CPU without takes eight times as long.
-
-    A CPU needs AVX-512 or AMX instructions for it.
-    """
-    if device.type != "cpu":
-        return True
-    able = torch.cpu.get_capabilities()
-    return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
+def choose_part(name: str) -> str:
+    """Tells the part of a parameter, each with a rate of its own: heads, neck, memory, known."""
+    if name.startswith(HEADS):
+        return "heads"
+    if name.startswith(TRACKER_NECK):
+        return "neck"
+    return "memory" if is_memory(name) else "known"
