@@ -5,7 +5,6 @@ from __future__ import annotations
 import enum
 import functools
 import logging
-import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, ParamSpec
 
@@ -137,16 +136,10 @@ def choose_model(
     model: str, weights: str | None, device: str | None, precision: str, input_size: str
 ) -> ModelOptions:
     """Checks the options of the model before it is loaded, see ``engine.model_options``."""
-    from ..engine.model_options import choose_model
+    from ..engine.model_options import choose_model, set_threads
 
     set_threads(model)
     return choose_model(model, weights, device, precision, input_size)
-
-
-def set_threads(model: str) -> None:
-    """Sets the threads that suit a model, before PyTorch is imported."""
-    if model == "tiny_shapes":
-        os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def load_engine(options: ModelOptions) -> Engine:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .common import Exit, print_result, run_command, set_threads, tell
+from .common import Exit, print_result, run_command, tell
 
 ModelChoice = Annotated[str, typer.Option("--model", help="sam3 or tiny_shapes.")]
 
@@ -53,6 +53,7 @@ def demo_video(
 def _check_model(model: str) -> None:
     from ..engine import validation
     from ..engine.checkpoints.zoo import MODELS
+    from ..engine.model_options import set_threads
 
     validation.check_choice("model", model, tuple(MODELS))
     set_threads(model)
