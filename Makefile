@@ -117,8 +117,8 @@ weights: venv ## what a weights file is: FILE=model.safetensors [TO=bfloat16] [O
 	@$(SAM3) weights $(if $(TO)$(OUT),convert,show) "$(FILE)" $(if $(TO),--to "$(TO)") \
 		$(if $(OUT),--out "$(OUT)")
 
-doctor: venv ## what is installed, which weights are found, what is missing
-	@$(SAM3) doctor
+doctor: venv ## what is installed, which weights are found, what is missing: FILE=sam3.pt or owner/name
+	@$(SAM3) doctor $(if $(FILE),"$(FILE)")
 
 heldout: venv ## scores of the bundled model on scenes it never saw
 	$(PY) -m $(PACKAGE).tools.tiny_shapes.evaluate $(ARGS)

@@ -102,7 +102,9 @@ class Engine:
         """Loads a model, or returns the engine that already holds it.
 
         Args:
-            model_name: ``sam3`` (Meta's gated weights) or ``tiny_shapes`` (bundled).
+            model_name: ``sam3`` (Meta's gated weights), ``tiny_shapes`` (bundled), or weights of
+                ``sam3`` from a repository: ``owner/name[@revision][:file]`` of the Hugging Face
+                Hub, ``modelscope:owner/name`` where ModelScope's client is installed.
             weight_file: A local checkpoint; takes precedence over the download.
                 ``base.pt + folder`` merges a LoRA adapter into it.
             device: For instance ``cpu`` or ``cuda``; by default the GPU where there is one.

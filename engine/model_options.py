@@ -23,7 +23,7 @@ class ModelOptions:
     """Chooses a model, and how it runs.
 
     Attributes:
-        model_name: ``sam3`` or ``tiny_shapes``.
+        model_name: ``sam3``, ``tiny_shapes`` or a repository, see ``Engine.load``.
         weight_file: A local checkpoint, or ``base + adapter_folder``; wins over the download.
         device: ``cpu``, ``cuda``, ``cuda:1``; None for the GPU where there is one.
         precision: ``auto``, ``float32`` or ``bfloat16``.
@@ -70,7 +70,7 @@ def choose_model(
     """Checks which model to run, and how.
 
     Args:
-        model: ``sam3`` or ``tiny_shapes``.
+        model: ``sam3``, ``tiny_shapes`` or a repository, see ``Engine.load``.
         weights: A local checkpoint, or ``base + adapter_folder``.
         device: ``cpu``, ``cuda`` or ``cuda:N``; None for the GPU where there is one.
         precision: ``auto``, ``float32`` or ``bfloat16``.
@@ -84,9 +84,10 @@ def choose_model(
         ValueError: If a name is unknown, the device is not there, or the model cannot run at
             that size.
     """
+    from .checkpoints.repositories import check_model_name
     from .checkpoints.zoo import MODELS, find_weight_files, resolve_input_size
 
-    validation.check_choice("model", model, tuple(MODELS))
+    model = check_model_name("model", model, MODELS)
     validation.check_choice("precision", precision, ("auto", "float32", "bfloat16"))
     size = parsing.parse_input_size("input_size", input_size)
     resolve_input_size(model, size)

@@ -24,7 +24,7 @@ class ServedModel:
 
     Attributes:
         engine: The engine.
-        name: ``sam3`` or ``tiny_shapes``.
+        name: ``sam3``, ``tiny_shapes`` or a repository.
         weights_digest: Tells weights apart, wherever the file lies.
         fallback_reason: Why the bundled model stands in for ``sam3``; empty if it does not.
     """

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from ..engine.checkpoints.repositories import check_model_name
 from ..engine.checkpoints.zoo import MODELS
 from ..engine.images import MAX_FILE_PIXELS
 from ..engine.validation import to_whole_number, value_error
@@ -40,9 +41,7 @@ def parse_url_origin(url: str) -> Origin:
 
 
 def _parse_model(name: str, text: str) -> str:
-    if text not in MODELS:
-        raise value_error(name, "one of " + ", ".join(MODELS), text)
-    return text
+    return check_model_name(name, text, MODELS)
 
 
 def _parse_device(name: str, text: str) -> str:
@@ -136,8 +135,9 @@ class Settings:
 
     model: str | None = _declare_setting(
         "MODEL", _parse_model, None,
-        "`sam3` or `tiny_shapes`. Unset: `sam3`, or `tiny_shapes` with a warning where its "
-        "weights cannot be had",
+        "`sam3`, `tiny_shapes`, or a repository: `owner/name[@revision][:file]` of the Hugging "
+        "Face Hub, `modelscope:owner/name`. Unset: `sam3`, or `tiny_shapes` with a warning where "
+        "its weights cannot be had",
     )  # fmt: skip
     checkpoint: str | None = _declare_setting(
         "SAM3_CHECKPOINT", _parse_file, None, "A local checkpoint of `sam3`; wins over the download"

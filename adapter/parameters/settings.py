@@ -53,7 +53,7 @@ class Settings:
         tiles: 1 for off, "auto", else tiles a side.
         masks: Whether concepts get masks, or boxes only.
         segmentation_format: ``rle``, ``polygon`` or ``none``.
-        model_name: ``sam3`` or ``tiny_shapes``.
+        model_name: ``sam3``, ``tiny_shapes`` or a repository.
         model_weight_file: Path, or empty.
         input_size: Side of the model's input in pixels, or ``auto``.
         input_size_percent: 1..100.

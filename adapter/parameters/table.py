@@ -6,10 +6,17 @@
 from __future__ import annotations
 
 from ...engine import parsing, validation
+from ...engine.checkpoints.repositories import check_model_name
+from ...engine.checkpoints.zoo import MODELS
 from ...engine.concept_text import parse_concepts
 from .spec import Parameter, make_choice, make_integer, make_number, make_switch
 
 PROMPT_MODES = ("auto", "object", "concept", "everything")
+
+
+def _parse_model_name(name: str, text: str) -> str:
+    return check_model_name(name, text, MODELS)
+
 
 _TABLE = (
     Parameter(
@@ -218,17 +225,20 @@ _TABLE = (
         help="How output 3 writes masks: compressed RLE, polygons, or not at all.",
         group="output",
     ),
-    make_choice(
+    Parameter(
         "model_name",
-        ("sam3", "tiny_shapes"),
-        default="sam3",
+        "sam3",
         label="Model",
-        choice_labels=("SAM 3", "Tiny shapes"),
         help=(
             "sam3: Meta's weights (access must be granted). tiny_shapes: bundled, same "
-            "architecture, knows flat colored shapes only."
+            "architecture, knows flat colored shapes only. owner/name[@revision][:file]: weights "
+            "of SAM 3 in a repository of the Hugging Face Hub; modelscope:owner/name in one of "
+            "ModelScope."
         ),
         group="model",
+        parser=_parse_model_name,
+        kind="open_choice",
+        choices=tuple(MODELS),
     ),
     Parameter(
         "model_weight_file",
