@@ -147,7 +147,8 @@ audit: ## known vulnerabilities of the locked versions (asks a public database)
 	@sh tools/audit.sh "$(PYTHON)"
 
 lock: venv ## write the lock files again: ARGS=--upgrade for newer versions
-	$(UV_LOCK) --group pyproject.toml:dev requirements-serve.txt requirements-ray.txt --output-file $(LOCK)/dev.txt
+	$(UV_LOCK) --group pyproject.toml:dev requirements-serve.txt requirements-ray.txt \
+		requirements-openvino.txt --output-file $(LOCK)/dev.txt
 	$(UV_LOCK) --group pyproject.toml:ikomia requirements.txt --constraint $(LOCK)/dev.txt \
 		--override $(LOCK)/demo-without.txt --output-file $(LOCK)/demo.txt
 	$(UV_LOCK) --group pyproject.toml:audit --output-file $(LOCK)/audit.txt

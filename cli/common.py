@@ -133,14 +133,28 @@ InputSize = Annotated[
 ]
 
 
+Backend = Annotated[
+    str,
+    typer.Option(
+        help="What the image encoder runs with: torch, or openvino (a CPU; installed apart).",
+        rich_help_panel="Model",
+    ),
+]
+
+
 def choose_model(
-    model: str, weights: str | None, device: str | None, precision: str, input_size: str
+    model: str,
+    weights: str | None,
+    device: str | None,
+    precision: str,
+    input_size: str,
+    backend: str,
 ) -> ModelOptions:
     """Checks the options of the model before it is loaded, see ``engine.model_options``."""
     from ..engine.model_options import choose_model, set_threads
 
     set_threads(model)
-    return choose_model(model, weights, device, precision, input_size)
+    return choose_model(model, weights, device, precision, input_size, backend)
 
 
 def load_engine(options: ModelOptions) -> Engine:

@@ -26,6 +26,7 @@ EXTRAS = {
     "ikomia": (("ikomia",), "the Ikomia plugin", "pip install ikomia"),
     "serve": (("fastapi", "uvicorn", "httpx", "pydantic", "defusedxml"), "the server", EXTRA),
     "labeling": (("fsspec", "pyarrow", "matplotlib"), "label, export and score", EXTRA),
+    "openvino": (("openvino",), "the backend openvino, on a CPU", EXTRA),
     "ray": (("ray",), "labeling on several machines", EXTRA),
 }
 """Optional parts: the modules that each needs, what it is for, and how it is installed."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .common import (
+    Backend,
     Device,
     Exit,
     InputSize,
@@ -136,6 +137,7 @@ def segment(
     device: Device = None,
     precision: PrecisionName = "auto",
     input_size: InputSize = "auto",
+    backend: Backend = "torch",
 ) -> Exit:
     """Segment images by text, points, boxes or examples."""
     paths = find_images(images)
@@ -144,7 +146,7 @@ def segment(
     if _is_folder(save, paths, images):
         root = Path(os.path.commonpath([path.resolve().parent for path in paths]))
     prompt = make_prompt(text, points, boxes, examples, threshold, everything, reference, tiles)
-    engine = load_engine(choose_model(model, weights, device, precision, input_size))
+    engine = load_engine(choose_model(model, weights, device, precision, input_size, backend))
     from ..engine.images import count_pictures
     from ..engine.wording import describe_misses, describe_pictures
 

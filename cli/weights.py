@@ -1,4 +1,4 @@
-"""The commands ``weights show`` and ``weights convert``."""
+"""The commands ``weights show``, ``weights convert`` and ``weights cache``."""
 
 from __future__ import annotations
 
@@ -62,6 +62,29 @@ def convert(
     out = out or files.base.with_name(f"{files.base.stem}_{to}.safetensors")
     convert_weights(files, model, out, to)
     tell(f"Written: {out}, {out.stat().st_size / 1e9:.2f} GB")
+    return Exit.DONE
+
+
+@app.command("cache")
+@run_command
+def cache(
+    clear: Annotated[bool, typer.Option("--clear", help="Remove them all.")] = False,
+) -> Exit:
+    """Show the models that were converted for OpenVINO, or remove them."""
+    from ..engine.backends.converted_files import (
+        MAX_BYTES,
+        clear_converted,
+        get_cache_folder,
+        list_converted,
+    )
+
+    if clear:
+        print_result(f"{clear_converted() / 1e9:.2f} GB removed from {get_cache_folder()}")
+        return Exit.DONE
+    for file in list_converted():
+        print_result(f"{file.size_bytes / 1e9:.2f} GB  {file.path.name}  {file.description}")
+    total = sum(file.size_bytes for file in list_converted())
+    print_result(f"{total / 1e9:.2f} of {MAX_BYTES / 1e9:.0f} GB in {get_cache_folder()}")
     return Exit.DONE
 
 

@@ -28,6 +28,7 @@ class ModelOptions:
         device: ``cpu``, ``cuda``, ``cuda:1``; None for the GPU where there is one.
         precision: ``auto``, ``float32`` or ``bfloat16``.
         input_size: Side of the model's input in pixels, or ``auto`` for its own.
+        backend: ``torch``, or ``openvino`` for the image encoder on a CPU.
     """
 
     model_name: str = "sam3"
@@ -35,6 +36,7 @@ class ModelOptions:
     device: str | None = None
     precision: str = "auto"
     input_size: int | Literal["auto"] = "auto"
+    backend: str = "torch"
 
     def load(self) -> Engine:
         """Loads the engine; the weights are downloaded if they are not on this machine."""
@@ -46,6 +48,7 @@ class ModelOptions:
             self.device,
             self.precision,  # type: ignore[arg-type]
             self.input_size,
+            self.backend,
         )
 
     def describe(self) -> dict[str, Any]:
@@ -57,6 +60,7 @@ class ModelOptions:
             "weights": _hash_ends(find_weight_files(self.model_name, self.weight_file).paths),
             "precision": self.precision,
             "input_size": self.input_size,
+            **({} if self.backend == "torch" else {"backend": self.backend}),
         }
 
 
@@ -66,6 +70,7 @@ def choose_model(
     device: str | None = None,
     precision: str = "auto",
     input_size: str = "auto",
+    backend: str = "torch",
 ) -> ModelOptions:
     """Checks which model to run, and how.
 
@@ -75,6 +80,7 @@ def choose_model(
         device: ``cpu``, ``cuda`` or ``cuda:N``; None for the GPU where there is one.
         precision: ``auto``, ``float32`` or ``bfloat16``.
         input_size: Side of the model's input in pixels, or ``auto``.
+        backend: ``torch``, or ``openvino`` for the image encoder on a CPU.
 
     Returns:
         The model.
@@ -84,6 +90,7 @@ def choose_model(
         ValueError: If a name is unknown, the device is not there, or the model cannot run at
             that size.
     """
+    from .backends.choice import BACKENDS
     from .checkpoints.repositories import check_model_name
     from .checkpoints.zoo import MODELS, find_weight_files, resolve_input_size
 
@@ -91,6 +98,7 @@ def choose_model(
     validation.check_choice("precision", precision, ("auto", "float32", "bfloat16"))
     size = parsing.parse_input_size("input_size", input_size)
     resolve_input_size(model, size)
+    validation.check_choice("backend", backend, BACKENDS)
     if weights:
         find_weight_files(model, weights)
     if device:
@@ -102,7 +110,7 @@ def choose_model(
             raise value_error("device", "cpu, cuda or cuda:N", device) from None
         if kind == "cuda" and not torch.cuda.is_available():
             raise value_error("device", "a device of this machine (it has no GPU)", device)
-    return ModelOptions(model, weights or None, device or None, precision, size)
+    return ModelOptions(model, weights or None, device or None, precision, size, backend)
 
 
 def set_threads(model_name: str) -> None:

@@ -43,7 +43,7 @@ def serve(environment: Mapping[str, str]) -> int:
 
     try:
         served = load_served_model(settings)
-    except (ValueError, WeightsError) as error:
+    except (ValueError, ImportError, WeightsError) as error:
         return _fail(str(error))
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     logging.getLogger("infer_segment_anything_3.serving").info(

@@ -66,6 +66,7 @@ NOT_SHIPPED = frozenset(
         "labeling",
         "pyproject.toml",
         "requirements-labeling.txt",
+        "requirements-openvino.txt",
         "requirements-ray.txt",
         "requirements-serve.txt",
         "serving",

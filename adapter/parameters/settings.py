@@ -58,6 +58,7 @@ class Settings:
         input_size: Side of the model's input in pixels, or ``auto``.
         input_size_percent: 1..100.
         precision: ``auto``, ``float32`` or ``bfloat16``.
+        backend: ``torch`` or ``openvino``.
         cuda: Whether a GPU may be used.
     """
 
@@ -83,6 +84,7 @@ class Settings:
     input_size: int | Literal["auto"]
     input_size_percent: int
     precision: Literal["auto", "float32", "bfloat16"]
+    backend: Literal["torch", "openvino"]
     cuda: bool
 
     @classmethod

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from ...engine import parsing, validation
+from ...engine.backends.choice import BACKENDS
 from ...engine.checkpoints.repositories import check_model_name
 from ...engine.checkpoints.zoo import MODELS
 from ...engine.concept_text import parse_concepts
@@ -284,6 +285,18 @@ _TABLE = (
         label="Precision",
         choice_labels=("Automatic", "float32", "bfloat16"),
         help="auto: bfloat16 where the hardware has it natively, else float32.",
+        group="model",
+    ),
+    make_choice(
+        "backend",
+        BACKENDS,
+        default="torch",
+        label="Backend",
+        choice_labels=("PyTorch", "OpenVINO"),
+        help=(
+            "What the image encoder runs with. openvino: on a CPU, once installed (pip install "
+            "openvino) and with cuda False; converted once, then kept in the user's cache."
+        ),
         group="model",
     ),
     make_switch(

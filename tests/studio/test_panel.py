@@ -46,6 +46,7 @@ TAB_ORDER = [
     "input_size",
     "input_size_percent",
     "precision",
+    "backend",
     "cuda",
 ]
 
