@@ -132,8 +132,8 @@ weights: venv ## what a weights file is: FILE=model.safetensors [TO=bfloat16] [O
 	@$(SAM3) weights $(if $(TO)$(OUT),convert,show) "$(FILE)" $(if $(TO),--to "$(TO)") \
 		$(if $(OUT),--out "$(OUT)")
 
-doctor: venv ## what is installed, which weights are found, what is missing
-	@$(SAM3) doctor
+doctor: venv ## what is installed, which weights are found, what is missing: FILE=sam3.pt or owner/name
+	@$(SAM3) doctor $(if $(FILE),"$(FILE)")
 
 heldout: venv ## scores of the bundled model on scenes it never saw
 	$(PY) -m $(PACKAGE).tools.tiny_shapes.evaluate $(ARGS)
@@ -163,7 +163,7 @@ audit: ## known vulnerabilities of the locked versions (asks a public database)
 
 lock: venv ## write the lock files again: ARGS=--upgrade for newer versions
 	$(UV_LOCK) --group pyproject.toml:dev requirements-serve.txt requirements-ray.txt \
-		requirements-train.txt requirements-mcp.txt --output-file $(LOCK)/dev.txt
+		requirements-train.txt requirements-mcp.txt requirements-openvino.txt --output-file $(LOCK)/dev.txt
 	$(UV_LOCK) --group pyproject.toml:ikomia requirements.txt --constraint $(LOCK)/dev.txt \
 		--override $(LOCK)/demo-without.txt --output-file $(LOCK)/demo.txt
 	$(UV_LOCK) --group pyproject.toml:audit --output-file $(LOCK)/audit.txt

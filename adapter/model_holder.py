@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("infer_segment_anything_3")
 
-_EngineKey = tuple[str, str, str, str, int]
+_EngineKey = tuple[str, str, str, str, int, str]
 
 
 class ModelHolder:
@@ -77,7 +77,8 @@ def _make_key(settings: Settings) -> _EngineKey:
     device = _choose_device(settings)
     precision = resolve_precision(settings.precision, torch.device(device))
     size = resolve_input_size(settings.model_name, settings.input_size)
-    return settings.model_name, settings.model_weight_file, device, precision, size
+    weights = settings.model_name, settings.model_weight_file
+    return *weights, device, precision, size, settings.backend
 
 
 def _choose_device(settings: Settings) -> str:
@@ -99,4 +100,5 @@ def _load(settings: Settings) -> Engine:
         device,
         settings.precision,
         settings.input_size,
+        settings.backend,
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import enum
 import functools
 import logging
-import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, ParamSpec
 
@@ -101,7 +100,8 @@ ModelName = Annotated[
     str,
     typer.Option(
         "--model",
-        help="sam3 (Meta's weights), or tiny_shapes (bundled; knows flat colored shapes only).",
+        help="sam3 (Meta's weights), tiny_shapes (bundled; knows flat colored shapes only), or "
+        "owner/name[@revision][:file] of the Hugging Face Hub, modelscope:owner/name.",
         rich_help_panel="Model",
     ),
 ]
@@ -133,20 +133,28 @@ InputSize = Annotated[
 ]
 
 
+Backend = Annotated[
+    str,
+    typer.Option(
+        help="What the image encoder runs with: torch, or openvino (a CPU; installed apart).",
+        rich_help_panel="Model",
+    ),
+]
+
+
 def choose_model(
-    model: str, weights: str | None, device: str | None, precision: str, input_size: str
+    model: str,
+    weights: str | None,
+    device: str | None,
+    precision: str,
+    input_size: str,
+    backend: str,
 ) -> ModelOptions:
     """Checks the options of the model before it is loaded, see ``engine.model_options``."""
-    from ..engine.model_options import choose_model
+    from ..engine.model_options import choose_model, set_threads
 
     set_threads(model)
-    return choose_model(model, weights, device, precision, input_size)
-
-
-def set_threads(model: str) -> None:
-    """Sets the threads that suit a model, before PyTorch is imported."""
-    if model == "tiny_shapes":
-        os.environ.setdefault("OMP_NUM_THREADS", "1")
+    return choose_model(model, weights, device, precision, input_size, backend)
 
 
 def load_engine(options: ModelOptions) -> Engine:

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from .common import Exit, StoppedError, print_result, run_command, set_threads, tell
+from .common import Exit, StoppedError, print_result, run_command, tell
 
-ModelChoice = Annotated[str, typer.Option("--model", help="sam3 or tiny_shapes.")]
+ModelChoice = Annotated[str, typer.Option("--model", help="sam3, tiny_shapes or owner/name.")]
 
 
 @run_command
@@ -75,8 +75,8 @@ def demo_agent(
 
 
 def _check_model(model: str) -> None:
-    from ..engine import validation
+    from ..engine.checkpoints.repositories import check_model_name
     from ..engine.checkpoints.zoo import MODELS
+    from ..engine.model_options import set_threads
 
-    validation.check_choice("model", model, tuple(MODELS))
-    set_threads(model)
+    set_threads(check_model_name("model", model, MODELS))

@@ -8,7 +8,10 @@ import os
 import platform
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from .common import Exit, run_command
 
@@ -25,6 +28,7 @@ EXTRAS = {
     "agent": (("httpx",), "descriptions by a language model", EXTRA),
     "labeling": (("fsspec", "pyarrow", "matplotlib"), "label, export and score", EXTRA),
     "mcp": (("mcp",), "tools for an agent", EXTRA),
+    "openvino": (("openvino",), "the backend openvino, on a CPU", EXTRA),
     "ray": (("ray",), "labeling on several machines", EXTRA),
 }
 """Optional parts: the modules that each needs, what it is for, and how it is installed."""
@@ -33,7 +37,12 @@ GOOD, BAD, NEUTRAL = "[green]✓[/green]", "[red]✗[/red]", "[dim]–[/dim]"
 
 
 @run_command
-def doctor() -> Exit:
+def doctor(
+    model: Annotated[
+        str | None,
+        typer.Argument(help="A weights file, or a repository such as owner/name, to look at, too."),
+    ] = None,
+) -> Exit:
     """Show what is installed, which weights are found and how, and what is missing."""
     from rich import box
     from rich.table import Table
@@ -49,7 +58,7 @@ def doctor() -> Exit:
     missing = _add_packages(table, advice)
     if not missing:
         _add_device(table)
-        _add_weights(table, advice)
+        _add_weights(table, advice, model)
     _add_extras(table, advice)
     console = make_console()
     console.print(
@@ -106,9 +115,38 @@ def _add_device(table: Table) -> None:
     )
 
 
-def _add_weights(table: Table, advice: list[str]) -> None:
+def _add_weights(table: Table, advice: list[str], model: str | None) -> None:
     for mark, name, text in _find_weights(advice):
         table.add_row(mark, name, text)
+    if model:
+        mark, text = _look_at(model)
+        table.add_row(mark, model, text)
+
+
+def _look_at(model: str) -> tuple[str, str]:
+    """Says what a file or a repository holds; no file is downloaded for it."""
+    from ..engine.checkpoints.errors import WeightsError
+    from ..engine.checkpoints.repositories import describe_repository, parse_repository
+    from ..engine.checkpoints.zoo import MODELS, find_weights
+
+    repository = parse_repository(model)
+    try:
+        if repository is None or Path(model).expanduser().exists():
+            path = find_weights("sam3", model)
+            return GOOD, f"{path}: {_describe_abilities(path)}"
+        return GOOD, describe_repository(repository, MODELS["sam3"].architecture)
+    except (WeightsError, ImportError) as error:
+        return BAD, str(error)
+
+
+def _describe_abilities(path: Path) -> str:
+    """Says what a local file is and what will work with it; a WeightsError why nothing will."""
+    from ..engine.checkpoints.inspection import describe_weights
+    from ..engine.checkpoints.zoo import WeightFiles
+
+    found = describe_weights(WeightFiles(path))
+    works = [kind for kind, has in found.abilities.items() if has]
+    return f"{found.layout}; " + (", ".join(works) or "nothing works with it")
 
 
 def _find_weights(advice: list[str]) -> Iterator[tuple[str, str, str]]:
@@ -121,17 +159,23 @@ def _find_weights(advice: list[str]) -> Iterator[tuple[str, str, str]]:
     spec = MODELS["sam3"]
     assert spec.repo_id is not None
     if named:
+        shown = ""
         try:
             found = find_weights("sam3")
-            yield GOOD, "sam3", f"{found}, by the environment variable {CHECKPOINT_VARIABLE}"
+            shown = f"{found}, by the environment variable {CHECKPOINT_VARIABLE}: "
+            yield GOOD, "sam3", shown + _describe_abilities(found)
         except WeightsError as error:
-            yield BAD, "sam3", str(error)
+            yield BAD, "sam3", shown + str(error)
             advice.append(f"Correct or unset {CHECKPOINT_VARIABLE}.")
         return
     for filename in (spec.filename, *spec.other_filenames):
         cached = hub.find_cached_file(spec.repo_id, filename)
         if cached is not None:
-            yield GOOD, "sam3", f"{cached}, in the Hugging Face cache"
+            try:
+                what = _describe_abilities(cached)
+                yield GOOD, "sam3", f"{cached}, in the Hugging Face cache: {what}"
+            except WeightsError as error:
+                yield BAD, "sam3", str(error)
             return
     from huggingface_hub import get_token
 
@@ -140,7 +184,7 @@ def _find_weights(advice: list[str]) -> Iterator[tuple[str, str, str]]:
         advice.append(
             "Meta's weights are gated: ask for access on https://huggingface.co/facebook/sam3, "
             "then run `hf auth login` or set HF_TOKEN. A file that you have needs neither: "
-            f"name it in {CHECKPOINT_VARIABLE}."
+            f"name it in {CHECKPOINT_VARIABLE}; a copy in a repository is model_name owner/name."
         )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .common import (
+    Backend,
     Device,
     Exit,
     InputSize,
@@ -165,6 +166,7 @@ def label(
     device: Device = None,
     precision: PrecisionName = "auto",
     input_size: InputSize = "auto",
+    backend: Backend = "torch",
     input_size_percent: Annotated[
         float, typer.Option(help="Shrink images first (1 to 100).", rich_help_panel="Model")
     ] = 100,
@@ -208,7 +210,7 @@ def label(
         images=images,
         out=out,
         prompts=choose_prompts(prompts),
-        model=choose_model(model, weights, device, precision, input_size),
+        model=choose_model(model, weights, device, precision, input_size, backend),
         input_size_percent=input_size_percent,
         shard_size=shard,
         decoders=decoders,

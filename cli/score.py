@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from .common import (
+    Backend,
     Device,
     InputSize,
     ModelName,
@@ -41,9 +42,10 @@ def score(
     device: Device = None,
     precision: PrecisionName = "auto",
     input_size: InputSize = "auto",
+    backend: Backend = "torch",
 ) -> None:
     """Score a model on a COCO data set: AP, cgF1 and clicks."""
-    options = choose_model(model, weights, device, precision, input_size)
+    options = choose_model(model, weights, device, precision, input_size, backend)
     from ..labeling.scoring.run import score_data_set
 
     with Progress("Scoring", "image") as progress:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .common import (
+    Backend,
     Device,
     Exit,
     InputSize,
@@ -149,6 +150,7 @@ def segment(
     device: Device = None,
     precision: PrecisionName = "auto",
     input_size: InputSize = "auto",
+    backend: Backend = "torch",
 ) -> Exit:
     """Segment images by text, points, boxes, examples or a description."""
     paths = find_images(images)
@@ -160,7 +162,7 @@ def segment(
     prompt = make_prompt(
         text, points, boxes, examples, threshold, everything, reference, tiles, describe
     )
-    engine = load_engine(choose_model(model, weights, device, precision, input_size))
+    engine = load_engine(choose_model(model, weights, device, precision, input_size, backend))
     described = None if endpoint is None else DescriptionSegmenter(engine, *endpoint)
     from ..engine.images import count_pictures
     from ..engine.wording import describe_misses, describe_pictures

@@ -22,7 +22,7 @@ MAX_BODY_MB=40 SAM3_API_KEY=… infer-sam3 serve --host 0.0.0.0 --port 8000
 def serve(
     model: Annotated[
         str | None,
-        typer.Option(help="sam3 or tiny_shapes; by default sam3 if its weights can be had."),
+        typer.Option(help="sam3, tiny_shapes or owner/name; by default sam3 if it can be had."),
     ] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from .common import (
+    Backend,
     Device,
     Exit,
     InputSize,
@@ -63,6 +64,7 @@ def track(
     device: Device = None,
     precision: PrecisionName = "auto",
     input_size: InputSize = "auto",
+    backend: Backend = "torch",
 ) -> Exit:
     """Follow objects through a video; each keeps its id.
 
@@ -70,7 +72,7 @@ def track(
     """
     targets = [_check_target(name) for name in save or ()]
     prompt = make_prompt(text, points, boxes, examples, threshold)
-    options = choose_model(model, weights, device, precision, input_size)
+    options = choose_model(model, weights, device, precision, input_size, backend)
     from ..engine import track_video
     from ..engine.video_files import VideoReader
     from ..engine.wording import count_things

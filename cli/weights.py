@@ -1,4 +1,4 @@
-"""The commands ``weights show`` and ``weights convert``."""
+"""The commands ``weights show``, ``weights convert`` and ``weights cache``."""
 
 from __future__ import annotations
 
@@ -21,11 +21,17 @@ EXAMPLES = """
 
 infer-sam3 weights show model.safetensors
 
+infer-sam3 weights show owner/name:sam3_fp16.safetensors
+
 infer-sam3 weights convert "sam3.pt + adapter_folder" --to bfloat16 --out sam3_mine.safetensors
 """
 
 File = Annotated[
-    str, typer.Argument(help="A checkpoint, or 'checkpoint + adapter_folder' of a LoRA adapter.")
+    str,
+    typer.Argument(
+        help="A checkpoint, 'checkpoint + adapter_folder' of a LoRA adapter, or a repository: "
+        "owner/name[@revision][:file], modelscope:owner/name."
+    ),
 ]
 
 
@@ -33,9 +39,7 @@ File = Annotated[
 @run_command
 def show(file: File) -> Exit:
     """Say what a weights file is, and whether it will work."""
-    from ..engine.checkpoints.zoo import find_weight_files
-
-    _show(find_weight_files("sam3", file))
+    _show(_find(file))
     return Exit.DONE
 
 
@@ -51,15 +55,47 @@ def convert(
     """Write a weights file in Meta's layout, with an adapter merged into it."""
     from ..engine import validation
     from ..engine.checkpoints.inspection import DTYPES, convert_weights
-    from ..engine.checkpoints.zoo import find_weight_files
 
     validation.check_choice("to", to, tuple(DTYPES))
-    files = find_weight_files("sam3", file)
+    files = _find(file)
     model = _show(files)
     out = out or files.base.with_name(f"{files.base.stem}_{to}.safetensors")
     convert_weights(files, model, out, to)
     tell(f"Written: {out}, {out.stat().st_size / 1e9:.2f} GB")
     return Exit.DONE
+
+
+@app.command("cache")
+@run_command
+def cache(
+    clear: Annotated[bool, typer.Option("--clear", help="Remove them all.")] = False,
+) -> Exit:
+    """Show the models that were converted for OpenVINO, or remove them."""
+    from ..engine.backends.converted_files import (
+        MAX_BYTES,
+        clear_converted,
+        get_cache_folder,
+        list_converted,
+    )
+
+    if clear:
+        print_result(f"{clear_converted() / 1e9:.2f} GB removed from {get_cache_folder()}")
+        return Exit.DONE
+    for file in list_converted():
+        print_result(f"{file.size_bytes / 1e9:.2f} GB  {file.path.name}  {file.description}")
+    total = sum(file.size_bytes for file in list_converted())
+    print_result(f"{total / 1e9:.2f} of {MAX_BYTES / 1e9:.0f} GB in {get_cache_folder()}")
+    return Exit.DONE
+
+
+def _find(file: str) -> WeightFiles:
+    """Finds a file; what names no local one and looks like a repository is fetched from there."""
+    from ..engine.checkpoints.repositories import parse_repository
+    from ..engine.checkpoints.zoo import find_weight_files
+
+    if not Path(file).expanduser().exists() and parse_repository(file) is not None:
+        return find_weight_files(file)
+    return find_weight_files("sam3", file)
 
 
 def _show(files: WeightFiles) -> Any:

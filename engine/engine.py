@@ -41,6 +41,7 @@ class Engine:
         model: The package's ``Sam3Image``, in eval mode.
         device: Where it runs.
         precision: ``float32`` or ``bfloat16``.
+        backend: ``torch``, or ``openvino`` for the image encoder.
         image_size: Side of the model's square input, in pixels.
         limits: How much is computed at a time where memory suffices; may be set.
         vocabulary: The only words that the weights know; empty if they know any.
@@ -58,6 +59,7 @@ class Engine:
         weights_name: str = "the weights",
         vocabulary: Sequence[str] = (),
         most_threads: int | None = None,
+        backend: str = "torch",
     ) -> None:
         """Wraps a model; most callers want :meth:`load`.
 
@@ -68,11 +70,13 @@ class Engine:
             weights_name: What errors call the weights, for instance their path.
             vocabulary: The only words that the weights know; empty if they know any.
             most_threads: Largest team of CPU threads; None for all.
+            backend: What the model's image encoder runs with.
         """
         self.model = model
         self.image_size = image_size
         self.device: torch.device = model.device
         self.weights_name = weights_name
+        self.backend = backend
         self.precision: Literal["float32", "bfloat16"] = resolve_precision(precision, self.device)
         self.limits = BatchLimits.for_device(self.device)
         self.vocabulary = tuple(vocabulary)
@@ -99,11 +103,14 @@ class Engine:
         device: str | torch.device | None = None,
         precision: Precision = "auto",
         input_size: int | Literal["auto"] = "auto",
+        backend: str = "torch",
     ) -> Engine:
         """Loads a model, or returns the engine that already holds it.
 
         Args:
-            model_name: ``sam3`` (Meta's gated weights) or ``tiny_shapes`` (bundled).
+            model_name: ``sam3`` (Meta's gated weights), ``tiny_shapes`` (bundled), or weights of
+                ``sam3`` from a repository: ``owner/name[@revision][:file]`` of the Hugging Face
+                Hub, ``modelscope:owner/name`` where ModelScope's client is installed.
             weight_file: A local checkpoint; takes precedence over the download.
                 ``base.pt + folder`` merges a LoRA adapter into it.
             device: For instance ``cpu`` or ``cuda``; by default the GPU where there is one.
@@ -111,16 +118,20 @@ class Engine:
             input_size: Side of the model's square input, in pixels: ``auto`` for the model's
                 own; ``sam3``: 1008, 672, 336; ``tiny_shapes``: 280, 224, 112. Smaller is
                 faster and finds less.
+            backend: ``torch``, or ``openvino`` for the image encoder on a CPU. It is converted
+                once and kept in the user's cache folder; results differ in their last bits.
 
         Returns:
-            An engine, shared by all callers who ask for the same weights, device, precision
-            and size for as long as one of them holds it.
+            An engine, shared by all callers who ask for the same weights, device, precision,
+            size and backend for as long as one of them holds it.
 
         Raises:
-            ValueError: If a name is unknown, or the model cannot run at that size.
+            ValueError: If a name is unknown, the model cannot run at that size, or the backend on
+                that device.
+            ImportError: If the backend is not installed.
             WeightsError: If the weights cannot be found, fetched or loaded.
         """
-        return load_engine(cls, model_name, weight_file, device, precision, input_size)
+        return load_engine(cls, model_name, weight_file, device, precision, input_size, backend)
 
     @property
     def encodings(self) -> int:
@@ -153,7 +164,12 @@ class Engine:
 
         Takes about a minute and pays on a GPU where hundreds of images follow. Results change
         in their last bits. The engine is shared: all its holders get the compiled encoder.
+
+        Raises:
+            ValueError: If the encoder does not run with PyTorch.
         """
+        if self.backend != "torch":
+            raise ValueError(f"backend: expected torch to compile it, got {self.backend}")
         self.model.backbone.vision_backbone.trunk.compile(dynamic=False)
 
     def segment(

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar
 
 import torch
 
+from .backends.choice import check_backend, use_backend
 from .checkpoints.loader import load_model
 from .checkpoints.zoo import find_weight_files, get_model_spec, resolve_input_size
 from .model.precision import Precision, resolve_precision
@@ -48,15 +49,17 @@ def load_engine(
     device: str | torch.device | None,
     precision: Precision,
     input_size: int | Literal["auto"],
+    backend: str = "torch",
 ) -> E:
     """Returns the engine that holds a model, or loads it; see :meth:`Engine.load`."""
     side = resolve_input_size(model_name, input_size)
     spec = get_model_spec(model_name)
     where = resolve_device(device)
+    check_backend(backend, where)
     resolved = resolve_precision(precision, where)
     with _searches[model_name, str(weight_file)]:
         files = find_weight_files(model_name, weight_file)
-    key = (model_name, files.identity, str(where), resolved, side)
+    key = (model_name, files.identity, str(where), resolved, side, backend)
     with _loads[key]:
         engine: E | None = _engines.get(key)
         if engine is None:
@@ -65,12 +68,19 @@ def load_engine(
             with fix_thread_teams():
                 engine = retry_on_oom(
                     lambda _: engine_class(
-                        load_model(model_name, files, where, side, resolved),
+                        use_backend(
+                            load_model(model_name, files, where, side, resolved),
+                            backend,
+                            side,
+                            resolved,
+                            spec.architecture.most_threads,
+                        ),
                         side,
                         resolved,
                         weights_name=str(files),
                         vocabulary=spec.vocabulary,
                         most_threads=spec.architecture.most_threads,
+                        backend=backend,
                     ),
                     BatchLimits(),
                     release_memory,

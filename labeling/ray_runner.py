@@ -147,7 +147,10 @@ def _connect_ray(address: str | None) -> Iterator[tuple[Any, float]]:
 def _collect_variables() -> dict[str, str]:
     """Collects the variables that the workers need: where the package and the weights are."""
     package_parent = str(Path(__file__).parents[2])
-    names = ("OMP_NUM_THREADS", "SAM3_CHECKPOINT", "HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE")
+    names = (
+        *("OMP_NUM_THREADS", "SAM3_CHECKPOINT", "MODELSCOPE_CACHE"),
+        *("HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE"),
+    )
     kept = {name: os.environ[name] for name in names if name in os.environ}
     return {"PYTHONPATH": package_parent, **kept}
 

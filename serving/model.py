@@ -24,7 +24,7 @@ class ServedModel:
 
     Attributes:
         engine: The engine.
-        name: ``sam3`` or ``tiny_shapes``.
+        name: ``sam3``, ``tiny_shapes`` or a repository.
         weights_digest: Tells weights apart, wherever the file lies.
         fallback_reason: Why the bundled model stands in for ``sam3``; empty if it does not.
     """
@@ -36,8 +36,9 @@ class ServedModel:
 
     @property
     def version(self) -> str:
-        """Version of the answers: it changes with the weights and the precision."""
-        return f"{self.name}-{self.weights_digest[:12]}-{self.engine.precision}"
+        """Version of the answers: it changes with weights, precision and backend."""
+        backend = "" if self.engine.backend == "torch" else f"-{self.engine.backend}"
+        return f"{self.name}-{self.weights_digest[:12]}-{self.engine.precision}{backend}"
 
 
 def load_served_model(settings: Settings) -> ServedModel:
@@ -69,7 +70,7 @@ def load_served_model(settings: Settings) -> ServedModel:
             "only. Set MODEL=sam3 to stop instead. %s",
             reason,
         )
-    engine = Engine.load(name, path, device)
+    engine = Engine.load(name, path, device, backend=settings.backend)
     return ServedModel(engine, name, compute_file_digest(path), reason)
 
 

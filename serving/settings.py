@@ -10,9 +10,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..agent.endpoint import check_url
+from ..engine.backends.choice import BACKENDS
+from ..engine.checkpoints.repositories import check_model_name
 from ..engine.checkpoints.zoo import MODELS
 from ..engine.images import MAX_FILE_PIXELS
-from ..engine.validation import to_whole_number, value_error
+from ..engine.validation import check_choice, to_whole_number, value_error
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
@@ -41,15 +43,17 @@ def parse_url_origin(url: str) -> Origin:
 
 
 def _parse_model(name: str, text: str) -> str:
-    if text not in MODELS:
-        raise value_error(name, "one of " + ", ".join(MODELS), text)
-    return text
+    return check_model_name(name, text, MODELS)
 
 
 def _parse_device(name: str, text: str) -> str:
     if not _DEVICE.fullmatch(text):
         raise value_error(name, "auto, cpu, cuda or cuda:N", text)
     return text
+
+
+def _parse_backend(name: str, text: str) -> str:
+    return check_choice(name, text, BACKENDS)
 
 
 def _parse_log_level(name: str, text: str) -> str:
@@ -141,8 +145,9 @@ class Settings:
 
     model: str | None = _declare_setting(
         "MODEL", _parse_model, None,
-        "`sam3` or `tiny_shapes`. Unset: `sam3`, or `tiny_shapes` with a warning where its "
-        "weights cannot be had",
+        "`sam3`, `tiny_shapes`, or a repository: `owner/name[@revision][:file]` of the Hugging "
+        "Face Hub, `modelscope:owner/name`. Unset: `sam3`, or `tiny_shapes` with a warning where "
+        "its weights cannot be had",
     )  # fmt: skip
     checkpoint: str | None = _declare_setting(
         "SAM3_CHECKPOINT", _parse_file, None, "A local checkpoint of `sam3`; wins over the download"
@@ -152,6 +157,12 @@ class Settings:
         _parse_device,
         "auto",
         "`auto`, `cpu`, `cuda` or `cuda:N`; `auto` is the GPU if any",
+    )
+    backend: str = _declare_setting(
+        "BACKEND",
+        _parse_backend,
+        "torch",
+        "`torch`, or `openvino` for the image encoder on a CPU (`pip install openvino`)",
     )
     host: str = _declare_setting("HOST", _parse_text, "127.0.0.1", "Address to listen on")
     port: int = _declare_setting("PORT", _make_number_parser(1, 65_535), 9090, "Port to listen on")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-import os
 import sys
 from collections.abc import Mapping
 
@@ -25,6 +24,7 @@ def serve(environment: Mapping[str, str]) -> int:
         return _fail(
             f"The server needs {', '.join(missing)}: pip install -r requirements-serve.txt"
         )
+    from ..engine.model_options import set_threads
     from .settings import read_settings
 
     try:
@@ -32,11 +32,8 @@ def serve(environment: Mapping[str, str]) -> int:
     except ValueError as error:
         return _fail(str(error))
     _configure_logging(settings.log_level)
-    if settings.model == "tiny_shapes":
-        # Its operations are shorter than it takes to wake a second thread, and requests, images
-        # and masks need the other cores: on two, a click takes 11 ms instead of 19. OpenMP
-        # reads this when PyTorch is imported.
-        os.environ.setdefault("OMP_NUM_THREADS", "1")
+    if settings.model is not None:
+        set_threads(settings.model)
 
     import uvicorn
 
@@ -46,7 +43,7 @@ def serve(environment: Mapping[str, str]) -> int:
 
     try:
         served = load_served_model(settings)
-    except (ValueError, WeightsError) as error:
+    except (ValueError, ImportError, WeightsError) as error:
         return _fail(str(error))
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     logging.getLogger("infer_segment_anything_3.serving").info(

@@ -64,6 +64,7 @@ _OF_INFER = _SHARED | {
     "infer_segment_anything_3_widget.py",
     "requirements-agent.txt",
     "requirements-mcp.txt",
+    "requirements-openvino.txt",
 }
 _OF_TRAIN = _SHARED | {
     "adapter/__init__.py",

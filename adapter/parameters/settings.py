@@ -51,11 +51,12 @@ class Settings:
         tiles: 1 for off, "auto", else tiles a side.
         masks: Whether concepts get masks, or boxes only.
         segmentation_format: ``rle``, ``polygon`` or ``none``.
-        model_name: ``sam3`` or ``tiny_shapes``.
+        model_name: ``sam3``, ``tiny_shapes`` or a repository.
         model_weight_file: Path, or empty.
         input_size: Side of the model's input in pixels, or ``auto``.
         input_size_percent: 1..100.
         precision: ``auto``, ``float32`` or ``bfloat16``.
+        backend: ``torch`` or ``openvino``.
         cuda: Whether a GPU may be used.
     """
 
@@ -82,6 +83,7 @@ class Settings:
     input_size: int | Literal["auto"]
     input_size_percent: int
     precision: Literal["auto", "float32", "bfloat16"]
+    backend: Literal["torch", "openvino"]
     cuda: bool
 
     @classmethod

@@ -6,6 +6,9 @@
 from __future__ import annotations
 
 from ...engine import parsing, validation
+from ...engine.backends.choice import BACKENDS
+from ...engine.checkpoints.repositories import check_model_name
+from ...engine.checkpoints.zoo import MODELS
 from ...engine.concept_text import Concept, parse_concepts
 from .parameter_table import ParameterTable
 from .spec import Parameter, make_choice, make_integer, make_number, make_switch
@@ -21,6 +24,10 @@ def _parse_description(name: str, text: str) -> tuple[Concept, ...]:
 def _parse_agent_model(name: str, text: str) -> str:
     """Parses the name of a language model; whether there is one is known by its server alone."""
     return validation.to_description(name, text) if text.strip() else ""
+
+
+def _parse_model_name(name: str, text: str) -> str:
+    return check_model_name(name, text, MODELS)
 
 
 _TABLE = (
@@ -252,17 +259,20 @@ _TABLE = (
         help="How output 3 writes masks: compressed RLE, polygons, or not at all.",
         group="output",
     ),
-    make_choice(
+    Parameter(
         "model_name",
-        ("sam3", "tiny_shapes"),
-        default="sam3",
+        "sam3",
         label="Model",
-        choice_labels=("SAM 3", "Tiny shapes"),
         help=(
             "sam3: Meta's weights (access must be granted). tiny_shapes: bundled, same "
-            "architecture, knows flat colored shapes only."
+            "architecture, knows flat colored shapes only. owner/name[@revision][:file]: weights "
+            "of SAM 3 in a repository of the Hugging Face Hub; modelscope:owner/name in one of "
+            "ModelScope."
         ),
         group="model",
+        parser=_parse_model_name,
+        kind="open_choice",
+        choices=tuple(MODELS),
     ),
     Parameter(
         "model_weight_file",
@@ -308,6 +318,18 @@ _TABLE = (
         label="Precision",
         choice_labels=("Automatic", "float32", "bfloat16"),
         help="auto: bfloat16 where the hardware has it natively, else float32.",
+        group="model",
+    ),
+    make_choice(
+        "backend",
+        BACKENDS,
+        default="torch",
+        label="Backend",
+        choice_labels=("PyTorch", "OpenVINO"),
+        help=(
+            "What the image encoder runs with. openvino: on a CPU, once installed (pip install "
+            "openvino) and with cuda False; converted once, then kept in the user's cache."
+        ),
         group="model",
     ),
     make_switch(

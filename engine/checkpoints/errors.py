@@ -46,6 +46,14 @@ class WrongShapesError(WeightFileError):
     """Tensors in the file have other shapes than the model's."""
 
 
+class NoFittingFileError(WeightFileError):
+    """A repository holds no file that fits, or several."""
+
+
+class QuantizedWeightsError(WeightFileError):
+    """The file's weights are quantized in a way that cannot be read here."""
+
+
 class AdapterError(WeightFileError):
     """The folder holds no adapter, or one that does not fit the weights."""
 

@@ -7,13 +7,17 @@ of the client are masked, and its exceptions are not chained.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import logging
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from .contents import Shape, read_index_names, read_names
 from .errors import (
     AccessError,
     CorruptDownloadError,
@@ -24,9 +28,14 @@ from .errors import (
     NoTokenError,
     TokenError,
 )
+from .remote_file import open_remote
+
+if TYPE_CHECKING:
+    from .repositories import RepositoryName
 
 logger = logging.getLogger("infer_segment_anything_3")
 
+_META_REPOSITORY = "facebook/sam3"
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
 _ALTERNATIVES = (
@@ -35,31 +44,80 @@ _ALTERNATIVES = (
 )
 
 
-def find_cached_file(repo_id: str, filename: str) -> Path | None:
+class HubHost:
+    """The repositories of the Hugging Face Hub, by its client."""
+
+    def list_files(self, name: RepositoryName) -> list[str]:
+        """Lists the paths of all files of a repository. Uses the network."""
+        from huggingface_hub import HfApi
+
+        with _explain_errors(name.repo_id, "the list of files"):
+            return HfApi().list_repo_files(name.repo_id, revision=name.revision)
+
+    def find_cached(self, name: RepositoryName, filename: str) -> Path | None:
+        """Finds a file in the Hugging Face cache, without the network."""
+        return find_cached_file(name.repo_id, filename, name.revision)
+
+    def list_cached(self, name: RepositoryName) -> list[Path]:
+        """Lists the cached files of a repository's newest snapshot, or of its revision."""
+        folder = _get_snapshots(name.repo_id)
+        snapshots = [path for path in folder.glob("*") if path.is_dir()]
+        if name.revision is not None:
+            reference = folder.parent / "refs" / name.revision
+            commit = reference.read_text().strip() if reference.is_file() else name.revision
+            snapshots = [path for path in snapshots if path.name == commit]
+        newest = max(snapshots, key=lambda path: path.stat().st_mtime_ns, default=None)
+        return [file for file in sorted((newest or folder).rglob("*")) if file.is_file()]
+
+    def read_names(self, name: RepositoryName, filename: str) -> dict[str, Shape] | None:
+        """Reads the names of a file's tensors by range requests."""
+        with (
+            _explain_errors(name.repo_id, filename),
+            open_remote(name.repo_id, filename, name.revision) as file,
+        ):
+            if filename.endswith(".json"):
+                return read_index_names(file.read())
+            return read_names(file)
+
+    def download(self, name: RepositoryName, filename: str) -> Path:
+        """Downloads a file into the Hugging Face cache, unless it is there; checks its hash."""
+        cached = self.find_cached(name, filename)
+        return cached or download(name.repo_id, filename, name.revision)
+
+
+def find_cached_file(repo_id: str, filename: str, revision: str | None = None) -> Path | None:
     """Finds a file of a repository in the Hugging Face cache, without any network call.
 
     Args:
         repo_id: The repository, such as ``facebook/sam3``.
         filename: The file in it.
+        revision: Branch, tag or commit; None for the newest there.
 
     Returns:
-        Its path in the cache, in the newest revision there; None if it is not there.
+        Its path in the cache; None if it is not there.
     """
-    from huggingface_hub import constants, try_to_load_from_cache
-    from huggingface_hub.file_download import repo_folder_name
+    from huggingface_hub import try_to_load_from_cache
 
-    found = try_to_load_from_cache(repo_id, filename)
+    found = try_to_load_from_cache(repo_id, filename, revision=revision)
     if isinstance(found, str):
         return Path(found)
+    if revision is not None:
+        return None
     # Another program may have updated the cache's "main" to a revision of which it
     # downloaded other files only.
-    folder = repo_folder_name(repo_id=repo_id, repo_type="model")
-    snapshots = Path(constants.HF_HUB_CACHE, folder, "snapshots")
-    files = [file for file in snapshots.glob(f"*/{filename}") if file.is_file()]
+    files = [file for file in _get_snapshots(repo_id).glob(f"*/{filename}") if file.is_file()]
     return max(files, key=lambda file: file.stat().st_mtime_ns, default=None)
 
 
-def download(repo_id: str, filename: str) -> Path:
+def _get_snapshots(repo_id: str) -> Path:
+    from huggingface_hub import constants
+    from huggingface_hub.file_download import repo_folder_name
+
+    folder = repo_folder_name(repo_id=repo_id, repo_type="model")
+    return Path(constants.HF_HUB_CACHE, folder, "snapshots")
+
+
+def download(repo_id: str, filename: str, revision: str | None = None) -> Path:
     """Downloads a file into the Hugging Face cache and checks its hash.
 
     The client shows the progress, resumes after a broken connection and uses its own
@@ -68,6 +126,7 @@ def download(repo_id: str, filename: str) -> Path:
     Args:
         repo_id: The repository, such as ``facebook/sam3``.
         filename: The file in it.
+        revision: Branch, tag or commit; None for the newest.
 
     Returns:
         Its path in the cache.
@@ -78,20 +137,29 @@ def download(repo_id: str, filename: str) -> Path:
     from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
 
     cache = Path(constants.HF_HUB_CACHE)
-    _check_token_characters()
-    try:
-        announced = get_hf_file_metadata(hf_hub_url(repo_id, filename))
+    with _explain_errors(repo_id, filename):
+        announced = get_hf_file_metadata(hf_hub_url(repo_id, filename, revision=revision))
         _check_disk_space(cache, announced.size)
         shown_size = f"{announced.size / 1e9:.2f} GB" if announced.size else "unknown size"
         logger.info("Downloading %s of %s (%s) into %s", filename, repo_id, shown_size, cache)
-        path = Path(hf_hub_download(repo_id, filename))
-    except DownloadError:
-        raise
-    except Exception as error:
-        raise _explain(error, repo_id, filename, cache) from None
+        path = Path(hf_hub_download(repo_id, filename, revision=revision))
     _verify_hash(path, announced.etag)
     logger.info("Downloaded %s; it stays in the Hugging Face cache", path)
     return path
+
+
+@contextlib.contextmanager
+def _explain_errors(repo_id: str, what: str) -> Iterator[None]:
+    """Turns the client's exceptions into those that say what to do."""
+    from huggingface_hub import constants
+
+    _check_token_characters()
+    try:
+        yield
+    except DownloadError:
+        raise
+    except Exception as error:
+        raise _explain(error, repo_id, what, Path(constants.HF_HUB_CACHE)) from None
 
 
 def _check_token_characters() -> None:
@@ -180,9 +248,10 @@ def _explain_refusal(error: Exception, repo_id: str, what: str) -> DownloadError
     status = getattr(getattr(error, "response", None), "status_code", 0)
     gated = isinstance(error, errors.GatedRepoError)
     hidden = isinstance(error, errors.RepositoryNotFoundError) and not gated
+    unsure = " (if there is such a repository)" if hidden and repo_id != _META_REPOSITORY else ""
     if (gated or hidden or status in (401, 403)) and not _get_token():
         return NoTokenError(
-            f"{what} needs a Hugging Face token: the weights are gated and none is set up here. "
+            f"{what}{unsure} needs a Hugging Face token: it is gated and none is set up here. "
             f"Ask for access on {page}, make a token with read permission on "
             "https://huggingface.co/settings/tokens, then set the environment variable HF_TOKEN "
             f"or run `hf auth login`. {_ALTERNATIVES}"
@@ -201,8 +270,9 @@ def _explain_refusal(error: Exception, repo_id: str, what: str) -> DownloadError
         )
     if status == 403 or hidden:
         return TokenError(
-            f"Your Hugging Face token has no permission to read {what}. If it is fine-grained, "
-            "allow it to read public gated repositories on https://huggingface.co/settings/tokens; "
+            f"Your Hugging Face token has no permission to read {what}{unsure}. If it is "
+            "fine-grained, allow it to read public gated repositories on "
+            "https://huggingface.co/settings/tokens; "
             f"or use a token of type read. The account needs access too: {page}."
         )
     if status == 429 or status >= 500:

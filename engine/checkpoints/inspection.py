@@ -11,9 +11,10 @@ import torch
 from ..model.sam3_imports import Sam3Image
 from ..model.weight_precision import find_bfloat16_names
 from .errors import WeightsError
-from .layouts import recognize_layout
+from .layouts import find_parts, recognize_layout
 from .loader import load_model, supports_concepts, supports_objects, supports_video
 from .reader import list_shards, read_tensors
+from .scaled_weights import refuse_other_quantizations
 from .writer import save_weights
 from .zoo import MODELS, WeightFiles
 
@@ -29,12 +30,14 @@ class WeightsDescription:
         file_count: How many these are.
         layout: Name of its layout.
         tensor_counts: Number of tensors by data type.
+        abilities: What will work, by the names and sizes of the tensors.
     """
 
     size_bytes: int
     file_count: int
     layout: str
     tensor_counts: dict[str, int]
+    abilities: dict[str, bool]
 
 
 def describe_weights(files: WeightFiles) -> WeightsDescription:
@@ -53,8 +56,15 @@ def describe_weights(files: WeightFiles) -> WeightsDescription:
     layout = recognize_layout(tensors, files.base)
     parts = list_shards(files.base) or [files.base]
     dtypes = Counter(str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values())
+    refuse_other_quantizations(tensors, files.base)
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    fitting = [find_parts(shapes, model.architecture.vit_width) for model in MODELS.values()]
     return WeightsDescription(
-        sum(part.stat().st_size for part in parts), len(parts), layout.name, dict(dtypes)
+        sum(part.stat().st_size for part in parts),
+        len(parts),
+        layout.name,
+        dict(dtypes),
+        max(fitting, key=lambda parts: sum(parts.values())),
     )
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from .errors import OtherModelError
+from .reader import strip_prefixes
 from .transformers_names import (
     BARE_DETECTOR_PREFIXES,
     BARE_TRACKER_PREFIXES,
@@ -26,6 +27,13 @@ PREDICTOR = "inst_interactive_predictor."
 
 TRACKER = PREDICTOR + "model."
 """Prefix of the tracker in these names."""
+
+DETECTOR = "transformer."
+MASK_DECODER = TRACKER + "sam_mask_decoder."
+MEMORY_ENCODER = TRACKER + "maskmem_backbone."
+"""Prefixes that only a file with the detector, the interactive part or the memory of videos has."""
+
+_PATCH_EMBEDDING = "backbone.vision_backbone.trunk.patch_embed.proj.weight"
 
 _OTHER_MODELS = (
     ("SAM 2", ("image_encoder.trunk.", "vision_encoder.backbone.blocks.")),
@@ -85,6 +93,32 @@ def recognize_layout(names: Collection[str], path: Path) -> Layout:
     if any(name.startswith(_MULTIPLEX_PREFIXES) for name in names):
         return _MULTIPLEX
     return _META
+
+
+def find_parts(names: Mapping[str, tuple[int, ...] | None], vit_width: int) -> dict[str, bool]:
+    """Tells by the names of a file's tensors which parts of a model it holds.
+
+    Args:
+        names: The shapes of tensors by their names in the file; None where not known.
+        vit_width: Channels of the model's image encoder.
+
+    Returns:
+        For ``concepts``, ``objects`` and ``video tracking`` whether they will work; nothing works
+        without an image encoder of that width.
+
+    Raises:
+        OtherModelError: If these are the weights of another model of the family.
+    """
+    stripped = dict(zip(strip_prefixes(names), names.values(), strict=True))
+    layout = recognize_layout(stripped, Path("the file"))
+    placed = {p.name: shape for name, shape in stripped.items() if (p := layout.place(name))}
+    shape = placed.get(_PATCH_EMBEDDING)
+    fits = _PATCH_EMBEDDING in placed and (shape is None or shape[:1] == (vit_width,))
+    prefixes = {"concepts": DETECTOR, "objects": MASK_DECODER, "video tracking": MEMORY_ENCODER}
+    return {
+        kind: fits and any(name.startswith(prefix) for name in placed)
+        for kind, prefix in prefixes.items()
+    }
 
 
 def convert_to_model_names(tensors: Mapping[str, Tensor], layout: Layout) -> dict[str, Tensor]:

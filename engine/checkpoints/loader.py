@@ -21,13 +21,16 @@ from ..model.weight_precision import find_bfloat16_names, hold_in_bfloat16
 from .adapters import merge_adapter
 from .errors import MissingKeysError, UnexpectedKeysError, WrongShapesError
 from .layouts import (
+    DETECTOR,
+    MASK_DECODER,
+    MEMORY_ENCODER,
     PREDICTOR,
-    TRACKER,
     convert_to_model_names,
     is_derived,
     recognize_layout,
 )
 from .reader import read_tensors
+from .scaled_weights import restore_scaled_weights
 from .zoo import WeightFiles, get_model_spec, resolve_input_size
 
 if TYPE_CHECKING:
@@ -43,8 +46,6 @@ _OPTIONAL = ("backbone.language_backbone.encoder.text_projection", "geometry_enc
 
 _CONCEPT_NECK = "backbone.vision_backbone.convs."
 _INTERACTIVE_NECK = "backbone.vision_backbone.sam2_convs."
-_MASK_DECODER = TRACKER + "sam_mask_decoder."
-_MEMORY_ENCODER = TRACKER + "maskmem_backbone."
 _MEMORY_PARTS = (
     "transformer",
     "maskmem_backbone",
@@ -75,10 +76,10 @@ def load_model(
     replace it by renaming another file to its name.
 
     Args:
-        model_name: A key of :data:`~.zoo.MODELS`.
+        model_name: A key of :data:`~.zoo.MODELS`, or the name of a repository.
         files: A checkpoint in one of the layouts of :mod:`.layouts`, or a fine-tuned one:
             wrapped in ``{"model": …}``, with a ``module.`` prefix, without ``detector.``.
-            Half precision is converted to float32. With an adapter, it is merged.
+            Half precision and fp8 are converted to float32. With an adapter, it is merged.
         device: Where the model is to run.
         input_size: Side of its input in pixels, see :func:`~.zoo.resolve_input_size`. The
             same weights serve every size.
@@ -98,7 +99,7 @@ def load_model(
     size = resolve_input_size(model_name, input_size)
     if isinstance(files, Path):
         files = WeightFiles(files)
-    tensors = read_tensors(files.base)
+    tensors = restore_scaled_weights(read_tensors(files.base), files.base)
     layout = recognize_layout(tensors, files.base)
     logger.info("the layout of %s is %s", files.base, layout.name)
     architecture = dataclasses.replace(
@@ -182,7 +183,7 @@ def _remove_missing_parts(
     """Removes the parts of the model that a file lacks; returns prefixes that are unused then."""
     has_concepts, has_objects, has_memory = (
         any(name.startswith(prefix) for name in state)
-        for prefix in ("transformer.", _MASK_DECODER, _MEMORY_ENCODER)
+        for prefix in (DETECTOR, MASK_DECODER, MEMORY_ENCODER)
     )
     if not has_objects:
         if has_concepts:

@@ -10,6 +10,7 @@ import json
 import pickle
 import struct
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,9 +27,18 @@ if TYPE_CHECKING:
 INDEX_FILE = "model.safetensors.index.json"
 """Name of the index of a sharded checkpoint, as ``transformers`` writes it."""
 
+MARKERS = ("scaled_fp8",)
+"""Names that stand for no tensor of a model: they tell that others are scaled."""
+
 _WRAPPERS = ("model", "state_dict", "model_state_dict", "ema", "weights")
-_WRAPPER_PREFIXES = ("module.", "_orig_mod.")
-_LARGEST_HEADER = 100_000_000
+_WRAPPER_PREFIXES = ("module.", "_orig_mod.", "model.", "diffusion_model.", "sam3.")
+LARGEST_HEADER = 100_000_000
+"""Most bytes of a safetensors file's header."""
+
+_OTHER_FORMATS = (
+    (b"GGUF", "a GGUF file, whose quantized blocks PyTorch cannot use"),
+    (b"\x89HDF", "an HDF5 file (Keras)"),
+)
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -52,10 +62,27 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     if shards:
         return {name: tensor for shard in shards for name, tensor in read_tensors(shard).items()}
     tensors = _unwrap(path, _read(path))
-    for prefix in _WRAPPER_PREFIXES:
-        if all(name.startswith(prefix) for name in tensors):
-            tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
-    return tensors
+    return dict(zip(strip_prefixes(tensors), tensors.values(), strict=True))
+
+
+def strip_prefixes(names: Iterable[str]) -> list[str]:
+    """Removes the prefixes that wrappers and image tools put before every name.
+
+    Args:
+        names: The names of a file's tensors, of which some may be scales or markers.
+
+    Returns:
+        The names in the same order.
+    """
+    stripped = list(names)
+    while True:
+        weights = [name for name in stripped if name not in MARKERS]
+        prefix = next(
+            (p for p in _WRAPPER_PREFIXES if all(name.startswith(p) for name in weights)), None
+        )
+        if prefix is None or not weights:
+            return stripped
+        stripped = [name.removeprefix(prefix) for name in stripped]
 
 
 def list_shards(path: Path) -> list[Path]:
@@ -106,7 +133,7 @@ def _read(path: Path) -> Any:
         raise TruncatedFileError(f"The weights file {path} is empty. Download or copy it again.")
     if head.startswith(b"PK\x03\x04"):
         return _read_torch_zip(path)
-    if _is_safetensors(head):
+    if is_safetensors(head):
         return _read_safetensors(path, head, size)
     if head.startswith(b"\x80"):
         return _load(path, mapped=False)
@@ -115,6 +142,12 @@ def _read(path: Path) -> Any:
             f"{path} is a Git LFS pointer, not the weights themselves. Fetch the file with "
             "`git lfs pull`, or download it from its page."
         )
+    for start, kind in _OTHER_FORMATS:
+        if head.startswith(start):
+            raise NotACheckpointError(
+                f"{path} is {kind}. model_weight_file takes a .pt or .safetensors file with SAM 3 "
+                "weights."
+            )
     raise NotACheckpointError(
         f"{path} is not a checkpoint: it is neither a PyTorch nor a safetensors file. "
         "model_weight_file takes a .pt or .safetensors file with SAM 3 weights."
@@ -152,10 +185,11 @@ def _load(path: Path, mapped: bool) -> Any:
         ) from error
 
 
-def _is_safetensors(head: bytes) -> bool:
+def is_safetensors(head: bytes) -> bool:
+    """Tells whether a file starts as a safetensors file does."""
     if len(head) < 9:
         return False
-    return struct.unpack("<Q", head[:8])[0] <= _LARGEST_HEADER and head[8:9] == b"{"
+    return struct.unpack("<Q", head[:8])[0] <= LARGEST_HEADER and head[8:9] == b"{"
 
 
 def _read_safetensors(path: Path, head: bytes, size: int) -> dict[str, Tensor]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from ..model.config import SAM3, TINY_SHAPES, Architecture
 from .errors import WeightFileNotFoundError
 from .reader import INDEX_FILE, list_shards
+from .repositories import REPOSITORY_FORMS, find_repository_file, parse_repository
 
 _FILES_IN_FOLDER = (INDEX_FILE, "model.safetensors", "sam3.pt")
 _WITH_ADAPTER = re.compile(r"(?:(.*\S)\s+)?\+\s+(.+)")
@@ -86,24 +87,31 @@ MODELS: dict[str, ModelSpec] = {
 def get_model_spec(model_name: str) -> ModelSpec:
     """Returns the model of that name.
 
+    The name of a repository is one of ``sam3`` whose weights come from there.
+
     Raises:
         ValueError: If there is none.
     """
-    if model_name not in MODELS:
-        shown = str(model_name)[:40]
-        raise ValueError(f"model_name must be one of {', '.join(MODELS)}, got {shown!r}.")
-    return MODELS[model_name]
+    if model_name in MODELS:
+        return MODELS[model_name]
+    if parse_repository(str(model_name)) is None:
+        raise ValueError(
+            f"model_name must be one of {', '.join(MODELS)}, or {REPOSITORY_FORMS}, "
+            f"got {str(model_name)[:40]!r}."
+        )
+    return dataclasses.replace(MODELS["sam3"], name=model_name)
 
 
 def find_weights(model_name: str, weight_file: str | os.PathLike[str] | None = None) -> Path:
     """Finds the weights of a model; downloads them if they are not on this machine.
 
     The first found wins: ``weight_file``; for ``sam3`` the environment variable
-    ``SAM3_CHECKPOINT``; the bundled file; the Hugging Face cache; a download into it.
+    ``SAM3_CHECKPOINT``; the bundled file; the cache of the Hugging Face Hub (of ModelScope,
+    where the name says so); a download into it.
     Only the download uses the network.
 
     Args:
-        model_name: One of :data:`MODELS`.
+        model_name: One of :data:`MODELS`, or the name of a repository.
         weight_file: A local file, the index of a sharded one or the folder that holds it;
             ``~`` allowed. Empty or None: not given.
 
@@ -113,6 +121,7 @@ def find_weights(model_name: str, weight_file: str | os.PathLike[str] | None = N
     Raises:
         ValueError: If the model's name is unknown.
         WeightFileNotFoundError: If there is no file at a given path.
+        NoFittingFileError: If a repository holds no file that fits, or several.
         DownloadError: If the download failed; the subclass tells the reason.
     """
     model = get_model_spec(model_name)
@@ -120,6 +129,8 @@ def find_weights(model_name: str, weight_file: str | os.PathLike[str] | None = N
         return _check_named_file(weight_file, "model_weight_file")
     if model.name == "sam3" and (named := os.environ.get(CHECKPOINT_VARIABLE)):
         return _check_named_file(named, f"the environment variable {CHECKPOINT_VARIABLE}")
+    if repository := parse_repository(model.name):
+        return find_repository_file(repository, model.architecture)
     if model.bundled_path is not None:
         return _check_named_file(model.bundled_path, "this package")
     from . import hub
@@ -136,7 +147,7 @@ def resolve_input_size(model_name: str, input_size: int | str = "auto") -> int:
     """Returns the side of the model's input in pixels.
 
     Args:
-        model_name: One of :data:`MODELS`.
+        model_name: One of :data:`MODELS`, or the name of a repository.
         input_size: One of its ``input_sizes``, or ``auto`` for its own.
 
     Raises:
@@ -196,7 +207,7 @@ def find_weight_files(
     """Finds the weights of a model, and the adapter that is to be merged into them.
 
     Args:
-        model_name: One of :data:`MODELS`.
+        model_name: One of :data:`MODELS`, or the name of a repository.
         weight_file: As in :func:`find_weights`; or ``base.pt + adapter_folder``, where the
             base may be left out.
 

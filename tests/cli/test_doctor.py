@@ -6,6 +6,8 @@ import importlib.util
 
 import pytest
 
+from infer_segment_anything_3.engine.checkpoints.zoo import find_weights
+
 
 @pytest.fixture(autouse=True)
 def wide(monkeypatch):
@@ -62,3 +64,18 @@ def test_install_links_the_package(run, tmp_path, monkeypatch):
     link.mkdir()
     assert run("install", model=False)[0] == 1
     assert link.is_dir()
+
+
+def test_it_looks_at_a_file_and_at_a_repository(run, tmp_path):
+    path = find_weights("tiny_shapes")
+    assert f"{path}: Meta's SAM 3; concepts, objects, video tracking" in run(
+        "doctor", str(path), model=False
+    )[1].replace("\n", "")
+    assert "there is no such file" in run("doctor", str(tmp_path / "no.pt"), model=False)[1]
+    folder = tmp_path / "hub" / "models--mine--copy" / "snapshots" / ("a" * 40)
+    folder.mkdir(parents=True)
+    (folder / "mine.safetensors").write_bytes(path.read_bytes())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+        out = run("doctor", "mine/copy:mine.safetensors", model=False)[1]
+    assert "mine.safetensors, in the cache" in out

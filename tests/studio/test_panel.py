@@ -47,6 +47,7 @@ TAB_ORDER = [
     "input_size",
     "input_size_percent",
     "precision",
+    "backend",
     "cuda",
 ]
 

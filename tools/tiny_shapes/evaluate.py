@@ -31,6 +31,7 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, help="default: the bundled file")
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--backend", default="torch", help="torch (default) or openvino")
     parser.add_argument("--input-size", type=int, help="280 (default), 224 or 112")
     parser.add_argument(
         "--package-association",
@@ -41,7 +42,12 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="record the scores")
     args = parser.parse_args()
     engine = Engine.load(
-        "tiny_shapes", args.weights, args.device, args.precision, args.input_size or "auto"
+        "tiny_shapes",
+        args.weights,
+        args.device,
+        args.precision,
+        args.input_size or "auto",
+        args.backend,
     )
     if args.package_association:
         find_tracker(engine).association = AssociationSettings()
