@@ -98,7 +98,7 @@ def finetune(
     input_size: InputSize = "auto",
 ) -> Exit:
     """Fine-tune on a COCO file: an adapter, and its scores before and after."""
-    chosen = choose_model(model, weights, device, precision, input_size)
+    chosen = choose_model(model, weights, device, precision, input_size, "torch")
     from ..training.observer import StoppedByUserError
     from ..training.options import parse_rename
     from ..training.run import finetune as run

@@ -41,6 +41,6 @@ def mcp(
 
     if not root.expanduser().is_dir():
         raise ValueError(f"root: expected a folder, got {str(root)!r}")
-    options = choose_model(model, weights, device, precision, input_size)
+    options = choose_model(model, weights, device, precision, input_size, "torch")
     make_server(SegmentationTools(options.load, root.expanduser())).run("stdio")
     return Exit.DONE

@@ -120,7 +120,7 @@ class TrainingOptions:
     @property
     def recipe(self) -> Recipe:
         """The recipe, with what the user chose."""
-        own = RECIPES[self.model.model_name]
+        own = RECIPES.get(self.model.model_name, RECIPES["sam3"])
         return Recipe(
             self.rank or own.rank,
             self.learning_rate or own.learning_rate,
