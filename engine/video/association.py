@@ -12,10 +12,11 @@ from torch.nn import functional as F
 
 from ..model.config import AssociationSettings
 from ..model.sam3_imports import Sam3VideoBase
-from ..model.video_tracker import TrackerState, VideoTracker
 from ..postprocess.masks import clean_track_masks
 from ..postprocess.nms import compute_cell_ious
+from .frame import Frame
 from .merged_masks import split_merged_masks
+from .trackers.interface import States, Tracker
 
 BIRTH_THRESHOLD = 0.7
 """Score from which a detection starts a track beside others (the package's)."""
@@ -40,6 +41,8 @@ class Association(Sam3VideoBase):
     """Runs the package's association on given detections instead of computing them.
 
     Attributes:
+        tracks: What follows the objects.
+        frame: The current frame.
         settings: How detections change tracks.
         detections: Those of the current frame.
         scores: Detection scores of the tracks that were detected on the current frame.
@@ -47,19 +50,19 @@ class Association(Sam3VideoBase):
         refused: How many more would have.
     """
 
-    def __init__(
-        self, tracker: VideoTracker, threshold: float, settings: AssociationSettings
-    ) -> None:
+    frame: Frame
+
+    def __init__(self, tracks: Tracker, threshold: float, settings: AssociationSettings) -> None:
         """Prepares to associate the detections of a concept.
 
         Args:
-            tracker: The model's tracker.
+            tracks: What follows the objects.
             threshold: Detections at or below it are left out.
             settings: How detections change tracks.
         """
         super().__init__(
             detector=None,
-            tracker=tracker,
+            tracker=tracks.heads,
             score_threshold_detection=threshold,
             # A threshold below 0.5 asks for faint detections, so these start tracks, too.
             new_det_thresh=threshold if threshold < 0.5 else max(threshold, BIRTH_THRESHOLD),
@@ -79,7 +82,8 @@ class Association(Sam3VideoBase):
         )
         # The package reads them from the environment, where they belong to the host's own jobs.
         self.rank, self.world_size = 0, 1
-        self.max_hole_area = round(_MAX_HOLE_CELLS * (tracker.low_res_mask_size / 288) ** 2)
+        self.tracks = tracks
+        self.max_hole_area = round(_MAX_HOLE_CELLS * (self.tracker.low_res_mask_size / 288) ** 2)
         self.settings = settings
         self.detections: Detections = {}
         self.scores: dict[int, float] = {}
@@ -91,9 +95,14 @@ class Association(Sam3VideoBase):
         self.detections = input_batch
         return input_batch
 
-    def _propogate_tracker_one_frame_local_gpu(self, *args: Any, **kwargs: Any) -> Any:
-        ids, logits, scores = super()._propogate_tracker_one_frame_local_gpu(*args, **kwargs)
-        logits = clean_track_masks(logits, self.max_hole_area)
+    def _propogate_tracker_one_frame_local_gpu(
+        self, inference_states: States, *args: Any, **kwargs: Any
+    ) -> tuple[list[int], Tensor, Tensor]:
+        tracked = self.tracks.propagate(inference_states, self.frame, remember=False)
+        # The package counts on the order of birth.
+        order = sorted(range(len(tracked.ids)), key=tracked.ids.__getitem__)
+        ids, scores = [tracked.ids[k] for k in order], tracked.scores[order]
+        logits = clean_track_masks(tracked.logits[order], self.max_hole_area)
         if self.settings.split_merged:
             logits = split_merged_masks(logits, self.detections["mask"])
         return ids, logits, scores
@@ -125,10 +134,10 @@ class Association(Sam3VideoBase):
         frame_idx: int,
         det_out: Detections,
         trk_id_to_max_iou_high_conf_det: dict[int, int],
-        tracker_states_local: list[TrackerState],
+        tracker_states_local: States,
         tracker_metadata: dict[str, Any],
         tracker_obj_scores_global: Tensor,
-    ) -> list[TrackerState]:
+    ) -> States:
         """Starts tracks anew at their detections, as the package does, but encodes no memory.
 
         The package encodes the memory of all objects for each track, and then replaces it on the
@@ -141,12 +150,18 @@ class Association(Sam3VideoBase):
                 continue
             logits = det_out["mask"][row][None, None]
             mask = F.interpolate(logits, (side, side), mode="bilinear", align_corners=False)
-            state = next(s for s in tracker_states_local if track_id in s["obj_ids"])
-            self.tracker.add_new_mask(
-                inference_state=state, frame_idx=frame_idx, obj_id=track_id, mask=mask[0, 0] > 0
-            )
-            self.tracker.propagate_in_video_preflight(state, run_mem_encoder=False)
+            self.tracks.restart(tracker_states_local, self.frame, track_id, mask[0, 0] > 0)
         return tracker_states_local
+
+    def _tracker_update_memories(
+        self,
+        tracker_inference_states: States,
+        frame_idx: int,
+        tracker_metadata: dict[str, Any],
+        low_res_masks: Tensor,
+    ) -> None:
+        ids = tracker_metadata["obj_ids_all_gpu"].tolist()
+        self.tracks.remember(tracker_inference_states, self.frame, ids, low_res_masks)
 
     def _tracker_add_new_objects(
         self,
@@ -154,26 +169,19 @@ class Association(Sam3VideoBase):
         num_frames: int,
         new_obj_ids: npt.NDArray[np.int64],
         new_obj_masks: Tensor,
-        tracker_states_local: list[TrackerState],
-        orig_vid_height: int,
-        orig_vid_width: int,
-        feature_cache: dict[Any, Any],
-    ) -> list[TrackerState]:
-        state = self.tracker.init_state(
-            cached_features=feature_cache,
-            video_height=orig_vid_height,
-            video_width=orig_vid_width,
-            num_frames=num_frames,
-        )
+        tracker_states_local: States,
+        **kwargs: Any,
+    ) -> States:
         side = self.tracker.input_mask_size
         masks = F.interpolate(
             new_obj_masks.unsqueeze(1), (side, side), mode="bilinear", align_corners=False
         )
         ids = [int(i) for i in new_obj_ids]
-        self.tracker.add_masks(state, frame_idx, ids, masks.squeeze(1) > 0)
-        self.tracker.propagate_in_video_preflight(state, run_mem_encoder=True)
-        tracker_states_local.append(state)
+        self.tracks.start(tracker_states_local, self.frame, ids, masks.squeeze(1) > 0)
         return tracker_states_local
+
+    def _tracker_remove_objects(self, tracker_states_local: States, obj_ids: list[int]) -> None:
+        self.tracks.remove(tracker_states_local, obj_ids)
 
     def build_outputs(
         self,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from ..checkpoints.loader import supports_video
-from ..model.video_tracker import VideoTracker
 from ..prompts import ConceptPrompt, ObjectPrompt, fit_to_image
+from .trackers.interface import Tracker
+from .trackers.separate import SeparateTracker
 
 if TYPE_CHECKING:
     from ..engine import Engine
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
 P = TypeVar("P", bound=ConceptPrompt | ObjectPrompt)
 
 
-def find_tracker(engine: Engine) -> VideoTracker:
-    """Finds the tracker of an engine's model.
+def make_tracker(engine: Engine) -> Tracker:
+    """Makes the tracker of one session, by what an engine's weights hold.
 
     Raises:
         ValueError: If its weights hold none.
@@ -25,8 +26,7 @@ def find_tracker(engine: Engine) -> VideoTracker:
             "tracking: these weights hold no tracker with a memory (SAM 3.1's is another "
             "architecture), so they know images but not videos; use sam3.pt of facebook/sam3"
         )
-    tracker: VideoTracker = engine.model.inst_interactive_predictor.model
-    return tracker
+    return SeparateTracker(engine.model.inst_interactive_predictor.model)
 
 
 def check_prompt(prompt: ConceptPrompt | ObjectPrompt, max_objects: int) -> None:

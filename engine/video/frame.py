@@ -8,8 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..model.video_tracker import ENDLESS, TrackerState, VideoTracker
-
 
 @dataclasses.dataclass(frozen=True)
 class Frame:
@@ -39,13 +37,6 @@ class Frame:
                     "backbone_fpn": levels,
                 }
             },
-        )
-
-    def make_state(self, tracker: VideoTracker, cache: dict[Any, Any]) -> TrackerState:
-        """Creates the tracker state of objects that start on this frame."""
-        height, width = self.hw
-        return tracker.init_state(
-            cached_features=cache, video_height=height, video_width=width, num_frames=ENDLESS
         )
 
 

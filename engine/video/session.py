@@ -15,7 +15,7 @@ from ..prompts import ConceptPrompt, ObjectPrompt, PromptedObject
 from ..results import Result
 from ..runtime.memory import BatchLimits
 from ..runtime.steps import StepCallback, ignore
-from .checks import check_count, check_frame_size, check_prompt, clip_to_frame, find_tracker
+from .checks import check_count, check_frame_size, check_prompt, clip_to_frame, make_tracker
 from .frame import Frame
 from .outputs import FrameTracks, make_result
 from .session_memory import SessionMemory
@@ -72,11 +72,11 @@ class VideoSession:
             ValueError: If the weights hold no tracker, or the prompt cannot be followed.
         """
         self._engine = engine
-        self._tracker = find_tracker(engine)
+        self._tracker = make_tracker(engine)
         self.forget_after = forget_after
         self.max_objects = max_objects
         self._size_percent = input_size_percent
-        self._association = association or self._tracker.association
+        self._association = association or self._tracker.heads.association
         self._set_prompt(prompt)
 
     @property
@@ -272,7 +272,7 @@ class VideoSession:
         """
 
         def attempt(limits: BatchLimits) -> T:
-            memory = self._memory.copy()
+            memory = self._memory.copy(self._tracker)
             frame = change(memory, limits)
             result = read(memory, limits)
             self._memory = memory

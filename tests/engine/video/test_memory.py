@@ -18,7 +18,7 @@ from infer_segment_anything_3.engine import (
     Result,
     VideoSession,
 )
-from infer_segment_anything_3.engine.video import concept_tracks, object_tracks
+from infer_segment_anything_3.engine.video.trackers import separate
 
 from .clips import BLUE, Ball, draw_clip, draw_frame, place_balls
 
@@ -50,8 +50,7 @@ def test_forgetting_changes_nothing(
 ) -> None:
     """Over more frames and corrections than the tracker can look back to."""
     _, pruned = follow(sure_engine, 26, prompt)
-    for module in (concept_tracks, object_tracks):
-        monkeypatch.setattr(module, "prune_tracker_state", lambda *_: None)
+    monkeypatch.setattr(separate, "prune_tracker_state", lambda *_: None)
     _, complete = follow(sure_engine, 26, prompt)
     for ours, theirs in zip(pruned, complete, strict=True):
         assert [i.track_id for i in ours.instances] == [i.track_id for i in theirs.instances]
