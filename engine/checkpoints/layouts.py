@@ -27,6 +27,9 @@ PREDICTOR = "inst_interactive_predictor."
 TRACKER = PREDICTOR + "model."
 """Prefix of the tracker in these names."""
 
+MULTIPLEX = "multiplex."
+"""Prefix of SAM 3.1's tracker in these names; its interactive heads are in :data:`TRACKER`."""
+
 _OTHER_MODELS = (
     ("SAM 2", ("image_encoder.trunk.", "vision_encoder.backbone.blocks.")),
     (
@@ -46,8 +49,7 @@ class Layout:
 
     Attributes:
         name: For messages.
-        place: Gives a name of the file its place in the model; None if it is not used on
-            images.
+        place: Gives a name of the file its place in the model; None if it is not used.
         convert: Gives a placed tensor the shape that the model expects, by name.
         architecture_changes: Fields of ``Architecture`` that a file of this layout needs.
     """
@@ -146,23 +148,26 @@ _MULTIPLEX_RENAMES = (
     ("tracker.model.interactivity_no_mem_embed", TRACKER + "no_mem_embed"),
 )
 _MULTIPLEX_PREFIXES = tuple(old for old, _ in _MULTIPLEX_RENAMES)
-_MULTIPLEX_VIDEO = ("tracker.", "detector.backbone.vision_backbone.propagation_convs.")
 
 
-def _place_multiplex_name(name: str) -> Placement | None:
-    for old, new in _MULTIPLEX_RENAMES:
+def _place_multiplex_name(name: str) -> Placement:
+    for old, new in (*_MULTIPLEX_RENAMES, ("tracker.model.", MULTIPLEX)):
         if name.startswith(old):
             return Placement(new + name.removeprefix(old))
-    return None if name.startswith(_MULTIPLEX_VIDEO) else _place_meta_name(name)
+    return _place_meta_name(name)
 
 
 _META = Layout("Meta's SAM 3", _place_meta_name)
 _MULTIPLEX = Layout(
-    "SAM 3.1 (multiplex), image part",
+    "SAM 3.1 (multiplex)",
     _place_multiplex_name,
     # As public loaders of the file have it: the neck has no fourth level, and the predicted
     # IoU of clicks is not squashed.
-    architecture_changes={"neck_scales": (4.0, 2.0, 1.0), "iou_uses_sigmoid": False},
+    architecture_changes={
+        "neck_scales": (4.0, 2.0, 1.0),
+        "iou_uses_sigmoid": False,
+        "has_multiplex": True,
+    },
 )
 _TRANSFORMERS, _TRANSFORMERS_DETECTOR, _TRANSFORMERS_TRACKER = (
     Layout(

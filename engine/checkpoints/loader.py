@@ -21,6 +21,7 @@ from ..model.weight_precision import find_bfloat16_names, hold_in_bfloat16
 from .adapters import merge_adapter
 from .errors import MissingKeysError, UnexpectedKeysError, WrongShapesError
 from .layouts import (
+    MULTIPLEX,
     PREDICTOR,
     TRACKER,
     convert_to_model_names,
@@ -43,6 +44,7 @@ _OPTIONAL = ("backbone.language_backbone.encoder.text_projection", "geometry_enc
 
 _CONCEPT_NECK = "backbone.vision_backbone.convs."
 _INTERACTIVE_NECK = "backbone.vision_backbone.sam2_convs."
+_PROPAGATION_NECK = "backbone.vision_backbone.propagation_convs."
 _MASK_DECODER = TRACKER + "sam_mask_decoder."
 _MEMORY_ENCODER = TRACKER + "maskmem_backbone."
 _MEMORY_PARTS = (
@@ -180,10 +182,15 @@ def _remove_missing_parts(
     model: Sam3Image, state: Mapping[str, Tensor], source: str
 ) -> tuple[str, ...]:
     """Removes the parts of the model that a file lacks; returns prefixes that are unused then."""
-    has_concepts, has_objects, has_memory = (
+    has_concepts, has_objects, has_memory, has_multiplex = (
         any(name.startswith(prefix) for name in state)
-        for prefix in ("transformer.", _MASK_DECODER, _MEMORY_ENCODER)
+        for prefix in ("transformer.", _MASK_DECODER, _MEMORY_ENCODER, MULTIPLEX)
     )
+    unused: list[str] = []
+    if not (has_objects and has_multiplex):
+        # SAM 3.1's tracker needs the interactive part, too.
+        model.multiplex = model.backbone.vision_backbone.propagation_convs = None
+        unused += [_PROPAGATION_NECK, MULTIPLEX]
     if not has_objects:
         if has_concepts:
             logger.warning(
@@ -191,13 +198,14 @@ def _remove_missing_parts(
             )
         model.inst_interactive_predictor = None
         model.backbone.vision_backbone.sam2_convs = None
-        return (_INTERACTIVE_NECK,)
+        return (*unused, _INTERACTIVE_NECK)
     if not has_memory:
-        logger.info("%s has no memory for videos: images work, tracking does not.", source)
+        if model.multiplex is None:
+            logger.info("%s has no memory for videos: images work, tracking does not.", source)
         for part in _MEMORY_PARTS:
             setattr(model.inst_interactive_predictor.model, part, None)
     if has_concepts:
-        return ()
+        return tuple(unused)
     logger.warning("%s has no detector: objects work, concepts do not.", source)
     model.transformer = None
     model.geometry_encoder = None
@@ -205,7 +213,7 @@ def _remove_missing_parts(
     model.dot_prod_scoring = None
     model.backbone.language_backbone = None
     model.backbone.vision_backbone.convs = None
-    return (_CONCEPT_NECK,)
+    return (*unused, _CONCEPT_NECK)
 
 
 def prefault(tensors: Iterable[Tensor]) -> None:

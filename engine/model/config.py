@@ -71,6 +71,7 @@ class Architecture:
         neck_scales: Scales of the image encoder's feature maps, relative to the patches;
             the last of four is computed and not used.
         iou_uses_sigmoid: Whether the predicted mask quality goes through a sigmoid.
+        has_multiplex: Whether videos are tracked by SAM 3.1's tracker, with its stack of maps.
         association: How detections change tracks on videos.
         most_threads: Largest team of CPU threads that makes it faster; None for all.
     """
@@ -103,6 +104,7 @@ class Architecture:
     drop_path: float
     neck_scales: tuple[float, ...] = (4.0, 2.0, 1.0, 0.5)
     iou_uses_sigmoid: bool = True
+    has_multiplex: bool = False
     association: AssociationSettings = AssociationSettings()
     most_threads: int | None = None
 
