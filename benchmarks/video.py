@@ -255,8 +255,8 @@ def _make_clicks(count: int) -> ObjectPrompt:
 @contextlib.contextmanager
 def _reuse_encoding(engine: Any, encoded: EncodedImage) -> Iterator[None]:
     """Replaces the image encoder by the encoding of one frame, for every frame."""
-    engine.encoder.encode_uncached = lambda *args: encoded
+    engine.encoder.encode_frame = lambda *args: encoded
     try:
         yield
     finally:
-        del engine.encoder.encode_uncached
+        del engine.encoder.encode_frame

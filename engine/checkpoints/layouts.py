@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..model.config import MULTIPLEX_ASSOCIATION
 from .errors import OtherModelError
 from .transformers_names import (
     BARE_DETECTOR_PREFIXES,
@@ -167,6 +168,7 @@ _MULTIPLEX = Layout(
         "neck_scales": (4.0, 2.0, 1.0),
         "iou_uses_sigmoid": False,
         "has_multiplex": True,
+        "association": MULTIPLEX_ASSOCIATION,
     },
 )
 _TRANSFORMERS, _TRANSFORMERS_DETECTOR, _TRANSFORMERS_TRACKER = (

@@ -131,7 +131,9 @@ def supports_objects(model: Sam3Image) -> bool:
 def supports_video(model: Sam3Image) -> bool:
     """Tells whether the model has the memory that tracking on videos needs."""
     predictor = model.inst_interactive_predictor
-    return predictor is not None and predictor.model.maskmem_backbone is not None
+    if predictor is None:
+        return False
+    return model.multiplex is not None or predictor.model.maskmem_backbone is not None
 
 
 def assign_weights(

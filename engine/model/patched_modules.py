@@ -193,7 +193,8 @@ class VisionNeck(Sam3DualViTDetNeck):
         Yields:
             A list that holds them, finest first, after a forward pass.
         """
-        self._propagation = maps = []
+        maps: list[Tensor] = []
+        self._propagation = maps
         try:
             yield maps
         finally:
@@ -206,7 +207,8 @@ class VisionNeck(Sam3DualViTDetNeck):
             self._propagation[:] = [conv(features) for conv in self.propagation_convs]
         interactive = self._compute_maps(self.sam2_convs, features)
         if self.convs is None:
-            return (*interactive, *map(list, interactive))
+            maps, positions = interactive
+            return maps, positions, list(maps or ()), list(positions or ())
         return (*self._compute_maps(self.convs, features), *interactive)
 
     def _compute_maps(

@@ -35,7 +35,7 @@ from sam3.model.sam3_image_processor import Sam3Processor
 from sam3.model.sam3_tracker_base import Sam3TrackerBase
 from sam3.model.sam3_tracker_utils import get_1d_sine_pe, select_closest_cond_frames
 from sam3.model.sam3_tracking_predictor import Sam3TrackerPredictor
-from sam3.model.sam3_video_base import Sam3VideoBase
+from sam3.model.sam3_video_base import MaskletConfirmationStatus, Sam3VideoBase
 from sam3.model.text_encoder_ve import VETextEncoder
 from sam3.model.tokenizer_ve import SimpleTokenizer
 from sam3.model.utils.sam1_utils import SAM2Transforms
@@ -58,6 +58,7 @@ __all__ = [
     "GeometricPrompt",
     "LayerNorm2d",
     "MaskDecoder",
+    "MaskletConfirmationStatus",
     "MultiheadAttentionWrapper",
     "PixelDecoder",
     "PositionEmbeddingRandom",

@@ -11,21 +11,21 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..model.config import AssociationSettings
-from ..model.sam3_imports import Sam3VideoBase
+from ..model.sam3_imports import MaskletConfirmationStatus, Sam3VideoBase
 from ..postprocess.masks import clean_track_masks
 from ..postprocess.nms import compute_cell_ious
 from .frame import Frame
 from .merged_masks import split_merged_masks
 from .trackers.interface import States, Tracker
 
-BIRTH_THRESHOLD = 0.7
-"""Score from which a detection starts a track beside others (the package's)."""
-
 HOTSTART_FRAMES = 15
 """Age up to which a track that proves false is removed (the package's)."""
 
 MATCH_IOU = 0.5
 """Mask IoU from which a detection's score is the track's (the package's ``trk_assoc_iou``)."""
+
+SURE_DETECTION = 0.8
+"""Score of a detection and its overlap with a track from which that begins anew (the package's)."""
 
 SURE_SCORE = 0.8
 """Object score logit above which a track begins anew at its detection (the package's)."""
@@ -60,19 +60,23 @@ class Association(Sam3VideoBase):
             threshold: Detections at or below it are left out.
             settings: How detections change tracks.
         """
+        birth = max(threshold, settings.birth_threshold)
         super().__init__(
             detector=None,
             tracker=tracks.heads,
             score_threshold_detection=threshold,
             # A threshold below 0.5 asks for faint detections, so these start tracks, too.
-            new_det_thresh=threshold if threshold < 0.5 else max(threshold, BIRTH_THRESHOLD),
+            new_det_thresh=threshold if threshold < 0.5 else birth,
             assoc_iou_thresh=0.1,
             trk_assoc_iou_thresh=MATCH_IOU,
             det_nms_thresh=0.1,
             hotstart_delay=HOTSTART_FRAMES,
             hotstart_unmatch_thresh=8,
             hotstart_dup_thresh=8,
-            suppress_unmatched_only_within_hotstart=True,
+            suppress_unmatched_only_within_hotstart=not settings.hide_unmatched,
+            suppress_det_close_to_boundary=settings.skip_border,
+            masklet_confirmation_enable=settings.confirm_after > 1,
+            masklet_confirmation_consecutive_det_thresh=settings.confirm_after,
             min_trk_keep_alive=-1,
             max_trk_keep_alive=30,
             init_trk_keep_alive=30,
@@ -114,7 +118,11 @@ class Association(Sam3VideoBase):
         trk_masks: Tensor,
         trk_obj_ids: npt.NDArray[np.int64],
     ) -> Any:
-        new, *others = super()._associate_det_trk(det_masks, det_scores_np, trk_masks, trk_obj_ids)
+        new, unmatched, matched, sure, empty = super()._associate_det_trk(
+            det_masks, det_scores_np, trk_masks, trk_obj_ids
+        )
+        # Fainter detections only continue tracks.
+        new = new[det_scores_np[new] > self.score_threshold_detection]
         self.refused = max(0, len(new) - self.room)
         if self.refused:
             new = self._drop_new_det_with_obj_limit(new, det_scores_np, self.room)
@@ -127,7 +135,27 @@ class Association(Sam3VideoBase):
                 for k, i in enumerate(trk_obj_ids)
                 if ious[best[k], k] >= MATCH_IOU
             }
-        return new, *others
+            if self.settings.overlap_of_smaller:
+                sure = self._find_sure_detections(
+                    det_masks, det_scores_np, trk_masks, trk_obj_ids, new
+                )
+        return new, unmatched, matched, sure, empty
+
+    def _find_sure_detections(
+        self,
+        det_masks: Tensor,
+        det_scores_np: npt.NDArray[np.float32],
+        trk_masks: Tensor,
+        trk_obj_ids: npt.NDArray[np.int64],
+        new: npt.NDArray[np.int64],
+    ) -> dict[int, int]:
+        """Finds which detection each track may begin anew at, as the package does by IoU."""
+        overlaps = compute_cell_ious(det_masks > 0, trk_masks > 0, of_smaller=True).cpu().numpy()
+        rows = np.flatnonzero(
+            (det_scores_np >= SURE_DETECTION) & (overlaps.max(axis=1) >= SURE_DETECTION)
+        )
+        best = overlaps.argmax(axis=1)
+        return {int(trk_obj_ids[best[row]]): int(row) for row in rows if row not in new}
 
     def _recondition_masklets(
         self,
@@ -182,6 +210,16 @@ class Association(Sam3VideoBase):
 
     def _tracker_remove_objects(self, tracker_states_local: States, obj_ids: list[int]) -> None:
         self.tracks.remove(tracker_states_local, obj_ids)
+
+    def find_hidden(self, metadata: dict[str, Any], frame_index: int) -> tuple[set[int], set[int]]:
+        """Finds the tracks that were long not detected, and those not yet detected often enough."""
+        own = metadata["rank0_metadata"]
+        hidden = {int(i) for i in own["suppressed_obj_ids"][frame_index]}
+        if not self.masklet_confirmation_enable:
+            return hidden, set()
+        status = own["masklet_confirmation"]["status"]
+        is_waiting = status == MaskletConfirmationStatus.UNCONFIRMED.value
+        return hidden, {int(i) for i in metadata["obj_ids_all_gpu"][is_waiting]}
 
     def build_outputs(
         self,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ..checkpoints.loader import supports_video
 from ..prompts import ConceptPrompt, ObjectPrompt, fit_to_image
+from .trackers.buckets import BucketTracker
 from .trackers.interface import Tracker
 from .trackers.separate import SeparateTracker
 
@@ -26,7 +27,10 @@ def make_tracker(engine: Engine) -> Tracker:
             "tracking: these weights hold no tracker with a memory (SAM 3.1's is another "
             "architecture), so they know images but not videos; use sam3.pt of facebook/sam3"
         )
-    return SeparateTracker(engine.model.inst_interactive_predictor.model)
+    heads = engine.model.inst_interactive_predictor.model
+    if engine.model.multiplex is not None:
+        return BucketTracker(heads, engine.model.multiplex)
+    return SeparateTracker(heads)
 
 
 def check_prompt(prompt: ConceptPrompt | ObjectPrompt, max_objects: int) -> None:

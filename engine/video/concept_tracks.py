@@ -100,8 +100,17 @@ class ConceptTracks:
         scores = {**memory.scores, **association.scores}
         memory.scores = {i: scores[i] for i in ids}
         is_visible = find_visible(torch.stack([logits[i] for i in ids])) if ids else []
+        hidden, unconfirmed = association.find_hidden(memory.metadata, frame.index)
         tracks = [
-            Track(i, logits[i], memory.scores[i], float(object_scores[i]), seen)
+            Track(
+                i,
+                logits[i],
+                memory.scores[i],
+                float(object_scores[i]),
+                seen,
+                i in hidden,
+                i not in unconfirmed,
+            )
             for i, seen in zip(ids, is_visible, strict=True)
         ]
         self._tracker.prune(memory.states, frame.index)

@@ -144,6 +144,7 @@ class VideoSession:
             return
         waiting: deque[FrameTracks] = deque()
         removed: set[int] = set()
+        confirmed: set[int] = set()
         for image in images:
             check_rgb(image)
             with self._engine.execution.step():
@@ -151,11 +152,14 @@ class VideoSession:
                     partial(self._advance, image, ignore), lambda memory, _: memory.get_current()
                 )
             removed.update(tracks.removed_ids)
+            confirmed.update(
+                track.track_id for found in tracks.concepts for track in found if track.is_confirmed
+            )
             waiting.append(tracks)
             if len(waiting) >= delay_frames:
-                yield self._show_delayed(waiting.popleft(), removed)
+                yield self._show_delayed(waiting.popleft().confirm(confirmed), removed)
         while waiting:
-            yield self._show_delayed(waiting.popleft(), removed)
+            yield self._show_delayed(waiting.popleft().confirm(confirmed), removed)
 
     def add_objects(self, prompt: ObjectPrompt) -> Result:
         """Starts to track further objects, given on the current frame.
@@ -249,10 +253,10 @@ class VideoSession:
             prompt = clip_to_frame(prompt, hw)
         else:
             check_frame_size(hw, self._frame.hw)
-        encoded = self._engine.encoder.encode_uncached(image, self._size_percent)
+        encoded = self._engine.encoder.encode_frame(image, self._size_percent)
         on_step("encode")
         features = encoded.state["backbone_out"]["sam2_backbone_out"]
-        frame = Frame(self.frame_index + 1, hw, features)
+        frame = Frame(self.frame_index + 1, hw, features, encoded.state["propagation"])
         self._tracks.advance(memory, frame, encoded.state, prompt, on_step, limits)
         return frame
 

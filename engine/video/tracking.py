@@ -60,7 +60,7 @@ class SessionTracks:
         self._detector: ConceptDetector | None = None
         self._concepts: list[ConceptTracks] = []
         if isinstance(prompt, ConceptPrompt):
-            self._detector = ConceptDetector(engine, prompt, size_percent)
+            self._detector = ConceptDetector(engine, prompt, size_percent, association)
             self._concepts = [
                 ConceptTracks(Association(tracker, threshold, association))
                 for threshold in self._detector.thresholds
@@ -234,7 +234,7 @@ class SessionTracks:
         current = memory.get_current()
         tracks = [t for tracks in current.concepts for t in tracks] + list(current.objects)
         for track in tracks:
-            if track.is_visible or track.track_id not in memory.last_seen:
+            if track.is_shown or track.track_id not in memory.last_seen:
                 memory.last_seen[track.track_id] = frame.index
         seen = memory.last_seen
         lost = [i for i, t in seen.items() if frame.index - t >= self._forget_after]
