@@ -101,7 +101,7 @@ ModelName = Annotated[
     str,
     typer.Option(
         "--model",
-        help="sam3 (Meta's weights), or tiny_shapes (bundled; knows flat colored shapes only).",
+        help="sam3 or sam3.1 (Meta's), or tiny_shapes (bundled; knows flat colored shapes only).",
         rich_help_panel="Model",
     ),
 ]

@@ -103,14 +103,14 @@ class Engine:
         """Loads a model, or returns the engine that already holds it.
 
         Args:
-            model_name: ``sam3`` (Meta's gated weights) or ``tiny_shapes`` (bundled).
+            model_name: ``sam3`` or ``sam3.1`` (Meta's gated weights), or ``tiny_shapes`` (bundled).
             weight_file: A local checkpoint; takes precedence over the download.
                 ``base.pt + folder`` merges a LoRA adapter into it.
             device: For instance ``cpu`` or ``cuda``; by default the GPU where there is one.
             precision: ``auto``, ``float32`` or ``bfloat16``.
             input_size: Side of the model's square input, in pixels: ``auto`` for the model's
-                own; ``sam3``: 1008, 672, 336; ``tiny_shapes``: 280, 224, 112. Smaller is
-                faster and finds less.
+                own; ``sam3``, ``sam3.1``: 1008, 672, 336; ``tiny_shapes``: 280, 224, 112.
+                Smaller is faster and finds less.
 
         Returns:
             An engine, shared by all callers who ask for the same weights, device, precision

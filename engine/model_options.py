@@ -23,7 +23,7 @@ class ModelOptions:
     """Chooses a model, and how it runs.
 
     Attributes:
-        model_name: ``sam3`` or ``tiny_shapes``.
+        model_name: ``sam3``, ``sam3.1`` or ``tiny_shapes``.
         weight_file: A local checkpoint, or ``base + adapter_folder``; wins over the download.
         device: ``cpu``, ``cuda``, ``cuda:1``; None for the GPU where there is one.
         precision: ``auto``, ``float32`` or ``bfloat16``.
@@ -70,7 +70,7 @@ def choose_model(
     """Checks which model to run, and how.
 
     Args:
-        model: ``sam3`` or ``tiny_shapes``.
+        model: ``sam3``, ``sam3.1`` or ``tiny_shapes``.
         weights: A local checkpoint, or ``base + adapter_folder``.
         device: ``cpu``, ``cuda`` or ``cuda:N``; None for the GPU where there is one.
         precision: ``auto``, ``float32`` or ``bfloat16``.

@@ -220,13 +220,14 @@ _TABLE = (
     ),
     make_choice(
         "model_name",
-        ("sam3", "tiny_shapes"),
+        ("sam3", "sam3.1", "tiny_shapes"),
         default="sam3",
         label="Model",
-        choice_labels=("SAM 3", "Tiny shapes"),
+        choice_labels=("SAM 3", "SAM 3.1", "Tiny shapes"),
         help=(
-            "sam3: Meta's weights (access must be granted). tiny_shapes: bundled, same "
-            "architecture, knows flat colored shapes only."
+            "sam3, sam3.1: Meta's weights (access must be granted); 3.1 follows several objects "
+            "of a video in less time. tiny_shapes: bundled, same architecture as sam3, knows flat "
+            "colored shapes only."
         ),
         group="model",
     ),
@@ -246,8 +247,8 @@ _TABLE = (
         "auto",
         label="Model input size (px)",
         help=(
-            "Side to which the model resizes every image. auto: its own. sam3: 1008, 672 or "
-            "336; tiny_shapes: 280, 224 or 112. Smaller is faster and finds less; with tiles, "
+            "Side to which the model resizes every image. auto: its own. sam3, sam3.1: 1008, 672 "
+            "or 336; tiny_shapes: 280, 224 or 112. Smaller is faster and finds less; with tiles, "
             "large images become affordable."
         ),
         group="model",

@@ -60,6 +60,11 @@ class Layout:
     convert: Callable[[str, Tensor], dict[str, Tensor]] = _keep_unchanged
     architecture_changes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
+    @property
+    def has_multiplex(self) -> bool:
+        """Whether it is the layout of SAM 3.1."""
+        return bool(self.architecture_changes.get("has_multiplex"))
+
 
 def recognize_layout(names: Collection[str], path: Path) -> Layout:
     """Recognizes the layout of a checkpoint by its keys.

@@ -103,8 +103,16 @@ def load_model(
     tensors = read_tensors(files.base)
     layout = recognize_layout(tensors, files.base)
     logger.info("the layout of %s is %s", files.base, layout.name)
+    spec = get_model_spec(model_name)
+    if spec.repo_id is not None and spec.has_multiplex != layout.has_multiplex:
+        logger.warning(
+            "model_name: %s was asked for, and %s is a file of SAM %s; it is used as what it is",
+            model_name,
+            files.base,
+            "3.1" if layout.has_multiplex else "3",
+        )
     architecture = dataclasses.replace(
-        get_model_spec(model_name).architecture, image_size=size, **layout.architecture_changes
+        spec.architecture, image_size=size, **layout.architecture_changes
     )
     model = build_model_without_weights(architecture)
     state = convert_to_model_names(tensors, layout)

@@ -14,11 +14,11 @@ from ..model.config import SAM3, TINY_SHAPES, Architecture
 from .errors import WeightFileNotFoundError
 from .reader import INDEX_FILE, list_shards
 
-_FILES_IN_FOLDER = (INDEX_FILE, "model.safetensors", "sam3.pt")
+_FILES_IN_FOLDER = (INDEX_FILE, "model.safetensors", "sam3.pt", "sam3.1_multiplex.pt")
 _WITH_ADAPTER = re.compile(r"(?:(.*\S)\s+)?\+\s+(.+)")
 
 CHECKPOINT_VARIABLE = "SAM3_CHECKPOINT"
-"""Environment variable with the path of a ``sam3`` checkpoint."""
+"""Environment variable with the path of a checkpoint of ``sam3`` or ``sam3.1``."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +38,8 @@ class ModelSpec:
         bundled_path: The weights file that comes with this package, if one does.
         license: License of the weights, in a few words.
         vocabulary: The only words that it knows; empty if it knows any.
+        has_multiplex: Whether its file has the tracker of SAM 3.1; what a file has is seen by its
+            keys.
     """
 
     name: str
@@ -49,6 +51,7 @@ class ModelSpec:
     bundled_path: Path | None
     license: str
     vocabulary: tuple[str, ...] = ()
+    has_multiplex: bool = False
 
 
 MODELS: dict[str, ModelSpec] = {
@@ -63,6 +66,17 @@ MODELS: dict[str, ModelSpec] = {
             other_filenames=("model.safetensors", INDEX_FILE),
             bundled_path=None,
             license="SAM License (Meta), gated",
+        ),
+        ModelSpec(
+            name="sam3.1",
+            architecture=SAM3,
+            input_sizes=(1008, 672, 336),
+            repo_id="facebook/sam3.1",
+            filename="sam3.1_multiplex.pt",
+            other_filenames=(),
+            bundled_path=None,
+            license="SAM License (Meta), gated",
+            has_multiplex=True,
         ),
         ModelSpec(
             name="tiny_shapes",
@@ -98,7 +112,7 @@ def get_model_spec(model_name: str) -> ModelSpec:
 def find_weights(model_name: str, weight_file: str | os.PathLike[str] | None = None) -> Path:
     """Finds the weights of a model; downloads them if they are not on this machine.
 
-    The first found wins: ``weight_file``; for ``sam3`` the environment variable
+    The first found wins: ``weight_file``; for ``sam3`` and ``sam3.1`` the environment variable
     ``SAM3_CHECKPOINT``; the bundled file; the Hugging Face cache; a download into it.
     Only the download uses the network.
 
@@ -118,7 +132,7 @@ def find_weights(model_name: str, weight_file: str | os.PathLike[str] | None = N
     model = get_model_spec(model_name)
     if weight_file is not None and os.fspath(weight_file):
         return _check_named_file(weight_file, "model_weight_file")
-    if model.name == "sam3" and (named := os.environ.get(CHECKPOINT_VARIABLE)):
+    if model.repo_id is not None and (named := os.environ.get(CHECKPOINT_VARIABLE)):
         return _check_named_file(named, f"the environment variable {CHECKPOINT_VARIABLE}")
     if model.bundled_path is not None:
         return _check_named_file(model.bundled_path, "this package")

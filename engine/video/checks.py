@@ -24,8 +24,9 @@ def make_tracker(engine: Engine) -> Tracker:
     """
     if not supports_video(engine.model):
         raise ValueError(
-            "tracking: these weights hold no tracker with a memory (SAM 3.1's is another "
-            "architecture), so they know images but not videos; use sam3.pt of facebook/sam3"
+            "tracking: these weights hold no tracker with a memory, so they know images but not "
+            "videos; use the whole file of SAM 3.1 (sam3.1_multiplex.pt of facebook/sam3.1), or "
+            "sam3.pt of facebook/sam3"
         )
     heads = engine.model.inst_interactive_predictor.model
     if engine.model.multiplex is not None:

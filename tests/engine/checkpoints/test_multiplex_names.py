@@ -19,8 +19,9 @@ from infer_segment_anything_3.engine.checkpoints.layouts import (
     convert_to_model_names,
     recognize_layout,
 )
+from infer_segment_anything_3.engine.checkpoints.zoo import MODELS, find_weights
 from infer_segment_anything_3.engine.model.build import build_model_without_weights
-from infer_segment_anything_3.engine.model.config import SAM3
+from infer_segment_anything_3.engine.model.config import SAM3, TINY_SHAPES
 from infer_segment_anything_3.tests.multiplex_file import make_random_tracker, write_multiplex_file
 
 NAMES = Path(__file__).with_name("sam3.1_names.txt")
@@ -71,3 +72,35 @@ def test_a_loaded_tracker_has_the_files_weights(tmp_path: Path) -> None:
     convs = engine.model.backbone.vision_backbone
     for one, two in zip(convs.propagation_convs, convs.sam2_convs, strict=True):
         torch.testing.assert_close(one.conv_3x3.bias, two.conv_3x3.bias + 0.01, rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("model_name", "is_multiplex", "said"),
+    [
+        ("sam3", False, ""),
+        ("sam3.1", True, ""),
+        ("sam3", True, "sam3 was asked for, and .* is a file of SAM 3.1; it is used as what it is"),
+        ("sam3.1", False, "sam3.1 was asked for, and .* is a file of SAM 3; "),
+        ("tiny_shapes", True, ""),
+    ],
+)
+def test_a_name_that_is_not_the_files_is_told_once(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    model_name: str,
+    is_multiplex: bool,
+    said: str,
+) -> None:
+    spec = dataclasses.replace(MODELS[model_name], architecture=TINY_SHAPES, input_sizes=(280,))
+    monkeypatch.setitem(MODELS, model_name, spec)
+    path = find_weights("tiny_shapes")
+    if is_multiplex:
+        path = write_multiplex_file(tmp_path, with_tracker=True)
+    engines = [Engine.load(model_name, path, "cpu", "float32") for _ in range(2)]
+    assert engines[0] is engines[1]
+    assert (engines[0].model.multiplex is not None) == is_multiplex
+    assert loader.supports_video(engines[0].model)
+    told = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    assert len(told) == bool(said)
+    assert all(re.search(f"model_name: {said}", text) for text in told)
