@@ -177,6 +177,8 @@ class MultiplexTracker(nn.Module):
             encoded = self.maskmem_backbone(frame.propagation[-1], given, skip_mask_sigmoid=True)
             parts.append(encoded["vision_features"].flatten(2).transpose(1, 2))
         spatial = torch.cat(parts) + (absent * self.no_obj_embed_spatial).sum(dim=1)[:, None]
+        # Under autocast the features are bfloat16, and memories take as much room as they do.
+        spatial = spatial.to(frame.image.dtype)
         return FrameMemory(spatial, frame.image, buckets.spread(found.pointers))
 
     def make_pointers(self, tokens: Tensor, scores: Tensor) -> Tensor:

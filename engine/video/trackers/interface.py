@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...model.video_tracker import TrackerTensors, VideoTracker
+from ...model.patched_modules import TensorsStayOnDevice
+from ...model.video_tracker import VideoTracker
 from ...runtime.isolation import keep_attention_flags
 from ..frame import Frame
 
@@ -62,7 +63,10 @@ class Tracker(abc.ABC):
 
     Attributes:
         heads: The part that decodes points, boxes and masks on one frame.
+        tensor_mode: What the package's operations on tensors need while the tracker runs.
     """
+
+    tensor_mode: type[TensorsStayOnDevice] = TensorsStayOnDevice
 
     def __init__(self, heads: VideoTracker) -> None:
         """Prepares to track.
@@ -87,7 +91,7 @@ class Tracker(abc.ABC):
     def use_frame(self, frame: Frame) -> Iterator[None]:
         """Makes a frame the current one; all other methods are called in this context."""
         self._set_frame(frame)
-        with TrackerTensors(), keep_attention_flags():
+        with self.tensor_mode(), keep_attention_flags():
             yield
 
     @abc.abstractmethod

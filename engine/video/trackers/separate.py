@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...model.video_tracker import ENDLESS, TrackerState, VideoTracker
+from ...model.video_tracker import ENDLESS, TrackerState, TrackerTensors, VideoTracker
 from ..frame import Frame
 from ..memory_pruning import copy_containers, prune_tracker_state, remove_from_states
 from .interface import PointPrompts, States, TrackedMasks, Tracker
@@ -16,6 +16,8 @@ from .interface import PointPrompts, States, TrackedMasks, Tracker
 
 class SeparateTracker(Tracker):
     """Tracks by the package's own tracker; a state holds the objects of one frame of birth."""
+
+    tensor_mode = TrackerTensors
 
     def __init__(self, heads: VideoTracker) -> None:
         """Prepares to track.

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from torch import nn
 
 from infer_segment_anything_3.engine import (
@@ -26,9 +28,11 @@ from infer_segment_anything_3.engine import (
 from infer_segment_anything_3.engine.model.config import MULTIPLEX_ASSOCIATION
 from infer_segment_anything_3.engine.model.multiplex.buckets import BucketState
 from infer_segment_anything_3.engine.model.multiplex.tracker import MultiplexTracker
+from infer_segment_anything_3.tests.multiplex_file import write_multiplex_file
 
 from .clips import BLUE, Ball, draw_clip, draw_frame
 from .square_detector import SquareDetector
+from .test_memory import resident_bytes
 
 BALLS = [Ball((60, 70), (4, 2), 30), Ball((260, 150), (-4, -1), 26, BLUE)]
 CLICKS = ObjectPrompt(
@@ -193,6 +197,29 @@ def test_a_correction_is_remembered(multiplex_engine: Engine) -> None:
     assert summarize(corrected.step(frames[3])) != summarize(other.step(frames[3]))
 
 
+def test_bfloat16_gives_nearly_the_same_masks(tmp_path: Path) -> None:
+    path = write_multiplex_file(tmp_path, with_tracker=True)
+    seen = []
+    for precision in ("float32", "bfloat16"):
+        engine = Engine.load("tiny_shapes", path, "cpu", precision)  # type: ignore[arg-type]
+        session = VideoSession(engine, CLICKS)
+        results = [session.step(frame) for frame in draw_clip(BALLS, 4)]
+        seen.append([i.mask.full() for result in results for i in result.instances])
+        (state,) = list_object_states(session)
+        assert state.tracked[3].spatial.dtype == getattr(torch, precision)
+    assert len(seen[0]) == len(seen[1]) == 8
+    for exact, rounded in zip(*seen, strict=True):
+        assert (exact & rounded).sum() / (exact | rounded).sum() > 0.9
+
+
+def test_another_input_size(tmp_path: Path) -> None:
+    path = write_multiplex_file(tmp_path, with_tracker=True)
+    engine = Engine.load("tiny_shapes", path, "cpu", "float32", 224)
+    session = VideoSession(engine, CLICKS)
+    for frame in draw_clip(BALLS, 2):
+        assert len(session.step(frame).instances) == 2
+
+
 def test_only_frames_of_a_video_go_through_the_third_stack(multiplex_engine: Engine) -> None:
     calls: list[int] = []
     convs = multiplex_engine.model.backbone.vision_backbone.propagation_convs
@@ -208,3 +235,28 @@ def test_only_frames_of_a_video_go_through_the_third_stack(multiplex_engine: Eng
 
 def test_the_settings_are_those_of_3_1(multiplex_engine: Engine) -> None:
     assert VideoSession(multiplex_engine, CONCEPT)._association == MULTIPLEX_ASSOCIATION
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_objects_that_come_and_go(
+    multiplex_engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """20 objects over 3,000 frames: every 15 frames the 5 oldest leave and 5 others enter."""
+    encoded = multiplex_engine.encoder.encode_frame(EMPTY)
+    monkeypatch.setattr(multiplex_engine.encoder, "encode_frame", lambda *_: encoded)
+    session = VideoSession(multiplex_engine, point_at(20))
+    most = 0
+    for t in range(3001):
+        session.step(EMPTY)
+        if t % 15 == 14:
+            for track_id in session.track_ids[:5]:
+                session.remove(track_id)
+            session.add_objects(point_at(5, t % 40))
+        states = list_object_states(session)
+        assert all(state.buckets.ids for state in states)
+        most = max(most, sum(state.buckets.count for state in states))
+        if t == 300:
+            early = resident_bytes()
+    assert session.track_ids == tuple(range(1000, 1020))
+    assert most <= 3, "buckets whose objects are all gone are dropped"
+    assert resident_bytes() - early < 20 * 1024**2
