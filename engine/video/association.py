@@ -155,6 +155,8 @@ class Association(Sam3VideoBase):
             (det_scores_np >= SURE_DETECTION) & (overlaps.max(axis=1) >= SURE_DETECTION)
         )
         best = overlaps.argmax(axis=1)
+        # Several may lie in one track: the one with the highest score comes last, and counts.
+        rows = rows[np.argsort(det_scores_np[rows], kind="stable")]
         return {int(trk_obj_ids[best[row]]): int(row) for row in rows if row not in new}
 
     def _recondition_masklets(

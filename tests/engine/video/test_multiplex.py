@@ -28,11 +28,11 @@ from infer_segment_anything_3.engine import (
 from infer_segment_anything_3.engine.model.config import MULTIPLEX_ASSOCIATION
 from infer_segment_anything_3.engine.model.multiplex.buckets import BucketState
 from infer_segment_anything_3.engine.model.multiplex.tracker import MultiplexTracker
+from infer_segment_anything_3.tests.helpers import resident_bytes
 from infer_segment_anything_3.tests.multiplex_file import write_multiplex_file
 
 from .clips import BLUE, Ball, draw_clip, draw_frame
 from .square_detector import SquareDetector
-from .test_memory import resident_bytes
 
 BALLS = [Ball((60, 70), (4, 2), 30), Ball((260, 150), (-4, -1), 26, BLUE)]
 CLICKS = ObjectPrompt(
@@ -239,12 +239,14 @@ def test_the_settings_are_those_of_3_1(multiplex_engine: Engine) -> None:
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_objects_that_come_and_go(
-    multiplex_engine: Engine, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """20 objects over 3,000 frames: every 15 frames the 5 oldest leave and 5 others enter."""
-    encoded = multiplex_engine.encoder.encode_frame(EMPTY)
-    monkeypatch.setattr(multiplex_engine.encoder, "encode_frame", lambda *_: encoded)
-    session = VideoSession(multiplex_engine, point_at(20))
+    path = write_multiplex_file(tmp_path, with_tracker=True)
+    engine = Engine.load("tiny_shapes", path, "cpu", "float32", 112)
+    encoded = engine.encoder.encode_frame(EMPTY)
+    monkeypatch.setattr(engine.encoder, "encode_frame", lambda *_: encoded)
+    session = VideoSession(engine, point_at(20))
     most = 0
     for t in range(3001):
         session.step(EMPTY)
