@@ -7,6 +7,7 @@ The tracker's weights are random: what it computes is compared with another port
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -195,6 +196,25 @@ def test_a_correction_is_remembered(multiplex_engine: Engine) -> None:
     assert sorted(state.prompted) == [0, 2]
     assert sorted(state.tracked) == [1]
     assert summarize(corrected.step(frames[3])) != summarize(other.step(frames[3]))
+
+
+def test_every_kind_of_prompt(multiplex_engine: Engine) -> None:
+    """Several concepts, an exemplar, candidates: ids are unique, and new after a reset, too."""
+    frames = draw_clip(BALLS, 4)
+    settings = AssociationSettings()
+    two = ConceptPrompt(texts=("red circle", "blue circle"))
+    session = VideoSession(multiplex_engine, two, association=settings)
+    first = session.step(frames[0])
+    assert [(i.class_index, i.track_id) for i in first.instances] == [(0, 0), (1, 1)]
+    session.add_objects(point_at(2))
+    assert session.track_ids == (0, 1, 2, 3)
+    assert {i.track_id for i in session.step(frames[1]).instances} >= {2, 3}
+    session.reset(ConceptPrompt(exemplars_xyxy=((30, 40, 90, 100),), exemplar_labels=(1,)))
+    assert 0 in [i.track_id for i in session.step(frames[0]).instances]
+    session.step(frames[1])
+    session.reset(dataclasses.replace(CLICKS, multimask=True))
+    found = session.step(frames[0]).instances
+    assert [len(i.alternatives) for i in found] == [2, 2]
 
 
 def test_bfloat16_gives_nearly_the_same_masks(tmp_path: Path) -> None:
