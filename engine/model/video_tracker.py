@@ -37,8 +37,8 @@ decode.
 NO_OBJECT_LOGIT = -1024.0
 """The package's logit of all pixels of an object that is not visible (``NO_OBJ_SCORE``)."""
 
-_PRESENT_LOGIT = 1024.0
-"""The package's logit of a pixel that a given mask sets (``NO_OBJ_SCORE`` of the others)."""
+PRESENT_LOGIT = 1024.0
+"""The package's logit of a pixel that a given mask sets."""
 
 
 class TrackerTensors(TensorsStayOnDevice):
@@ -172,7 +172,7 @@ class VideoTracker(Sam3TrackerPredictor):
                     pixels, size, mode="bilinear", align_corners=False, antialias=True
                 )
             own = pixels > 0.5
-            logits = torch.where(own & ~taken, _PRESENT_LOGIT, -_PRESENT_LOGIT)
+            logits = torch.where(own & ~taken, PRESENT_LOGIT, NO_OBJECT_LOGIT)
             taken |= own
             low_res.append(
                 F.interpolate(logits, side, mode="bilinear", align_corners=False, antialias=True)

@@ -8,15 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..video_tracker import NO_OBJECT_LOGIT, VideoTracker, limit_points
+from ..video_tracker import NO_OBJECT_LOGIT, PRESENT_LOGIT, VideoTracker, limit_points
 from .buckets import ObjectMasks
 from .tracker import MultiplexTracker
 
 _GIVEN_LOGIT = 10.0
 """Object score logit of a given mask that has a pixel; an empty one has its negative."""
-
-_PRESENT_LOGIT = 1024.0
-"""The package's mask logit of a pixel that a given mask sets."""
 
 _REFINED_LOGITS = 32.0
 """Largest logit of a mask that is refined (the package's)."""
@@ -44,7 +41,7 @@ def encode_masks(
     pointers = tracker.make_pointers(tokens[:, 0], scores)
     is_there = masks.flatten(1).any(dim=1, keepdim=True)
     own = given.bool() & (masks.sum(dim=0) == 1)
-    logits = torch.where(own, _PRESENT_LOGIT, -_PRESENT_LOGIT)
+    logits = torch.where(own, PRESENT_LOGIT, NO_OBJECT_LOGIT)
     side = (heads.low_res_mask_size, heads.low_res_mask_size)
     return ObjectMasks(
         F.interpolate(logits, side, mode="bilinear", align_corners=False, antialias=True),

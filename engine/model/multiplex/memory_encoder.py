@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ..config import Architecture
 from ..patched_modules import SinePositions
@@ -32,6 +33,15 @@ class _BucketDownSampler(SimpleMaskDownSampler):
             convolution = nn.Conv2d(given, made, kernel_size=3, stride=2, padding=1)
             layers += [convolution, LayerNorm2d(made), nn.GELU()]
         self.encoder = nn.Sequential(*layers, nn.Conv2d(_CHANNELS[-1], width, kernel_size=1))
+
+    def resize(self, planes: Tensor) -> Tensor:
+        """Resizes (N, 1, S, S) planes to the size that is encoded, as the package does."""
+        size = self.interpol_size
+        if list(planes.shape[-2:]) == size:
+            return planes
+        return F.interpolate(
+            planes.float(), size, mode="bilinear", align_corners=False, antialias=True
+        )
 
 
 def build_memory_encoder(a: Architecture, slots: int) -> SimpleMaskEncoder:

@@ -167,7 +167,9 @@ class MultiplexTracker(nn.Module):
         Returns:
             The memory.
         """
-        planes = buckets.spread(masks.sigmoid().mul(2).sub(1).squeeze(1))
+        # Here, and not in the encoder, which would resize the planes of empty slots, too.
+        values = self.maskmem_backbone.mask_downsampler.resize(masks.sigmoid().mul(2).sub(1))
+        planes = buckets.spread(values.squeeze(1))
         marks = buckets.spread(found.is_prompted)[..., None, None]
         # An empty slot counts as an object that is not visible.
         absent = (buckets.spread(scores) <= 0).to(self.no_obj_embed_spatial.dtype)
@@ -246,7 +248,7 @@ class MultiplexTracker(nn.Module):
                     told.repeat_interleave(SLOTS, dim=0)[None],
                 ],
                 dim=1,
-            ),
+            ).to(pointers.dtype),
             count,
         )
 
