@@ -27,14 +27,14 @@ from .table import Row, format_table, write_section
 from .timing import describe_machine
 
 GROUPS = (
-    "loading", "speed", "input_size", "video", "precision", "memory", "overhead", "folders",
-    "outputs", "serving", "labeling", "finetuning", "gpu",
+    "loading", "speed", "input_size", "video", "multiplex", "precision", "memory", "overhead",
+    "folders", "outputs", "serving", "labeling", "finetuning", "gpu",
 )  # fmt: skip
 """Modules of this folder, in the order in which they run."""
 
 DEFAULT_GROUPS = {
     "cpu": tuple(group for group in GROUPS if group != "gpu"),
-    "cuda": ("speed", "input_size", "video", "precision", "finetuning", "gpu"),
+    "cuda": ("speed", "input_size", "video", "multiplex", "precision", "finetuning", "gpu"),
 }
 """Those that run where none are named: what they measure depends on the device."""
 

@@ -60,7 +60,7 @@ def measure(context: BenchmarkContext) -> Iterator[Row]:
     concept = _measure_concept(context)
     yield concept
     tracking = {}
-    encoded = context.engine.encoder.encode_uncached(draw_frame(HD, 4))
+    encoded = context.engine.encoder.encode_frame(draw_frame(HD, 4))
     for count in OBJECT_COUNTS[context.device]:
         tracking[count] = _measure_tracking(context, encoded, count)
         yield tracking[count]
@@ -86,8 +86,7 @@ def _measure_encoding(context: BenchmarkContext) -> Row:
     """Measures what both sides do once a frame."""
     engine, image = context.engine, draw_frame(HD, 4)
     times = [
-        time_call(lambda: engine.encoder.encode_uncached(image))
-        for _ in range(context.slow_repeats)
+        time_call(lambda: engine.encoder.encode_frame(image)) for _ in range(context.slow_repeats)
     ]
     return Row("one frame: encode, 1280×720", min(times) * 1e3, "ms")
 
@@ -139,7 +138,7 @@ def _measure_multiple(context: BenchmarkContext, encoded: EncodedImage) -> Row:
 
     Minutes apart, the times of a small model differ by half.
     """
-    one, image = VideoSession(context.engine, _make_clicks(1)), draw_frame(HD, 4)
+    one, image = VideoSession(context.engine, make_clicks(1)), draw_frame(HD, 4)
     return _compare_steps(
         context,
         encoded,
@@ -162,8 +161,8 @@ def _compare_steps(
     **fields: Any,
 ) -> Row:
     """Compares a session's steps with others in turns, once the memory of both is full."""
-    session, image = VideoSession(context.engine, _make_clicks(count)), draw_frame(HD, 4)
-    with _reuse_encoding(context.engine, encoded):
+    session, image = VideoSession(context.engine, make_clicks(count)), draw_frame(HD, 4)
+    with reuse_encoding(context.engine, encoded):
         for _ in range(2 if context.is_slow else WARM_UP_FRAMES):
             session.step(image)
             step_reference()
@@ -188,7 +187,7 @@ def _sum_up(context: BenchmarkContext, count: int, encode: Row, concept: Row, tr
 
 def _measure_own_share(context: BenchmarkContext) -> Row:
     """Measures the part of a step that is no network."""
-    session = VideoSession(context.engine, _make_clicks(4))
+    session = VideoSession(context.engine, make_clicks(4))
     image = draw_frame(HD, 4)
     session.step(image)
     own = []
@@ -223,7 +222,7 @@ class _PackageObjects:
             self._state = self._tracker.init_state(
                 cached_features=self._cache, video_height=height, video_width=width
             )
-            for i, prompted in enumerate(_make_clicks(count).objects):
+            for i, prompted in enumerate(make_clicks(count).objects):
                 ((x, y),) = prompted.points_xy
                 self._tracker.add_new_points_or_box(
                     self._state, 0, i, points=[[x / width, y / height]], labels=[1]
@@ -246,17 +245,17 @@ class _PackageObjects:
                 pass
 
 
-def _make_clicks(count: int) -> ObjectPrompt:
+def make_clicks(count: int) -> ObjectPrompt:
     """Makes clicks on a grid over an HD frame."""
     grid = make_point_grid(int(np.ceil(np.sqrt(count))), HD)[:count]
     return ObjectPrompt(tuple(PromptedObject(points_xy=(xy,)) for xy in grid.tolist()))
 
 
 @contextlib.contextmanager
-def _reuse_encoding(engine: Any, encoded: EncodedImage) -> Iterator[None]:
+def reuse_encoding(engine: Any, encoded: EncodedImage) -> Iterator[None]:
     """Replaces the image encoder by the encoding of one frame, for every frame."""
-    engine.encoder.encode_uncached = lambda *args: encoded
+    engine.encoder.encode_frame = lambda *args: encoded
     try:
         yield
     finally:
-        del engine.encoder.encode_uncached
+        del engine.encoder.encode_frame

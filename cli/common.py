@@ -100,7 +100,7 @@ ModelName = Annotated[
     str,
     typer.Option(
         "--model",
-        help="sam3 (Meta's weights), tiny_shapes (bundled; knows flat colored shapes only), or "
+        help="sam3 or sam3.1 (Meta's), tiny_shapes (bundled; knows flat colored shapes only), or "
         "owner/name[@revision][:file] of the Hugging Face Hub, modelscope:owner/name.",
         rich_help_panel="Model",
     ),

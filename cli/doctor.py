@@ -150,42 +150,55 @@ def _describe_abilities(path: Path) -> str:
 
 
 def _find_weights(advice: list[str]) -> Iterator[tuple[str, str, str]]:
+    from ..engine.checkpoints.zoo import find_weights
+
+    yield GOOD, "tiny_shapes", f"bundled: {find_weights('tiny_shapes')}"
+    for name in ("sam3", "sam3.1"):
+        yield from _find_gated_weights(name, advice)
+
+
+def _find_gated_weights(name: str, advice: list[str]) -> Iterator[tuple[str, str, str]]:
     from ..engine.checkpoints import hub
     from ..engine.checkpoints.errors import WeightsError
     from ..engine.checkpoints.zoo import CHECKPOINT_VARIABLE, MODELS, find_weights
 
-    yield GOOD, "tiny_shapes", f"bundled: {find_weights('tiny_shapes')}"
-    named = os.environ.get(CHECKPOINT_VARIABLE)
-    spec = MODELS["sam3"]
+    spec = MODELS[name]
     assert spec.repo_id is not None
-    if named:
+    if os.environ.get(CHECKPOINT_VARIABLE):
         shown = ""
         try:
-            found = find_weights("sam3")
+            found = find_weights(name)
             shown = f"{found}, by the environment variable {CHECKPOINT_VARIABLE}: "
-            yield GOOD, "sam3", shown + _describe_abilities(found)
+            yield GOOD, name, shown + _describe_abilities(found)
         except WeightsError as error:
-            yield BAD, "sam3", shown + str(error)
-            advice.append(f"Correct or unset {CHECKPOINT_VARIABLE}.")
+            yield BAD, name, shown + str(error)
+            _advise(advice, f"Correct or unset {CHECKPOINT_VARIABLE}.")
         return
     for filename in (spec.filename, *spec.other_filenames):
         cached = hub.find_cached_file(spec.repo_id, filename)
         if cached is not None:
             try:
                 what = _describe_abilities(cached)
-                yield GOOD, "sam3", f"{cached}, in the Hugging Face cache: {what}"
+                yield GOOD, name, f"{cached}, in the Hugging Face cache: {what}"
             except WeightsError as error:
-                yield BAD, "sam3", str(error)
+                yield BAD, name, str(error)
             return
     from huggingface_hub import get_token
 
-    yield NEUTRAL, "sam3", f"not on this machine; downloaded from {spec.repo_id} at the first run"
+    yield NEUTRAL, name, f"not on this machine; downloaded from {spec.repo_id} at the first run"
     if get_token() is None:
-        advice.append(
-            "Meta's weights are gated: ask for access on https://huggingface.co/facebook/sam3, "
-            "then run `hf auth login` or set HF_TOKEN. A file that you have needs neither: "
-            f"name it in {CHECKPOINT_VARIABLE}; a copy in a repository is model_name owner/name."
+        _advise(
+            advice,
+            "Meta's weights are gated: ask for access on https://huggingface.co/facebook/sam3 or "
+            "https://huggingface.co/facebook/sam3.1, then run `hf auth login` or set HF_TOKEN. A "
+            f"file that you have needs neither: name it in {CHECKPOINT_VARIABLE}; a copy in a "
+            "repository is model_name owner/name.",
         )
+
+
+def _advise(advice: list[str], text: str) -> None:
+    if text not in advice:
+        advice.append(text)
 
 
 def _add_extras(table: Table, advice: list[str]) -> None:

@@ -108,16 +108,17 @@ class Engine:
         """Loads a model, or returns the engine that already holds it.
 
         Args:
-            model_name: ``sam3`` (Meta's gated weights), ``tiny_shapes`` (bundled), or weights of
-                ``sam3`` from a repository: ``owner/name[@revision][:file]`` of the Hugging Face
-                Hub, ``modelscope:owner/name`` where ModelScope's client is installed.
+            model_name: ``sam3`` or ``sam3.1`` (Meta's gated weights), ``tiny_shapes``
+                (bundled), or weights of ``sam3`` from a repository:
+                ``owner/name[@revision][:file]`` of the Hugging Face Hub, ``modelscope:owner/name``
+                where ModelScope's client is installed.
             weight_file: A local checkpoint; takes precedence over the download.
                 ``base.pt + folder`` merges a LoRA adapter into it.
             device: For instance ``cpu`` or ``cuda``; by default the GPU where there is one.
             precision: ``auto``, ``float32`` or ``bfloat16``.
             input_size: Side of the model's square input, in pixels: ``auto`` for the model's
-                own; ``sam3``: 1008, 672, 336; ``tiny_shapes``: 280, 224, 112. Smaller is
-                faster and finds less.
+                own; ``sam3``, ``sam3.1``: 1008, 672, 336; ``tiny_shapes``: 280, 224, 112.
+                Smaller is faster and finds less.
             backend: ``torch``, or ``openvino`` for the image encoder on a CPU. It is converted
                 once and kept in the user's cache folder; results differ in their last bits.
 

@@ -23,7 +23,7 @@ class ModelOptions:
     """Chooses a model, and how it runs.
 
     Attributes:
-        model_name: ``sam3``, ``tiny_shapes`` or a repository, see ``Engine.load``.
+        model_name: ``sam3``, ``sam3.1``, ``tiny_shapes`` or a repository, see ``Engine.load``.
         weight_file: A local checkpoint, or ``base + adapter_folder``; wins over the download.
         device: ``cpu``, ``cuda``, ``cuda:1``; None for the GPU where there is one.
         precision: ``auto``, ``float32`` or ``bfloat16``.
@@ -75,7 +75,7 @@ def choose_model(
     """Checks which model to run, and how.
 
     Args:
-        model: ``sam3``, ``tiny_shapes`` or a repository, see ``Engine.load``.
+        model: ``sam3``, ``sam3.1``, ``tiny_shapes`` or a repository, see ``Engine.load``.
         weights: A local checkpoint, or ``base + adapter_folder``.
         device: ``cpu``, ``cuda`` or ``cuda:N``; None for the GPU where there is one.
         precision: ``auto``, ``float32`` or ``bfloat16``.

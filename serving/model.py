@@ -57,7 +57,7 @@ def load_served_model(settings: Settings) -> ServedModel:
     """
     device = _check_device(settings.device)
     name, reason = settings.model or "sam3", ""
-    checkpoint = settings.checkpoint if name == "sam3" else None
+    checkpoint = None if name == "tiny_shapes" else settings.checkpoint
     try:
         path = find_weights(name, checkpoint)
     except DownloadError as error:

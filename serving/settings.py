@@ -145,12 +145,15 @@ class Settings:
 
     model: str | None = _declare_setting(
         "MODEL", _parse_model, None,
-        "`sam3`, `tiny_shapes`, or a repository: `owner/name[@revision][:file]` of the Hugging "
-        "Face Hub, `modelscope:owner/name`. Unset: `sam3`, or `tiny_shapes` with a warning where "
-        "its weights cannot be had",
+        "`sam3`, `sam3.1`, `tiny_shapes`, or a repository: `owner/name[@revision][:file]` of the "
+        "Hugging Face Hub, `modelscope:owner/name`. Unset: `sam3`, or `tiny_shapes` with a warning "
+        "where its weights cannot be had",
     )  # fmt: skip
     checkpoint: str | None = _declare_setting(
-        "SAM3_CHECKPOINT", _parse_file, None, "A local checkpoint of `sam3`; wins over the download"
+        "SAM3_CHECKPOINT",
+        _parse_file,
+        None,
+        "A local checkpoint of `sam3` or `sam3.1`; wins over the download",
     )
     device: str = _declare_setting(
         "DEVICE",

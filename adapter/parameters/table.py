@@ -264,10 +264,10 @@ _TABLE = (
         "sam3",
         label="Model",
         help=(
-            "sam3: Meta's weights (access must be granted). tiny_shapes: bundled, same "
-            "architecture, knows flat colored shapes only. owner/name[@revision][:file]: weights "
-            "of SAM 3 in a repository of the Hugging Face Hub; modelscope:owner/name in one of "
-            "ModelScope."
+            "sam3, sam3.1: Meta's weights (access must be granted); 3.1 follows several objects "
+            "of a video in less time. tiny_shapes: bundled, same architecture as sam3, knows flat "
+            "colored shapes only. owner/name[@revision][:file]: weights of SAM 3 in a repository "
+            "of the Hugging Face Hub; modelscope:owner/name in one of ModelScope."
         ),
         group="model",
         parser=_parse_model_name,
@@ -290,8 +290,8 @@ _TABLE = (
         "auto",
         label="Model input size (px)",
         help=(
-            "Side to which the model resizes every image. auto: its own. sam3: 1008, 672 or "
-            "336; tiny_shapes: 280, 224 or 112. Smaller is faster and finds less; with tiles, "
+            "Side to which the model resizes every image. auto: its own. sam3, sam3.1: 1008, 672 "
+            "or 336; tiny_shapes: 280, 224 or 112. Smaller is faster and finds less; with tiles, "
             "large images become affordable."
         ),
         group="model",

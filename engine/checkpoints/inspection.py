@@ -80,13 +80,12 @@ def load_fitting(files: WeightFiles) -> tuple[str, Sam3Image]:
     Raises:
         WeightsError: If it fits none: the reason of the one that it is nearest to.
     """
-    reasons: dict[str, WeightsError] = {}
-    for name in reversed(MODELS):  # the small one first, which takes no time
-        try:
-            return name, load_model(name, files, "cpu")
-        except WeightsError as error:
-            reasons[name] = error
-    raise reasons["sam3"]
+    has_multiplex = recognize_layout(read_tensors(files.base), files.base).has_multiplex
+    large = "sam3.1" if has_multiplex else "sam3"
+    try:
+        return "tiny_shapes", load_model("tiny_shapes", files, "cpu")  # which takes no time
+    except WeightsError:
+        return large, load_model(large, files, "cpu")
 
 
 def list_abilities(model: Sam3Image) -> dict[str, bool]:

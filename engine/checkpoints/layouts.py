@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..model.config import MULTIPLEX_ASSOCIATION
 from .errors import OtherModelError
 from .reader import strip_prefixes
 from .transformers_names import (
@@ -33,6 +34,9 @@ MASK_DECODER = TRACKER + "sam_mask_decoder."
 MEMORY_ENCODER = TRACKER + "maskmem_backbone."
 """Prefixes that only a file with the detector, the interactive part or the memory of videos has."""
 
+MULTIPLEX = "multiplex."
+"""Prefix of SAM 3.1's tracker in these names; its interactive heads are in :data:`TRACKER`."""
+
 _PATCH_EMBEDDING = "backbone.vision_backbone.trunk.patch_embed.proj.weight"
 
 _OTHER_MODELS = (
@@ -54,8 +58,7 @@ class Layout:
 
     Attributes:
         name: For messages.
-        place: Gives a name of the file its place in the model; None if it is not used on
-            images.
+        place: Gives a name of the file its place in the model; None if it is not used.
         convert: Gives a placed tensor the shape that the model expects, by name.
         architecture_changes: Fields of ``Architecture`` that a file of this layout needs.
     """
@@ -64,6 +67,11 @@ class Layout:
     place: Callable[[str], Placement | None]
     convert: Callable[[str, Tensor], dict[str, Tensor]] = _keep_unchanged
     architecture_changes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def has_multiplex(self) -> bool:
+        """Whether it is the layout of SAM 3.1."""
+        return bool(self.architecture_changes.get("has_multiplex"))
 
 
 def recognize_layout(names: Collection[str], path: Path) -> Layout:
@@ -114,7 +122,11 @@ def find_parts(names: Mapping[str, tuple[int, ...] | None], vit_width: int) -> d
     placed = {p.name: shape for name, shape in stripped.items() if (p := layout.place(name))}
     shape = placed.get(_PATCH_EMBEDDING)
     fits = _PATCH_EMBEDDING in placed and (shape is None or shape[:1] == (vit_width,))
-    prefixes = {"concepts": DETECTOR, "objects": MASK_DECODER, "video tracking": MEMORY_ENCODER}
+    prefixes = {
+        "concepts": DETECTOR,
+        "objects": MASK_DECODER,
+        "video tracking": (MEMORY_ENCODER, MULTIPLEX),
+    }
     return {
         kind: fits and any(name.startswith(prefix) for name in placed)
         for kind, prefix in prefixes.items()
@@ -180,23 +192,27 @@ _MULTIPLEX_RENAMES = (
     ("tracker.model.interactivity_no_mem_embed", TRACKER + "no_mem_embed"),
 )
 _MULTIPLEX_PREFIXES = tuple(old for old, _ in _MULTIPLEX_RENAMES)
-_MULTIPLEX_VIDEO = ("tracker.", "detector.backbone.vision_backbone.propagation_convs.")
 
 
-def _place_multiplex_name(name: str) -> Placement | None:
-    for old, new in _MULTIPLEX_RENAMES:
+def _place_multiplex_name(name: str) -> Placement:
+    for old, new in (*_MULTIPLEX_RENAMES, ("tracker.model.", MULTIPLEX)):
         if name.startswith(old):
             return Placement(new + name.removeprefix(old))
-    return None if name.startswith(_MULTIPLEX_VIDEO) else _place_meta_name(name)
+    return _place_meta_name(name)
 
 
 _META = Layout("Meta's SAM 3", _place_meta_name)
 _MULTIPLEX = Layout(
-    "SAM 3.1 (multiplex), image part",
+    "SAM 3.1 (multiplex)",
     _place_multiplex_name,
     # As public loaders of the file have it: the neck has no fourth level, and the predicted
     # IoU of clicks is not squashed.
-    architecture_changes={"neck_scales": (4.0, 2.0, 1.0), "iou_uses_sigmoid": False},
+    architecture_changes={
+        "neck_scales": (4.0, 2.0, 1.0),
+        "iou_uses_sigmoid": False,
+        "has_multiplex": True,
+        "association": MULTIPLEX_ASSOCIATION,
+    },
 )
 _TRANSFORMERS, _TRANSFORMERS_DETECTOR, _TRANSFORMERS_TRACKER = (
     Layout(

@@ -24,6 +24,7 @@ from .layouts import (
     DETECTOR,
     MASK_DECODER,
     MEMORY_ENCODER,
+    MULTIPLEX,
     PREDICTOR,
     convert_to_model_names,
     is_derived,
@@ -46,6 +47,7 @@ _OPTIONAL = ("backbone.language_backbone.encoder.text_projection", "geometry_enc
 
 _CONCEPT_NECK = "backbone.vision_backbone.convs."
 _INTERACTIVE_NECK = "backbone.vision_backbone.sam2_convs."
+_PROPAGATION_NECK = "backbone.vision_backbone.propagation_convs."
 _MEMORY_PARTS = (
     "transformer",
     "maskmem_backbone",
@@ -102,8 +104,16 @@ def load_model(
     tensors = restore_scaled_weights(read_tensors(files.base), files.base)
     layout = recognize_layout(tensors, files.base)
     logger.info("the layout of %s is %s", files.base, layout.name)
+    spec = get_model_spec(model_name)
+    if spec.repo_id is not None and spec.has_multiplex != layout.has_multiplex:
+        logger.warning(
+            "model_name: %s was asked for, and %s is a file of SAM %s; it is used as what it is",
+            model_name,
+            files.base,
+            "3.1" if layout.has_multiplex else "3",
+        )
     architecture = dataclasses.replace(
-        get_model_spec(model_name).architecture, image_size=size, **layout.architecture_changes
+        spec.architecture, image_size=size, **layout.architecture_changes
     )
     model = build_model_without_weights(architecture)
     state = convert_to_model_names(tensors, layout)
@@ -130,7 +140,9 @@ def supports_objects(model: Sam3Image) -> bool:
 def supports_video(model: Sam3Image) -> bool:
     """Tells whether the model has the memory that tracking on videos needs."""
     predictor = model.inst_interactive_predictor
-    return predictor is not None and predictor.model.maskmem_backbone is not None
+    if predictor is None:
+        return False
+    return model.multiplex is not None or predictor.model.maskmem_backbone is not None
 
 
 def assign_weights(
@@ -181,10 +193,15 @@ def _remove_missing_parts(
     model: Sam3Image, state: Mapping[str, Tensor], source: str
 ) -> tuple[str, ...]:
     """Removes the parts of the model that a file lacks; returns prefixes that are unused then."""
-    has_concepts, has_objects, has_memory = (
+    has_concepts, has_objects, has_memory, has_multiplex = (
         any(name.startswith(prefix) for name in state)
-        for prefix in (DETECTOR, MASK_DECODER, MEMORY_ENCODER)
+        for prefix in (DETECTOR, MASK_DECODER, MEMORY_ENCODER, MULTIPLEX)
     )
+    unused: list[str] = []
+    if not (has_objects and has_multiplex):
+        # SAM 3.1's tracker needs the interactive part, too.
+        model.multiplex = model.backbone.vision_backbone.propagation_convs = None
+        unused += [_PROPAGATION_NECK, MULTIPLEX]
     if not has_objects:
         if has_concepts:
             logger.warning(
@@ -192,13 +209,14 @@ def _remove_missing_parts(
             )
         model.inst_interactive_predictor = None
         model.backbone.vision_backbone.sam2_convs = None
-        return (_INTERACTIVE_NECK,)
+        return (*unused, _INTERACTIVE_NECK)
     if not has_memory:
-        logger.info("%s has no memory for videos: images work, tracking does not.", source)
+        if model.multiplex is None:
+            logger.info("%s has no memory for videos: images work, tracking does not.", source)
         for part in _MEMORY_PARTS:
             setattr(model.inst_interactive_predictor.model, part, None)
     if has_concepts:
-        return ()
+        return tuple(unused)
     logger.warning("%s has no detector: objects work, concepts do not.", source)
     model.transformer = None
     model.geometry_encoder = None
@@ -206,7 +224,7 @@ def _remove_missing_parts(
     model.dot_prod_scoring = None
     model.backbone.language_backbone = None
     model.backbone.vision_backbone.convs = None
-    return (_CONCEPT_NECK,)
+    return (*unused, _CONCEPT_NECK)
 
 
 def prefault(tensors: Iterable[Tensor]) -> None:

@@ -15,11 +15,11 @@ from .errors import WeightFileNotFoundError
 from .reader import INDEX_FILE, list_shards
 from .repositories import REPOSITORY_FORMS, find_repository_file, parse_repository
 
-_FILES_IN_FOLDER = (INDEX_FILE, "model.safetensors", "sam3.pt")
+_FILES_IN_FOLDER = (INDEX_FILE, "model.safetensors", "sam3.pt", "sam3.1_multiplex.pt")
 _WITH_ADAPTER = re.compile(r"(?:(.*\S)\s+)?\+\s+(.+)")
 
 CHECKPOINT_VARIABLE = "SAM3_CHECKPOINT"
-"""Environment variable with the path of a ``sam3`` checkpoint."""
+"""Environment variable with the path of a checkpoint of ``sam3`` or ``sam3.1``."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +39,8 @@ class ModelSpec:
         bundled_path: The weights file that comes with this package, if one does.
         license: License of the weights, in a few words.
         vocabulary: The only words that it knows; empty if it knows any.
+        has_multiplex: Whether its file has the tracker of SAM 3.1; what a file has is seen by its
+            keys.
     """
 
     name: str
@@ -50,6 +52,7 @@ class ModelSpec:
     bundled_path: Path | None
     license: str
     vocabulary: tuple[str, ...] = ()
+    has_multiplex: bool = False
 
 
 MODELS: dict[str, ModelSpec] = {
@@ -64,6 +67,17 @@ MODELS: dict[str, ModelSpec] = {
             other_filenames=("model.safetensors", INDEX_FILE),
             bundled_path=None,
             license="SAM License (Meta), gated",
+        ),
+        ModelSpec(
+            name="sam3.1",
+            architecture=SAM3,
+            input_sizes=(1008, 672, 336),
+            repo_id="facebook/sam3.1",
+            filename="sam3.1_multiplex.pt",
+            other_filenames=(),
+            bundled_path=None,
+            license="SAM License (Meta), gated",
+            has_multiplex=True,
         ),
         ModelSpec(
             name="tiny_shapes",
@@ -105,7 +119,7 @@ def get_model_spec(model_name: str) -> ModelSpec:
 def find_weights(model_name: str, weight_file: str | os.PathLike[str] | None = None) -> Path:
     """Finds the weights of a model; downloads them if they are not on this machine.
 
-    The first found wins: ``weight_file``; for ``sam3`` the environment variable
+    The first found wins: ``weight_file``; for ``sam3`` and ``sam3.1`` the environment variable
     ``SAM3_CHECKPOINT``; the bundled file; the cache of the Hugging Face Hub (of ModelScope,
     where the name says so); a download into it.
     Only the download uses the network.
@@ -127,7 +141,7 @@ def find_weights(model_name: str, weight_file: str | os.PathLike[str] | None = N
     model = get_model_spec(model_name)
     if weight_file is not None and os.fspath(weight_file):
         return _check_named_file(weight_file, "model_weight_file")
-    if model.name == "sam3" and (named := os.environ.get(CHECKPOINT_VARIABLE)):
+    if model.repo_id is not None and (named := os.environ.get(CHECKPOINT_VARIABLE)):
         return _check_named_file(named, f"the environment variable {CHECKPOINT_VARIABLE}")
     if repository := parse_repository(model.name):
         return find_repository_file(repository, model.architecture)

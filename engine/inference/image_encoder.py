@@ -121,7 +121,7 @@ class ImageEncoder:
         return encoded, False
 
     def encode_uncached(self, image: RgbImage, size_percent: float = 100) -> EncodedImage:
-        """Encodes an image without the cache, as for frames of a video.
+        """Encodes an image without the cache.
 
         Args:
             image: (H, W, 3) uint8, RGB.
@@ -136,6 +136,23 @@ class ImageEncoder:
             state = self._processor.set_image(tensor)
         self.encodings += 1
         return _make_encoded(state, image)
+
+    def encode_frame(self, image: RgbImage, size_percent: float = 100) -> EncodedImage:
+        """Encodes a frame of a video, without the cache.
+
+        Args:
+            image: (H, W, 3) uint8, RGB.
+            size_percent: See :meth:`encode_uncached`.
+
+        Returns:
+            The encoded frame; ``propagation`` in its state are the maps that only SAM 3.1's tracker
+            needs, and empty for other weights.
+        """
+        neck = self._processor.model.backbone.vision_backbone
+        with self._execution.step(), neck.collect_propagation() as maps:
+            encoded = self.encode_uncached(image, size_percent)
+        encoded.state["propagation"] = maps
+        return encoded
 
     def encode_batch(
         self, images: Sequence[RgbImage], size_percent: float, limits: BatchLimits

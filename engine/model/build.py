@@ -15,6 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 from . import detector, tracker
 from .config import Architecture
+from .multiplex.tracker import MultiplexTracker
 from .sam3_imports import Sam3Image, SAM3VLBackbone, TransformerWrapper
 
 
@@ -51,6 +52,7 @@ def build_model(architecture: Architecture) -> Sam3Image:
         inst_interactive_predictor=tracker.build_interactive_predictor(a),
         matcher=None,
     )
+    model.multiplex = MultiplexTracker(a) if a.has_multiplex else None
     return model.eval()
 
 

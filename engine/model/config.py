@@ -20,21 +20,53 @@ class AssociationSettings:
             this can be followed, too. The package does not do so.
         recondition_every: Frames after which tracks begin anew at the masks of the detections
             that agree with them (the package's ``recondition_every_nth_frame``); 0 for never.
+        detection_threshold: Score from which a detection continues a track, where the prompt's
+            threshold is higher; it starts none below the prompt's.
+        birth_threshold: Score from which a detection starts a track beside others.
+        overlap_of_smaller: Whether overlap is measured as a share of the smaller mask, instead of
+            the union, when of two detections one is left out, and when a track begins anew.
+        skip_border: Whether a detection with its center near the border starts no track.
+        confirm_after: Detections in a row after which a track is shown.
+        hide_unmatched: Whether a track that was long not detected is not shown, at any age.
     """
 
     split_merged: bool = False
     recondition_every: int = 16
+    detection_threshold: float = 1.0
+    birth_threshold: float = 0.7
+    overlap_of_smaller: bool = False
+    skip_border: bool = False
+    confirm_after: int = 1
+    hide_unmatched: bool = False
 
     def __post_init__(self) -> None:
-        """Checks that the number of frames is valid.
+        """Checks the numbers.
 
         Raises:
-            ValueError: If ``recondition_every`` is negative.
+            ValueError: If one is out of its range.
         """
+        if self.confirm_after < 1:
+            raise ValueError(
+                f"confirm_after: expected 1 or more detections, got {self.confirm_after}"
+            )
+        for name in ("detection_threshold", "birth_threshold"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name}: expected 0 to 1, got {getattr(self, name)}")
         if self.recondition_every < 0:
             raise ValueError(
                 f"recondition_every: expected 0 or more frames, got {self.recondition_every}"
             )
+
+
+MULTIPLEX_ASSOCIATION = AssociationSettings(
+    detection_threshold=0.4,
+    birth_threshold=0.65,
+    overlap_of_smaller=True,
+    skip_border=True,
+    confirm_after=3,
+    hide_unmatched=True,
+)
+"""Settings of SAM 3.1."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +103,7 @@ class Architecture:
         neck_scales: Scales of the image encoder's feature maps, relative to the patches;
             the last of four is computed and not used.
         iou_uses_sigmoid: Whether the predicted mask quality goes through a sigmoid.
+        has_multiplex: Whether videos are tracked by SAM 3.1's tracker, with its stack of maps.
         association: How detections change tracks on videos.
         most_threads: Largest team of CPU threads that makes it faster; None for all.
     """
@@ -103,6 +136,7 @@ class Architecture:
     drop_path: float
     neck_scales: tuple[float, ...] = (4.0, 2.0, 1.0, 0.5)
     iou_uses_sigmoid: bool = True
+    has_multiplex: bool = False
     association: AssociationSettings = AssociationSettings()
     most_threads: int | None = None
 

@@ -63,6 +63,7 @@ def build_image_encoder(a: Architecture) -> VisionNeck:
         scale_factors=list(a.neck_scales),
         trunk=vit,
         add_sam2_neck=True,
+        add_propagation_neck=a.has_multiplex,
     )
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
+from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from .sam3_imports import (
@@ -170,19 +173,51 @@ class QueryDecoder(TransformerDecoder):
 
 
 class VisionNeck(Sam3DualViTDetNeck):
-    """The package's neck, which may also serve the interactive part alone.
+    """The package's neck, which may also serve the interactive part alone, or SAM 3.1's tracker.
 
-    ``convs`` is None then, as ``sam2_convs`` is where the model has no interactive part.
+    ``convs`` is None then, as ``sam2_convs`` is where the model has no interactive part. The
+    tracker of SAM 3.1 has a stack of its own, which only frames of a video go through.
     """
+
+    def __init__(self, add_propagation_neck: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.propagation_convs: nn.ModuleList | None = None
+        if add_propagation_neck:
+            self.propagation_convs = copy.deepcopy(self.convs)
+        self._propagation: list[Tensor] | None = None
+
+    @contextlib.contextmanager
+    def collect_propagation(self) -> Iterator[list[Tensor]]:
+        """Collects the maps of SAM 3.1's tracker of what is encoded in this context, if it has one.
+
+        Yields:
+            A list that holds them, finest first, after a forward pass.
+        """
+        maps: list[Tensor] = []
+        self._propagation = maps
+        try:
+            yield maps
+        finally:
+            self._propagation = None
 
     def forward(self, tensor_list: list[Tensor]) -> Any:
         """Computes the feature maps of both necks, or of the interactive one alone."""
-        if self.convs is not None:
-            return super().forward(tensor_list)
         features = self.trunk(tensor_list)[-1]
-        maps = [conv(features) for conv in self.sam2_convs]
-        positions = [self.position_encoding(m).to(m.dtype) for m in maps]
-        return maps, positions, list(maps), list(positions)
+        if self._propagation is not None and self.propagation_convs is not None:
+            self._propagation[:] = [conv(features) for conv in self.propagation_convs]
+        interactive = self._compute_maps(self.sam2_convs, features)
+        if self.convs is None:
+            maps, positions = interactive
+            return maps, positions, list(maps or ()), list(positions or ())
+        return (*self._compute_maps(self.convs, features), *interactive)
+
+    def _compute_maps(
+        self, convs: nn.ModuleList | None, features: Tensor
+    ) -> tuple[list[Tensor], list[Tensor]] | tuple[None, None]:
+        if convs is None:
+            return None, None
+        maps = [conv(features) for conv in convs]
+        return maps, [self.position_encoding(m).to(m.dtype) for m in maps]
 
 
 class SinePositions(PositionEmbeddingSine):

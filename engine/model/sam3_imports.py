@@ -33,8 +33,9 @@ from sam3.model.sam1_task_predictor import SAM3InteractiveImagePredictor
 from sam3.model.sam3_image import Sam3Image
 from sam3.model.sam3_image_processor import Sam3Processor
 from sam3.model.sam3_tracker_base import Sam3TrackerBase
+from sam3.model.sam3_tracker_utils import get_1d_sine_pe, select_closest_cond_frames
 from sam3.model.sam3_tracking_predictor import Sam3TrackerPredictor
-from sam3.model.sam3_video_base import Sam3VideoBase
+from sam3.model.sam3_video_base import MaskletConfirmationStatus, Sam3VideoBase
 from sam3.model.text_encoder_ve import VETextEncoder
 from sam3.model.tokenizer_ve import SimpleTokenizer
 from sam3.model.utils.sam1_utils import SAM2Transforms
@@ -43,7 +44,10 @@ from sam3.model.vl_combiner import SAM3VLBackbone
 from sam3.perflib.connected_components import connected_components
 from sam3.perflib.masks_ops import mask_iou
 from sam3.perflib.nms import generic_nms_cpu
+from sam3.sam.common import LayerNorm2d
 from sam3.sam.mask_decoder import MaskDecoder
+from sam3.sam.prompt_encoder import PositionEmbeddingRandom
+from sam3.sam.rope import apply_rotary_enc, compute_axial_cis
 from sam3.sam.transformer import RoPEAttention, TwoWayTransformer
 
 __all__ = [
@@ -52,9 +56,12 @@ __all__ = [
     "DotProductScoring",
     "FindStage",
     "GeometricPrompt",
+    "LayerNorm2d",
     "MaskDecoder",
+    "MaskletConfirmationStatus",
     "MultiheadAttentionWrapper",
     "PixelDecoder",
+    "PositionEmbeddingRandom",
     "PositionEmbeddingSine",
     "RoPEAttention",
     "SAM2Transforms",
@@ -82,8 +89,12 @@ __all__ = [
     "UniversalSegmentationHead",
     "VETextEncoder",
     "ViT",
+    "apply_rotary_enc",
     "box_cxcywh_to_xyxy",
+    "compute_axial_cis",
     "connected_components",
     "generic_nms_cpu",
+    "get_1d_sine_pe",
     "mask_iou",
+    "select_closest_cond_frames",
 ]

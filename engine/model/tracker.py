@@ -26,7 +26,7 @@ from .video_tracker import VideoTracker
 
 def build_interactive_predictor(a: Architecture) -> SAM3InteractiveImagePredictor:
     """Builds the interactive predictor around a tracker of that architecture."""
-    tracker = _build_tracker(a)
+    tracker = build_tracker(a)
     with suppress_warnings():  # it uses TorchScript, which is deprecated
         predictor = SAM3InteractiveImagePredictor(tracker, max_hole_area=a.max_hole_area)
     # The package states these for side 1008 only.
@@ -41,7 +41,8 @@ _STABLE_MASK = {
 }
 
 
-def _build_tracker(a: Architecture) -> VideoTracker:
+def build_tracker(a: Architecture) -> VideoTracker:
+    """Builds the tracker, which also decodes the points and boxes of images."""
     tracker = VideoTracker(
         a.association,
         image_size=a.image_size,

@@ -34,8 +34,11 @@ At full size 16 masks together took 43 times as long to encode as one, and 33 ti
 decode.
 """
 
-_PRESENT_LOGIT = 1024.0
-"""The package's logit of a pixel that a given mask sets (``NO_OBJ_SCORE`` of the others)."""
+NO_OBJECT_LOGIT = -1024.0
+"""The package's logit of all pixels of an object that is not visible (``NO_OBJ_SCORE``)."""
+
+PRESENT_LOGIT = 1024.0
+"""The package's logit of a pixel that a given mask sets."""
 
 
 class TrackerTensors(TensorsStayOnDevice):
@@ -119,10 +122,7 @@ class VideoTracker(Sam3TrackerPredictor):
             labels: (N, P) int32: 1 foreground, 0 background, 2 and 3 the corners of a box.
             mask_input: (N, 1, g, g) logits to refine, or None.
         """
-        half = MAX_POINTS // 2
-        if points_xy.shape[1] > MAX_POINTS:
-            points_xy = torch.cat([points_xy[:, :half], points_xy[:, -half:]], dim=1)
-            labels = torch.cat([labels[:, :half], labels[:, -half:]], dim=1)
+        points_xy, labels = limit_points(points_xy, labels)
         prompts = {"point_coords": points_xy, "point_labels": labels}
         out = self._decode_first_frame(
             state,
@@ -172,7 +172,7 @@ class VideoTracker(Sam3TrackerPredictor):
                     pixels, size, mode="bilinear", align_corners=False, antialias=True
                 )
             own = pixels > 0.5
-            logits = torch.where(own & ~taken, _PRESENT_LOGIT, -_PRESENT_LOGIT)
+            logits = torch.where(own & ~taken, PRESENT_LOGIT, NO_OBJECT_LOGIT)
             taken |= own
             low_res.append(
                 F.interpolate(logits, side, mode="bilinear", align_corners=False, antialias=True)
@@ -322,6 +322,15 @@ class VideoTracker(Sam3TrackerPredictor):
     ) -> tuple[Tensor | None, None]:
         # The engine brings masks to the video's size itself, those it shows, in chunks.
         return any_res_masks, None
+
+
+def limit_points(points_xy: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Keeps the first and the last points of (N, P, 2) points and their (N, P) labels."""
+    half = MAX_POINTS // 2
+    if points_xy.shape[1] <= MAX_POINTS:
+        return points_xy, labels
+    points_xy = torch.cat([points_xy[:, :half], points_xy[:, -half:]], dim=1)
+    return points_xy, torch.cat([labels[:, :half], labels[:, -half:]], dim=1)
 
 
 def _count_pixels(masks: Iterable[Tensor]) -> Tensor:

@@ -100,7 +100,7 @@ def compute_mask_ious(masks: Sequence[Mask]) -> npt.NDArray[np.float64]:
     return np.nan_to_num(np.asarray(mask_api.iou(runs, runs, [0] * len(runs)), np.float64))
 
 
-def compute_cell_ious(masks: Tensor, others: Tensor) -> Tensor:
+def compute_cell_ious(masks: Tensor, others: Tensor, of_smaller: bool = False) -> Tensor:
     """Computes the IoU of every pair of low-resolution masks as the package's ``mask_iou`` does.
 
     The package lays out all pairs: 3 GB for 200 masks at full size, and much slower on a CPU.
@@ -108,6 +108,7 @@ def compute_cell_ious(masks: Tensor, others: Tensor) -> Tensor:
     Args:
         masks: (N, g, g) bool.
         others: (M, g, g) bool, on the same device.
+        of_smaller: Divides by the area of the smaller mask instead of the union.
 
     Returns:
         (N, M) float32, equal to the package's in every bit: counts below 2**24 are exact.
@@ -115,5 +116,6 @@ def compute_cell_ious(masks: Tensor, others: Tensor) -> Tensor:
     rows, columns = masks.flatten(1).float(), others.flatten(1).float()
     with torch.autocast(masks.device.type, enabled=False):
         shared = rows @ columns.T
-    union = rows.sum(dim=1)[:, None] + columns.sum(dim=1)[None] - shared
-    return shared / union.clamp(min=1)
+    areas, other_areas = rows.sum(dim=1)[:, None], columns.sum(dim=1)[None]
+    whole = torch.minimum(areas, other_areas) if of_smaller else areas + other_areas - shared
+    return shared / whole.clamp(min=1)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from ..checkpoints.loader import supports_video
-from ..model.video_tracker import VideoTracker
 from ..prompts import ConceptPrompt, ObjectPrompt, fit_to_image
+from .trackers.buckets import BucketTracker
+from .trackers.interface import Tracker
+from .trackers.separate import SeparateTracker
 
 if TYPE_CHECKING:
     from ..engine import Engine
@@ -14,19 +16,22 @@ if TYPE_CHECKING:
 P = TypeVar("P", bound=ConceptPrompt | ObjectPrompt)
 
 
-def find_tracker(engine: Engine) -> VideoTracker:
-    """Finds the tracker of an engine's model.
+def make_tracker(engine: Engine) -> Tracker:
+    """Makes the tracker of one session, by what an engine's weights hold.
 
     Raises:
         ValueError: If its weights hold none.
     """
     if not supports_video(engine.model):
         raise ValueError(
-            "tracking: these weights hold no tracker with a memory (SAM 3.1's is another "
-            "architecture), so they know images but not videos; use sam3.pt of facebook/sam3"
+            "tracking: these weights hold no tracker with a memory, so they know images but not "
+            "videos; use the whole file of SAM 3.1 (sam3.1_multiplex.pt of facebook/sam3.1), or "
+            "sam3.pt of facebook/sam3"
         )
-    tracker: VideoTracker = engine.model.inst_interactive_predictor.model
-    return tracker
+    heads = engine.model.inst_interactive_predictor.model
+    if engine.model.multiplex is not None:
+        return BucketTracker(heads, engine.model.multiplex)
+    return SeparateTracker(heads)
 
 
 def check_prompt(prompt: ConceptPrompt | ObjectPrompt, max_objects: int) -> None:

@@ -9,16 +9,11 @@ from typing import Any
 import torch
 
 from ..inference.detection import PromptTokens
-from ..model.video_tracker import ENDLESS, TrackerState, VideoTracker
+from ..model.video_tracker import ENDLESS
 from .association import HOTSTART_FRAMES, Association, Detections
 from .frame import Frame, Track, find_visible
-from .memory_pruning import (
-    copy_containers,
-    prune_metadata,
-    prune_tracker_state,
-    remove_from_metadata,
-    remove_from_states,
-)
+from .memory_pruning import copy_containers, prune_metadata, remove_from_metadata
+from .trackers.interface import States, Tracker
 
 
 @dataclasses.dataclass
@@ -26,13 +21,13 @@ class ConceptMemory:
     """Holds the memory of one concept's tracks.
 
     Attributes:
-        states: Of the tracker, one for the objects that started on the same frame.
+        states: What the tracker remembers of them.
         metadata: The package's bookkeeping.
         scores: Latest detection score of each track.
         prompt_tokens: Of a prompt with exemplars, as encoded on their own frame or reference.
     """
 
-    states: list[TrackerState] = dataclasses.field(default_factory=list)
+    states: States = dataclasses.field(default_factory=list)
     metadata: dict[str, Any] = dataclasses.field(default_factory=dict)
     scores: dict[int, float] = dataclasses.field(default_factory=dict)
     prompt_tokens: PromptTokens | None = None
@@ -42,9 +37,9 @@ class ConceptMemory:
         """Ids of the tracks, in order of birth."""
         return [int(i) for i in self.metadata.get("obj_ids_all_gpu", ())]
 
-    def copy(self) -> ConceptMemory:
+    def copy(self, tracker: Tracker) -> ConceptMemory:
         """Copies the memory, so that changing the copy leaves this one as it is."""
-        states, metadata = copy_containers(self.states), copy_containers(self.metadata)
+        states, metadata = tracker.copy(self.states), copy_containers(self.metadata)
         return ConceptMemory(states, metadata, dict(self.scores), self.prompt_tokens)
 
 
@@ -58,13 +53,12 @@ class ConceptTracks:
             association: What matches its detections to its tracks.
         """
         self._association = association
-        self._tracker: VideoTracker = association.tracker
+        self._tracker = association.tracks
 
     def step(
         self,
         memory: ConceptMemory,
         frame: Frame,
-        cache: dict[Any, Any],
         detections: Detections,
         last_id: int,
         room: int,
@@ -74,7 +68,6 @@ class ConceptTracks:
         Args:
             memory: Changed in place.
             frame: The frame.
-            cache: The session's features of it.
             detections: The concept's on this frame.
             last_id: The highest id that was ever given; new ones follow it.
             room: How many tracks may start.
@@ -87,7 +80,7 @@ class ConceptTracks:
             memory.metadata["max_obj_id"] = last_id
         else:
             memory.metadata = association._initialize_metadata() | {"max_obj_id": last_id}
-        association.room = room
+        association.room, association.frame = room, frame
         height, width = frame.hw
         logits, _, memory.states, memory.metadata, _, _ = association._det_track_one_frame(
             frame_idx=frame.index,
@@ -97,7 +90,7 @@ class ConceptTracks:
             geometric_prompt=None,
             tracker_states_local=memory.states,
             tracker_metadata_prev=memory.metadata,
-            feature_cache=cache,
+            feature_cache={},
             orig_vid_height=height,
             orig_vid_width=width,
         )
@@ -107,12 +100,20 @@ class ConceptTracks:
         scores = {**memory.scores, **association.scores}
         memory.scores = {i: scores[i] for i in ids}
         is_visible = find_visible(torch.stack([logits[i] for i in ids])) if ids else []
+        hidden, unconfirmed = association.find_hidden(memory.metadata, frame.index)
         tracks = [
-            Track(i, logits[i], memory.scores[i], float(object_scores[i]), seen)
+            Track(
+                i,
+                logits[i],
+                memory.scores[i],
+                float(object_scores[i]),
+                seen,
+                i in hidden,
+                i not in unconfirmed,
+            )
             for i, seen in zip(ids, is_visible, strict=True)
         ]
-        for state in memory.states:
-            prune_tracker_state(self._tracker, state, frame.index)
+        self._tracker.prune(memory.states, frame.index)
         prune_metadata(memory.metadata, frame.index, HOTSTART_FRAMES)
         return ConceptStep(tracks, removed, association.refused)
 
@@ -125,7 +126,7 @@ class ConceptTracks:
         """
         known = [i for i in track_ids if i in memory.track_ids]
         if known:
-            remove_from_states(self._tracker, memory.states, known)
+            self._tracker.remove(memory.states, known)
             remove_from_metadata(memory.metadata, known)
             for i in known:
                 memory.scores.pop(i, None)

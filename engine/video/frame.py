@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
-
-from ..model.video_tracker import ENDLESS, TrackerState, VideoTracker
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,11 +18,13 @@ class Frame:
         index: Index of the frame, from 0.
         hw: Height and width of the frame, in pixels.
         features: The interactive features of an encoded image (``sam2_backbone_out``).
+        propagation: The maps of SAM 3.1's tracker, finest first; empty where there is none.
     """
 
     index: int
     hw: tuple[int, int]
     features: dict[str, Any]
+    propagation: Sequence[Tensor] = ()
 
     def fill(self, cache: dict[Any, Any]) -> None:
         """Makes this the only frame of a feature cache, in the package's layout."""
@@ -41,13 +42,6 @@ class Frame:
             },
         )
 
-    def make_state(self, tracker: VideoTracker, cache: dict[Any, Any]) -> TrackerState:
-        """Creates the tracker state of objects that start on this frame."""
-        height, width = self.hw
-        return tracker.init_state(
-            cached_features=cache, video_height=height, video_width=width, num_frames=ENDLESS
-        )
-
 
 @dataclasses.dataclass(frozen=True)
 class Track:
@@ -59,6 +53,8 @@ class Track:
         score: Concept: its latest detection score; object: its object score. 0..1.
         object_score: The tracker's probability that it is visible, 0..1.
         is_visible: Whether its mask has a pixel.
+        is_hidden: Whether it is not shown because it was long not detected.
+        is_confirmed: Whether it was detected often enough to be shown.
     """
 
     track_id: int
@@ -66,6 +62,13 @@ class Track:
     score: float
     object_score: float
     is_visible: bool
+    is_hidden: bool = False
+    is_confirmed: bool = True
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether it is an instance of the frame."""
+        return self.is_visible and self.is_confirmed and not self.is_hidden
 
 
 def find_visible(logits: Tensor) -> list[bool]:

@@ -77,7 +77,10 @@ def prune_metadata(metadata: dict[str, Any], frame_index: int, hotstart_delay: i
         _keep_only(by_id, alive)
     _keep_only(first_frames, alive)
     _keep_only(own["trk_keep_alive"], alive)
-    _keep_only(own["unmatched_frame_inds"], young)
+    # Of an older object only that it was once unmatched is read, when unmatched ones are hidden.
+    unmatched = own["unmatched_frame_inds"]
+    _keep_only(unmatched, alive)
+    unmatched.update({i: [] for i in unmatched if i not in young})
     pairs = own["overlap_pair_to_frame_inds"]
     _keep_only(pairs, {pair for pair in pairs if pair[1] in young})
     own["suppressed_obj_ids"].clear()
@@ -88,7 +91,11 @@ def remove_from_metadata(metadata: dict[str, Any], object_ids: Iterable[int]) ->
     """Removes objects from the package's list of tracked objects."""
     dropped = list(object_ids)
     kept = metadata["obj_ids_all_gpu"]
-    kept = kept[~np.isin(kept, dropped)]
+    is_kept = ~np.isin(kept, dropped)
+    confirmation = metadata["rank0_metadata"].get("masklet_confirmation", {})
+    for name, values in confirmation.items():
+        confirmation[name] = values[is_kept]
+    kept = kept[is_kept]
     metadata["obj_ids_all_gpu"] = kept
     metadata["obj_ids_per_gpu"] = [kept]
     metadata["num_obj_per_gpu"] = np.array([len(kept)])

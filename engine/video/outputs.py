@@ -45,6 +45,17 @@ class FrameTracks:
     prompted: dict[int, PromptedObject] = dataclasses.field(default_factory=dict)
     alternatives: dict[int, tuple[Instance, ...]] = dataclasses.field(default_factory=dict)
 
+    def confirm(self, ids: Collection[int]) -> FrameTracks:
+        """Returns these with some tracks confirmed, which were later detected often enough."""
+        concepts = tuple(
+            tuple(
+                dataclasses.replace(track, is_confirmed=True) if track.track_id in ids else track
+                for track in tracks
+            )
+            for tracks in self.concepts
+        )
+        return dataclasses.replace(self, concepts=concepts)
+
     def list_outputs(self) -> list[Tensor]:
         """Lists what the tracker gave: the mask logits of all tracks and their object scores."""
         found = [track for tracks in (*self.concepts, self.objects) for track in tracks]
@@ -71,7 +82,7 @@ def make_result(
     hw = tracks.image_hw
     instances: list[Instance] = []
     for class_index, found in enumerate(tracks.concepts):
-        shown = [t for t in found if t.is_visible and t.track_id not in hidden]
+        shown = [t for t in found if t.is_shown and t.track_id not in hidden]
         masks = share_pixels(_make_masks(shown, hw, chunk_bytes), [t.object_score for t in shown])
         instances += [
             _make_instance(track, mask, class_index)

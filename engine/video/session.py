@@ -15,7 +15,7 @@ from ..prompts import ConceptPrompt, ObjectPrompt, PromptedObject
 from ..results import Result
 from ..runtime.memory import BatchLimits
 from ..runtime.steps import StepCallback, ignore
-from .checks import check_count, check_frame_size, check_prompt, clip_to_frame, find_tracker
+from .checks import check_count, check_frame_size, check_prompt, clip_to_frame, make_tracker
 from .frame import Frame
 from .outputs import FrameTracks, make_result
 from .session_memory import SessionMemory
@@ -72,11 +72,11 @@ class VideoSession:
             ValueError: If the weights hold no tracker, or the prompt cannot be followed.
         """
         self._engine = engine
-        self._tracker = find_tracker(engine)
+        self._tracker = make_tracker(engine)
         self.forget_after = forget_after
         self.max_objects = max_objects
         self._size_percent = input_size_percent
-        self._association = association or self._tracker.association
+        self._association = association or self._tracker.heads.association
         self._set_prompt(prompt)
 
     @property
@@ -144,6 +144,7 @@ class VideoSession:
             return
         waiting: deque[FrameTracks] = deque()
         removed: set[int] = set()
+        confirmed: set[int] = set()
         for image in images:
             check_rgb(image)
             with self._engine.execution.step():
@@ -151,11 +152,14 @@ class VideoSession:
                     partial(self._advance, image, ignore), lambda memory, _: memory.get_current()
                 )
             removed.update(tracks.removed_ids)
+            confirmed.update(
+                track.track_id for found in tracks.concepts for track in found if track.is_confirmed
+            )
             waiting.append(tracks)
             if len(waiting) >= delay_frames:
-                yield self._show_delayed(waiting.popleft(), removed)
+                yield self._show_delayed(waiting.popleft().confirm(confirmed), removed)
         while waiting:
-            yield self._show_delayed(waiting.popleft(), removed)
+            yield self._show_delayed(waiting.popleft().confirm(confirmed), removed)
 
     def add_objects(self, prompt: ObjectPrompt) -> Result:
         """Starts to track further objects, given on the current frame.
@@ -249,10 +253,10 @@ class VideoSession:
             prompt = clip_to_frame(prompt, hw)
         else:
             check_frame_size(hw, self._frame.hw)
-        encoded = self._engine.encoder.encode_uncached(image, self._size_percent)
+        encoded = self._engine.encoder.encode_frame(image, self._size_percent)
         on_step("encode")
         features = encoded.state["backbone_out"]["sam2_backbone_out"]
-        frame = Frame(self.frame_index + 1, hw, features)
+        frame = Frame(self.frame_index + 1, hw, features, encoded.state["propagation"])
         self._tracks.advance(memory, frame, encoded.state, prompt, on_step, limits)
         return frame
 
@@ -272,7 +276,7 @@ class VideoSession:
         """
 
         def attempt(limits: BatchLimits) -> T:
-            memory = self._memory.copy()
+            memory = self._memory.copy(self._tracker)
             frame = change(memory, limits)
             result = read(memory, limits)
             self._memory = memory

@@ -7,6 +7,7 @@ import dataclasses
 from .concept_tracks import ConceptMemory
 from .object_tracks import ObjectMemory
 from .outputs import FrameTracks
+from .trackers.interface import Tracker
 
 
 @dataclasses.dataclass
@@ -40,12 +41,12 @@ class SessionMemory:
         assert self.current is not None, "a frame was tracked"
         return self.current
 
-    def copy(self) -> SessionMemory:
+    def copy(self, tracker: Tracker) -> SessionMemory:
         """Copies the memory, so that changing the copy leaves this one as it is."""
         return dataclasses.replace(
             self,
-            concepts=[concept.copy() for concept in self.concepts],
-            objects=self.objects.copy(),
+            concepts=[concept.copy(tracker) for concept in self.concepts],
+            objects=self.objects.copy(tracker),
             last_seen=dict(self.last_seen),
             hidden=set(self.hidden),
         )

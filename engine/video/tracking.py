@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import logging
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..inference.image_encoder import EncodedImage
 from ..inference.interactive import segment_objects
 from ..model.config import AssociationSettings
-from ..model.video_tracker import TrackerTensors, VideoTracker
 from ..prompts import ConceptPrompt, ObjectPrompt, PromptedObject
 from ..results import Instance
-from ..runtime.isolation import keep_attention_flags
 from ..runtime.memory import BatchLimits
 from ..runtime.steps import StepCallback
 from .association import Association, Detections
@@ -24,6 +20,7 @@ from .frame import Frame, Track
 from .object_tracks import ObjectTracks
 from .outputs import FrameTracks
 from .session_memory import SessionMemory
+from .trackers.interface import Tracker
 
 if TYPE_CHECKING:
     from ..engine import Engine
@@ -37,7 +34,7 @@ class SessionTracks:
     def __init__(
         self,
         engine: Engine,
-        tracker: VideoTracker,
+        tracker: Tracker,
         prompt: ConceptPrompt | ObjectPrompt,
         forget_after: int,
         max_objects: int,
@@ -48,7 +45,7 @@ class SessionTracks:
 
         Args:
             engine: The engine.
-            tracker: Its model's tracker.
+            tracker: What follows the objects.
             prompt: What to follow.
             forget_after: Frames after which a track that is not seen is forgotten.
             max_objects: Most tracks at a time.
@@ -56,30 +53,23 @@ class SessionTracks:
             association: How detections change the tracks of a concept.
         """
         self._engine = engine
+        self._tracker = tracker
         self._forget_after = forget_after
         self._max_objects = max_objects
         self._objects = ObjectTracks(tracker)
         self._detector: ConceptDetector | None = None
         self._concepts: list[ConceptTracks] = []
         if isinstance(prompt, ConceptPrompt):
-            self._detector = ConceptDetector(engine, prompt, size_percent)
+            self._detector = ConceptDetector(engine, prompt, size_percent, association)
             self._concepts = [
                 ConceptTracks(Association(tracker, threshold, association))
                 for threshold in self._detector.thresholds
             ]
-        self._cache: dict[Any, Any] = {}
         self._has_warned = False
 
     def make_memory(self) -> SessionMemory:
         """Makes the memory before the first frame."""
         return SessionMemory([ConceptMemory() for _ in self._concepts])
-
-    @contextlib.contextmanager
-    def use_frame(self, frame: Frame) -> Iterator[None]:
-        """Makes the tracker use a frame's features while the context lasts."""
-        frame.fill(self._cache)
-        with TrackerTensors(), keep_attention_flags():
-            yield
 
     def advance(
         self,
@@ -102,7 +92,7 @@ class SessionTracks:
         """
         # Outside of the tracker's mode, which costs some time for each operation.
         detections, truncated = self._detect(memory, state, prompt, limits)
-        with self.use_frame(frame):
+        with self._tracker.use_frame(frame):
             concepts, removed = self._advance_concepts(memory, frame, detections, on_step)
             objects = self._objects.step(memory.objects.states, frame)
         memory.current = FrameTracks(
@@ -151,7 +141,7 @@ class SessionTracks:
         parts = zip(self._concepts, memory.concepts, detections, names, strict=True)
         for tracks, concept, detected, name in parts:
             room = self._max_objects - len(memory.track_ids)
-            step = tracks.step(concept, frame, self._cache, detected, memory.last_id, room)
+            step = tracks.step(concept, frame, detected, memory.last_id, room)
             memory.last_id = max([memory.last_id, *concept.track_ids, *step.removed_ids])
             found.append(tuple(step.tracks))
             on_step(f"concept: {name}")
@@ -173,8 +163,8 @@ class SessionTracks:
         """
         current = memory.get_current()
         first_id = memory.last_id + 1
-        with self.use_frame(frame):
-            added = self._objects.add(memory.objects, frame, self._cache, prompt.objects, first_id)
+        with self._tracker.use_frame(frame):
+            added = self._objects.add(memory.objects, frame, prompt.objects, first_id)
         memory.last_id += len(added)
         ids = [track.track_id for track in added]
         memory.last_seen.update(dict.fromkeys(ids, frame.index))
@@ -203,7 +193,7 @@ class SessionTracks:
         """
         current = memory.get_current()
         states = [state for concept in memory.concepts for state in concept.states]
-        with self.use_frame(frame):
+        with self._tracker.use_frame(frame):
             new = self._objects.correct(
                 [*states, *memory.objects.states], frame, track_id, prompted
             )
@@ -244,7 +234,7 @@ class SessionTracks:
         current = memory.get_current()
         tracks = [t for tracks in current.concepts for t in tracks] + list(current.objects)
         for track in tracks:
-            if track.is_visible or track.track_id not in memory.last_seen:
+            if track.is_shown or track.track_id not in memory.last_seen:
                 memory.last_seen[track.track_id] = frame.index
         seen = memory.last_seen
         lost = [i for i, t in seen.items() if frame.index - t >= self._forget_after]

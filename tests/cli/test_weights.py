@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from infer_segment_anything_3.cli.app import main
 from infer_segment_anything_3.engine.checkpoints.reader import read_tensors
 from infer_segment_anything_3.engine.checkpoints.zoo import find_weights
+from infer_segment_anything_3.tests.multiplex_file import write_multiplex_file
 
 
 def test_the_bundled_file(capsys: pytest.CaptureFixture[str]) -> None:
@@ -20,6 +21,19 @@ def test_the_bundled_file(capsys: pytest.CaptureFixture[str]) -> None:
     assert "layout: Meta's SAM 3" in shown
     assert "float16" in shown
     assert "works as model_name tiny_shapes: concepts yes, objects yes, video tracking yes" in shown
+
+
+@pytest.mark.parametrize("with_tracker", [True, False])
+def test_a_file_of_sam_3_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], with_tracker: bool
+) -> None:
+    path = write_multiplex_file(tmp_path, with_tracker)
+    assert main(["weights", "show", str(path)]) == 0
+    shown = capsys.readouterr().out
+    assert "layout: SAM 3.1 (multiplex)" in shown
+    assert f"objects yes, video tracking {'yes' if with_tracker else 'no'}" in shown
+    assert main(["weights", "convert", str(path)]) == 2
+    assert "SAM 3.1 (multiplex) has no equal in Meta's layout" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])

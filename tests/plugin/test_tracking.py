@@ -221,3 +221,11 @@ def test_weights_of_sam_3_1_are_refused_or_segment_frame_by_frame(
     algo.set_parameters({"tracking": "on"})
     with pytest.raises(RuntimeError, match=r"tracking: .*no tracker.*SAM 3\.1"):
         wf.run_on(path=str(film))
+
+
+def test_weights_of_sam_3_1_with_their_tracker_track(make_algo, film, watched, tmp_path):
+    weights = write_multiplex_file(tmp_path, with_tracker=True)
+    wf, algo = make_algo(input_point=list(RED_XY), model_weight_file=weights)
+    seen = watched(wf, algo, lambda task: task.get_output(3).data["annotations"], path=str(film))
+    assert len(seen) == FRAMES
+    assert all([a["track_id"] for a in found] == [0] for found in seen)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import socket
@@ -9,12 +10,16 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import httpx
 import pytest
 
+from infer_segment_anything_3.engine.checkpoints.zoo import MODELS
+from infer_segment_anything_3.engine.model.config import TINY_SHAPES
 from infer_segment_anything_3.serving.model import load_served_model
-from infer_segment_anything_3.serving.settings import Settings
+from infer_segment_anything_3.serving.settings import Settings, read_settings
+from infer_segment_anything_3.tests.multiplex_file import write_multiplex_file
 
 
 def test_sigterm_finishes_running_requests(scene_source: dict[str, str]) -> None:
@@ -79,3 +84,13 @@ def test_a_model_that_was_named_is_not_replaced(network_attempts: list[str]) -> 
 def test_a_device_that_is_not_there_is_named() -> None:
     with pytest.raises(ValueError, match=r"^DEVICE: "):
         load_served_model(Settings(model="tiny_shapes", device="cuda:99"))
+
+
+def test_sam_3_1_is_served_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = dataclasses.replace(MODELS["sam3.1"], architecture=TINY_SHAPES, input_sizes=(280,))
+    monkeypatch.setitem(MODELS, "sam3.1", spec)
+    path = write_multiplex_file(tmp_path, with_tracker=True)
+    settings = read_settings({"MODEL": "sam3.1", "SAM3_CHECKPOINT": str(path), "DEVICE": "cpu"})
+    served = load_served_model(settings)
+    assert served.name == "sam3.1"
+    assert served.engine.model.multiplex is not None

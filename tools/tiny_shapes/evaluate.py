@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from ...engine import AssociationSettings, Engine
-from ...engine.video.checks import find_tracker
+from ...engine.video.checks import make_tracker
 from .heldout import concepts, crowded_images, objects, references, videos
 from .heldout.matching import HELD_OUT_SEED, Measure
 
@@ -50,7 +50,7 @@ def main() -> None:
         args.backend,
     )
     if args.package_association:
-        find_tracker(engine).association = AssociationSettings()
+        make_tracker(engine).heads.association = AssociationSettings()
     scores: dict[str, float] = {}
     for name in args.only:
         started = time.perf_counter()

@@ -123,6 +123,22 @@ def test_downloads_into_the_cache_once(fake_hub: FakeHub) -> None:
     assert len(fake_hub.requests) == asked, "a cached file is used without asking the Hub"
 
 
+def test_sam_3_1_has_a_repository_and_a_file_of_its_own(fake_hub: FakeHub) -> None:
+    path = checkpoints.find_weights("sam3.1")
+    assert path.name == "sam3.1_multiplex.pt"
+    asked = ("HEAD", "/facebook/sam3.1/resolve/main/sam3.1_multiplex.pt")
+    assert asked in fake_hub.requests
+    count = len(fake_hub.requests)
+    assert checkpoints.find_weights("sam3.1") == path
+    assert len(fake_hub.requests) == count
+
+
+def test_the_page_of_sam_3_1_is_named_where_access_is_missing(fake_hub: FakeHub) -> None:
+    fake_hub.status, fake_hub.error_code = 401, "GatedRepo"
+    with pytest.raises(weight_errors.NoTokenError, match=r"co/facebook/sam3\.1, make a token"):
+        checkpoints.find_weights("sam3.1")
+
+
 @pytest.mark.parametrize("filename", ["model.safetensors", "model.safetensors.index.json"])
 def test_a_cached_file_of_transformers_is_used_before_a_download(
     fake_hub: FakeHub, tmp_path: Path, filename: str

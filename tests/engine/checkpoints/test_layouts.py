@@ -27,10 +27,10 @@ PATH = Path("file.pt")
     [
         ("detector.transformer.decoder.norm.weight", "Meta's SAM 3"),
         ("transformer.decoder.norm.weight", "Meta's SAM 3"),
-        ("tracker.model.interactive_sam_mask_decoder.x", "SAM 3.1 (multiplex), image part"),
+        ("tracker.model.interactive_sam_mask_decoder.x", "SAM 3.1 (multiplex)"),
         (
             "detector.backbone.vision_backbone.interactive_convs.0.conv_1x1.weight",
-            "SAM 3.1 (multiplex), image part",
+            "SAM 3.1 (multiplex)",
         ),
         ("detector_model.vision_encoder.backbone.layer_norm.weight", "Sam3VideoModel"),
         ("detr_decoder.query_embed.weight", "Sam3Model"),
@@ -92,4 +92,6 @@ def test_multiplex_changes_no_other_size() -> None:
     changed = dataclasses.replace(SAM3, **layout.architecture_changes)
     assert changed.neck_scales == SAM3.neck_scales[:3]
     assert not changed.iou_uses_sigmoid
-    assert dataclasses.replace(changed, neck_scales=SAM3.neck_scales, iou_uses_sigmoid=True) == SAM3
+    assert changed.has_multiplex
+    same = {name: getattr(SAM3, name) for name in layout.architecture_changes}
+    assert dataclasses.replace(changed, **same) == SAM3

@@ -32,7 +32,7 @@ def test_argument_wins_over_variable(
     argument = files["argument with space"]
     assert checkpoints.find_weights("sam3", str(argument)) == argument
     assert checkpoints.find_weights("sam3", "") == variable
-    assert checkpoints.find_weights("sam3") == variable
+    assert checkpoints.find_weights("sam3") == checkpoints.find_weights("sam3.1") == variable
     assert checkpoints.find_weights("tiny_shapes").name == "tiny_shapes.safetensors"
 
 
@@ -66,7 +66,7 @@ def test_nothing_there(monkeypatch: pytest.MonkeyPatch, named: str) -> None:
 
 
 def test_unknown_model() -> None:
-    with pytest.raises(ValueError, match=r"model_name must be one of sam3, tiny_shapes"):
+    with pytest.raises(ValueError, match=r"model_name must be one of sam3, sam3.1, tiny_shapes"):
         checkpoints.find_weights("sam2")
 
 

@@ -149,6 +149,14 @@ def test_tracks_begin_anew_as_the_packages_do(
             assert torch.equal(mask, theirs[i])
 
 
-def test_settings_that_make_no_sense_are_refused() -> None:
-    with pytest.raises(ValueError, match="recondition_every: expected 0 or more frames, got -1"):
-        AssociationSettings(recondition_every=-1)
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("recondition_every", -1, "recondition_every: expected 0 or more frames, got -1"),
+        ("confirm_after", 0, "confirm_after: expected 1 or more detections, got 0"),
+        ("birth_threshold", 1.2, "birth_threshold: expected 0 to 1, got 1.2"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(name: str, value: float, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        AssociationSettings(**{name: value})  # type: ignore[arg-type]

@@ -3,38 +3,11 @@
 from __future__ import annotations
 
 import pytest
-import torch
 
 from infer_segment_anything_3.engine import ConceptPrompt, Engine, VideoSession
-from infer_segment_anything_3.engine.video.detections import ConceptDetector
 
 from .clips import draw_frame
-
-SIDE = 8
-"""Cells along a side of the grid on which a crowd stands."""
-
-
-class SquareDetector:
-    """Finds squares that it is told of, in place of the model: it finds 25 of a concept at most.
-
-    Attributes:
-        scores: Score of each, by its cell of the grid.
-    """
-
-    def __init__(self, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.scores: dict[int, float] = {}
-        self._grid = 4 * engine.model.inst_interactive_predictor.model.sam_image_embedding_size
-        monkeypatch.setattr(ConceptDetector, "detect", lambda *_: ([self._detect()], [None], ()))
-
-    def _detect(self) -> dict[str, torch.Tensor]:
-        count = len(self.scores)
-        masks = torch.full((count, self._grid, self._grid), -10.0)
-        cell = self._grid // SIDE
-        for mask, place in zip(masks, self.scores, strict=True):
-            top, left = (cell * k + 1 for k in divmod(place, SIDE))
-            mask[top : top + cell - 2, left : left + cell - 2] = 10
-        scores = torch.tensor(list(self.scores.values()))
-        return {"scores": scores, "bbox": torch.zeros(count, 4), "mask": masks}
+from .square_detector import SIDE, SquareDetector
 
 
 @pytest.mark.parametrize(("room", "refused"), [(64, 0), (40, 20)])

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +15,8 @@ from infer_segment_anything_3.engine import (
     Result,
     VideoSession,
 )
-from infer_segment_anything_3.engine.video import concept_tracks, object_tracks
+from infer_segment_anything_3.engine.video.trackers import separate
+from infer_segment_anything_3.tests.helpers import resident_bytes
 
 from .clips import BLUE, Ball, draw_clip, draw_frame, place_balls
 
@@ -50,8 +48,7 @@ def test_forgetting_changes_nothing(
 ) -> None:
     """Over more frames and corrections than the tracker can look back to."""
     _, pruned = follow(sure_engine, 26, prompt)
-    for module in (concept_tracks, object_tracks):
-        monkeypatch.setattr(module, "prune_tracker_state", lambda *_: None)
+    monkeypatch.setattr(separate, "prune_tracker_state", lambda *_: None)
     _, complete = follow(sure_engine, 26, prompt)
     for ours, theirs in zip(pruned, complete, strict=True):
         assert [i.track_id for i in ours.instances] == [i.track_id for i in theirs.instances]
@@ -66,12 +63,6 @@ def test_removing_one_object_leaves_the_others(sure_engine: Engine) -> None:
     session, _ = follow(sure_engine, 26)
     assert [i.track_id for i in session.remove(0).instances] == [1]
     assert [i.track_id for i in session.step(draw_frame(BALLS, 26)).instances] == [1]
-
-
-def resident_bytes() -> int:
-    gc.collect()
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 @pytest.mark.slow

@@ -1,0 +1,1 @@
+"""Follows objects from frame to frame: one interface, and a tracker for each architecture."""
