@@ -122,7 +122,7 @@ def find_parts(names: Mapping[str, tuple[int, ...] | None], vit_width: int) -> d
     placed = {p.name: shape for name, shape in stripped.items() if (p := layout.place(name))}
     shape = placed.get(_PATCH_EMBEDDING)
     fits = _PATCH_EMBEDDING in placed and (shape is None or shape[:1] == (vit_width,))
-    prefixes = {
+    prefixes: dict[str, str | tuple[str, ...]] = {
         "concepts": DETECTOR,
         "objects": MASK_DECODER,
         "video tracking": (MEMORY_ENCODER, MULTIPLEX),
