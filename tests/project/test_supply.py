@@ -34,7 +34,7 @@ SAM3_WHEEL_SHA256 = "dc2089fccbcd183896df8cf9b3bf53da9f6a23f17e49f5b643ade993322
 VOCABULARY_SHA256 = "924691ac288e54409236115652ad4aa250f48203de50a9e4722a6ecd48d6804a"
 
 HOST = {"ikomia", "pyqt6"}
-OPTIONAL = {"peft", "supervision"}
+OPTIONAL = {"peft", "supervision", "openvino", "modelscope-hub"}
 """Imported only by a function that a user who has it calls."""
 UNDECLARED_BY_SAM3 = {"psutil", "scikit-image", "triton", "torch", "torchvision"}
 

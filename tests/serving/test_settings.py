@@ -39,10 +39,17 @@ def test_values_are_read() -> None:
     assert settings.model is None
 
 
+@pytest.mark.parametrize("model", ["owner/name@v1:sam3.pt", "modelscope:owner/name"])
+def test_a_repository_is_a_model(model: str) -> None:
+    assert read_settings({"MODEL": model}).model == model
+
+
 @pytest.mark.parametrize(
     ("variable", "value"),
     [
         ("MODEL", "sam2"),
+        ("MODEL", "weights/sam3.pt"),
+        ("BACKEND", "onnx"),
         ("DEVICE", "tpu"),
         ("DEVICE", "cuda:x"),
         ("PORT", "0"),

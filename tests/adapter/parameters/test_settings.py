@@ -233,6 +233,24 @@ def test_the_models_offered_are_those_that_exist():
 
 
 @pytest.mark.parametrize(
+    ("text", "parsed"),
+    [
+        (" SAM3 ", "sam3"),
+        ("Owner/Name@v1:a/b.safetensors", "Owner/Name@v1:a/b.safetensors"),
+        ("modelscope:owner/name", "modelscope:owner/name"),
+    ],
+)
+def test_models_and_repositories(text, parsed):
+    assert PARAMETERS["model_name"].parse(text) == parsed
+
+
+@pytest.mark.parametrize("text", ["sam2", "", "weights/sam3.pt", "owner/name:../x", "http://a/b"])
+def test_what_names_no_model_is_refused(text):
+    with pytest.raises(ValueError, match=r"^model_name: expected sam3, tiny_shapes, or owner/name"):
+        PARAMETERS["model_name"].parse(text)
+
+
+@pytest.mark.parametrize(
     ("name", "value", "parsed"),
     [
         ("input_box", [np.float32(1.5), np.int64(2), 3, np.float64(4)], ((1.5, 2, 3, 4),)),
