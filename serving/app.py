@@ -22,9 +22,13 @@ from .model import ServedModel
 from .playground.routes import router as playground_router
 from .playground.video import router as video_router
 from .roboflow.routes import router as roboflow_router
+from .roboflow.video import router as roboflow_video_router
+from .roboflow.video_sessions import VideoSessions
 from .service import SegmentationService
 from .settings import Settings
 from .video_runs import VideoRuns
+from .workflows.routes import choose_router as choose_workflow_router
+from .workflows.runs import WorkflowRuns
 
 
 def create_app(served: ServedModel, settings: Settings) -> FastAPI:
@@ -45,6 +49,8 @@ def create_app(served: ServedModel, settings: Settings) -> FastAPI:
         yield
         trimming.cancel()
         app.state.description_runs.close()
+        app.state.video_sessions.close()
+        app.state.workflow_runs.close()
         service.close()
         app.state.body_parser.close()
 
@@ -55,10 +61,14 @@ def create_app(served: ServedModel, settings: Settings) -> FastAPI:
     app.state.task_images = TaskImages(service)
     app.state.description_runs = DescriptionRuns(settings)
     app.state.video_runs = VideoRuns(settings.max_videos)
+    app.state.video_sessions = VideoSessions(app.state.video_runs)
+    app.state.workflow_runs = WorkflowRuns(service)
     install_error_handlers(app)
     app.include_router(info_router)
     app.include_router(roboflow_router)
     app.include_router(description_router)
+    app.include_router(roboflow_video_router)
+    app.include_router(choose_workflow_router())
     app.include_router(label_studio_router)
     app.include_router(playground_router)
     app.include_router(video_router)

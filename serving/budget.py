@@ -7,6 +7,8 @@ import contextlib
 from collections import deque
 from collections.abc import AsyncIterator
 
+from .errors import BusyError
+
 
 class Budget:
     """Lends amounts up to a total; who finds too little left waits, in order of arrival.
@@ -29,12 +31,18 @@ class Budget:
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     @contextlib.asynccontextmanager
-    async def hold(self, amount: int) -> AsyncIterator[None]:
+    async def hold(self, amount: int, waits: bool = True) -> AsyncIterator[None]:
         """Holds an amount while the block runs, after a wait until that much is left.
 
         Args:
             amount: At most the total; the caller refuses more.
+            waits: False for who holds something already: two of them could wait for each other.
+
+        Raises:
+            BusyError: If it would have to wait, and must not.
         """
+        if not waits and (self._waiting or self.lent + amount > self.total):
+            raise BusyError
         await self._take(amount)
         try:
             yield

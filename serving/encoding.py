@@ -14,7 +14,8 @@ def encode_json(data: Mapping[str, Any]) -> bytes:
     """Encodes plain data as JSON in UTF-8, without white space.
 
     ``json.dumps`` holds the interpreter for the length of its call: an answer of 50 MB would stop
-    the event loop for a second.
+    the event loop for a second. An iterator stands for a list, whose parts are made as they are
+    encoded.
     """
     return "".join(_encode_parts(data, _DEPTH)).encode()
 
@@ -26,12 +27,12 @@ def _encode_parts(value: Any, depth: int) -> Iterator[str]:
             yield f"{',' if index else ''}{_dump(key)}:"
             yield from _encode_parts(part, depth - 1)
         yield "}"
-    elif depth and isinstance(value, (list, tuple)):
+    elif isinstance(value, Iterator) or (depth and isinstance(value, (list, tuple))):
         yield "["
         for index, part in enumerate(value):
             if index:
                 yield ","
-            yield from _encode_parts(part, depth - 1)
+            yield from _encode_parts(part, max(0, depth - 1))
         yield "]"
     else:
         yield _dump(value)

@@ -93,15 +93,3 @@ async def list_models(request: Request) -> dict[str, Any]:
         "input_width": side,
     }
     return {"models": [model]}
-
-
-@router.post("/workflows/{path:path}", include_in_schema=False)
-@router.post("/infer/workflows/{path:path}", include_in_schema=False)
-@router.post("/{workspace}/workflows/{path:path}", include_in_schema=False)
-async def refuse_workflows(path: str, workspace: str = "") -> None:
-    """Rejects workflows, which only Roboflow's own server runs."""
-    raise ApiError(
-        501,
-        "Workflows are not served here. For what the SAM 3 blocks do, call "
-        "/sam3/concept_segment or /sam3/visual_segment",
-    )

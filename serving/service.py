@@ -59,16 +59,21 @@ class SegmentationService:
         return await asyncio.wrap_future(self._threads.submit(function, *args, **kwargs))
 
     @contextlib.asynccontextmanager
-    async def hold_file(self, read: Callable[[], Awaitable[bytes]]) -> AsyncIterator[bytes]:
+    async def hold_file(
+        self, read: Callable[[], Awaitable[bytes]], waits: bool = True
+    ) -> AsyncIterator[bytes]:
         """Reads a file from elsewhere, and counts it as the largest one while the block runs.
 
-        It waits until there is room for it among the files of other requests.
+        It waits until there is room for it among the files of other requests; see
+        :meth:`.budget.Budget.hold`.
         """
-        async with self.files.hold(self.settings.max_body_bytes):
+        async with self.files.hold(self.settings.max_body_bytes, waits):
             yield await read()
 
     @contextlib.asynccontextmanager
-    async def hold_image(self, data: bytes, field: str) -> AsyncIterator[DecodedImage]:
+    async def hold_image(
+        self, data: bytes, field: str, waits: bool = True
+    ) -> AsyncIterator[DecodedImage]:
         """Decodes an image file, and counts its pixels while the block runs.
 
         It waits until there is room for them: the header of a file of some kilobytes can
@@ -76,7 +81,7 @@ class SegmentationService:
         """
         pixels = await self.run_in_thread(count_pixels, data)
         # More are refused when they are decoded, before any memory is taken.
-        async with self.pixels.hold(pixels if pixels <= self.settings.max_pixels else 0):
+        async with self.pixels.hold(pixels if pixels <= self.settings.max_pixels else 0, waits):
             yield await self.run_in_thread(decode_image, data, self.settings.max_pixels, field)
 
     async def decode_base64(self, text: str, field: str) -> bytes:

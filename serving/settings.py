@@ -255,6 +255,10 @@ class Settings:
     agent_model: str = _declare_setting(
         "SAM3_AGENT_MODEL", _parse_text, "", "Name of the language model there"
     )
+    workflows_folder: str = _declare_setting(
+        "WORKFLOWS_FOLDER", _parse_folder, "",
+        "Folder of saved workflows, `<id>.json`, for Roboflow's clients; unset: none is saved",
+    )  # fmt: skip
     hf_token: str = _declare_setting(
         "HF_TOKEN", _parse_secret, "", "Hugging Face token for the download of `sam3`", True
     )

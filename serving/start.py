@@ -73,6 +73,8 @@ def _configure_logging(level: str) -> None:
     # These show URLs and headers, in which keys and tokens may be.
     for name in ("httpcore", "httpx", "asyncio", "python_multipart"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # Roboflow's engine logs what a step was given when it fails; the client is told.
+    logging.getLogger("inference").setLevel(logging.CRITICAL + 1)
 
 
 def _fail(message: str) -> int:

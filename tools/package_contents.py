@@ -95,6 +95,7 @@ NOT_SHIPPED = frozenset(
         "requirements-ray.txt",
         "requirements-serve.txt",
         "requirements-train.txt",
+        "requirements-workflows.txt",
         "serving",
         "tests",
         "tools",

@@ -8,13 +8,16 @@ and the even-odd rule cancels the bridge.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from ..results import Mask
 
-Ring = npt.NDArray[np.float64]
+Ring = npt.NDArray[Any]
 
 _AREA_SHARE_OF_TOLERANCE = 0.05
 """Straightening a staircase may move its outline by at most this share of area / perimeter.
@@ -69,14 +72,51 @@ def mask_to_polygon(mask: Mask) -> list[float]:
     return flat
 
 
+def mask_to_pixel_rings(mask: Mask) -> list[list[list[int]]]:
+    """Traces a mask as OpenCV does: whole numbers, along the centers of its outermost pixels.
+
+    ``cv2.fillPoly`` of a ring gives its part back, where :func:`mask_to_polygons` serves those
+    who fill as COCO does.
+
+    Args:
+        mask: Any binary mask.
+
+    Returns:
+        One ring ``[[x, y], ...]`` of at least three corners for each connected part, from 0 to
+        the width and height of the image less 1; holes are cut open along a line that is one
+        pixel wide.
+    """
+    if not mask.crop.size:
+        return []
+    contours, hierarchy = cv2.findContours(
+        mask.crop.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE
+    )
+    rings = []
+    for outer, holes in _group_parts([contour[:, 0] for contour in contours], hierarchy):
+        ring = outer
+        for hole in holes:
+            ring = _splice(ring, hole)
+        missing = max(0, 3 - len(ring))  # of a part one pixel wide
+        ring = np.concatenate([ring, np.repeat(ring[-1:], missing, axis=0)])
+        rings.append((ring + np.array(mask.origin_xy)).tolist())
+    return rings
+
+
 def _trace_parts(crop: npt.NDArray[np.bool_]) -> list[tuple[Ring, list[Ring]]]:
     """Traces the outer ring and the holes of every part, each (N, 2) xy on pixel edges."""
     # At twice the size an even coordinate is the first and an odd one the second half of its
     # pixel, which tells on which side of the pixel the edge runs.
     doubled = crop.astype(np.uint8).repeat(2, axis=0).repeat(2, axis=1)
     contours, hierarchy = cv2.findContours(doubled, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
-    parts: dict[int, tuple[Ring, list[Ring]]] = {}
     rings = [(contour[:, 0, :].astype(np.float64) + 1) // 2 for contour in contours]
+    return _group_parts(rings, hierarchy)
+
+
+def _group_parts(
+    rings: Sequence[Ring], hierarchy: npt.NDArray[Any]
+) -> list[tuple[Ring, list[Ring]]]:
+    """Groups the rings of ``cv2.RETR_CCOMP``: the outer ring and the holes of every part."""
+    parts: dict[int, tuple[Ring, list[Ring]]] = {}
     for index, (*_, parent) in enumerate(hierarchy[0]):
         if parent < 0:
             parts[index] = (rings[index], [])

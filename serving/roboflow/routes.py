@@ -12,15 +12,15 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from ...engine import ConceptPrompt, EverythingPrompt, Instance, ObjectPrompt, Prompt
-from ...engine.postprocess.nms import mask_nms
+from ...engine import EverythingPrompt, Instance, ObjectPrompt, Prompt
 from ..auth import check_api_key
 from ..bodies import ParsedBodyRoute
 from ..errors import ApiError
 from ..images import DecodedImage
 from ..service import SegmentationService
 from ..worker import Group, identify_group, run_while_connected
-from .prompts import group_texts, name_fields, to_concept_prompt, to_prompted_object
+from .concepts import FoundConcepts, find_concepts
+from .prompts import name_fields, to_prompted_object
 from .responses import encode_concept_response, encode_visual_response
 from .schemas import (
     ConceptRequest,
@@ -74,37 +74,15 @@ async def segment_concepts(request: Request, body: ConceptRequest) -> Response:
     """Segments every instance of concepts given by text, exemplar boxes, or both."""
     service, owner, started = start_request(request, body)
 
-    async def segment() -> tuple[list[ConceptPrompt], list[list[Instance]], list[float | None]]:
+    async def segment() -> FoundConcepts:
         group = identify_group(request, owner)
         async with hold_image(service, owner, body, group) as image:
-            prompts = [
-                to_concept_prompt(asked, index, body.output_prob_thresh, image.hw)
-                for index, asked in enumerate(body.prompts)
-            ]
-            groups = group_texts(prompts)
-            with name_fields():
-                results = await service.segment(image, [prompt for prompt, _ in groups], group)
-        found: list[list[Instance]] = [[] for _ in prompts]
-        best_scores: list[float | None] = [None] * len(prompts)
-        for result, (_, members) in zip(results, groups, strict=True):
-            for member, best in zip(members, result.best_scores, strict=False):
-                best_scores[member] = best
-            for instance in result.instances:
-                found[members[instance.class_index]].append(instance)
-        if body.nms_iou_threshold is not None:
-            found = await service.run_in_thread(_drop_overlapping, found, body.nms_iou_threshold)
-        return prompts, found, best_scores
+            return await find_concepts(service, image, body, group)
 
-    prompts, found, best_scores = await run_while_connected(request, segment())
-    return _make_response(
-        await service.run_in_thread(
-            encode_concept_response,
-            prompts,
-            found,
-            best_scores,
-            body.format,
-            time.perf_counter() - started,
-        )
+    found = await run_while_connected(request, segment())
+    seconds = time.perf_counter() - started
+    return make_response(
+        await service.run_in_thread(encode_concept_response, found, body.format, seconds)
     )
 
 
@@ -144,7 +122,7 @@ async def segment_objects(request: Request, body: VisualRequest) -> Response:
 
     instances = await run_while_connected(request, segment())
     seconds = time.perf_counter() - started
-    return _make_response(
+    return make_response(
         await service.run_in_thread(encode_visual_response, instances, body.format, seconds)
     )
 
@@ -168,7 +146,7 @@ async def hold_image(
             yield service.images.get(owner, body.image_id)
             return
         # Before the place: a slow server of images keeps nobody from the model.
-        data = await stack.enter_async_context(_hold_source(service, body.image))
+        data = await stack.enter_async_context(hold_source(service, body.image))
         await stack.enter_async_context(service.worker.hold_place(group))
         image = await stack.enter_async_context(service.hold_image(data, "image"))
         if body.image_id is not None:
@@ -177,29 +155,36 @@ async def hold_image(
 
 
 @contextlib.asynccontextmanager
-async def _hold_source(service: SegmentationService, source: ImageSource) -> AsyncIterator[bytes]:
+async def hold_source(
+    service: SegmentationService, source: ImageSource, field: str = "image", waits: bool = True
+) -> AsyncIterator[bytes]:
+    """Reads the file of an image that a request sends, and holds it while the block runs.
+
+    Args:
+        service: Fetches or decodes it.
+        source: Where it is.
+        field: What the user calls it.
+        waits: See :meth:`.budget.Budget.hold`.
+
+    Raises:
+        ApiError: 400 if it cannot be had.
+    """
     if source.type not in ("url", "base64"):
         reason = {
             "numpy": "a pickled array would run code of the sender here",
             "file": "files of the server are not read",
         }.get(source.type, "other types are not read")
-        raise ApiError(400, f"image.type: expected url or base64, got {source.type!r}: {reason}")
+        raise ApiError(400, f"{field}.type: expected url or base64, got {source.type!r}: {reason}")
     if not isinstance(source.value, str):
-        raise ApiError(422, f"image.value: expected text, got {type(source.value).__name__}")
+        raise ApiError(422, f"{field}.value: expected text, got {type(source.value).__name__}")
     if source.type == "url":
-        fetch = functools.partial(service.fetcher.fetch, source.value, "image.value")
-        async with service.hold_file(fetch) as data:
+        fetch = functools.partial(service.fetcher.fetch, source.value, f"{field}.value")
+        async with service.hold_file(fetch, waits) as data:
             yield data
     else:
-        yield await service.decode_base64(source.value, "image.value")
+        yield await service.decode_base64(source.value, f"{field}.value")
 
 
-def _drop_overlapping(found: list[list[Instance]], iou_threshold: float) -> list[list[Instance]]:
-    """Drops each instance that overlaps a better one of any prompt."""
-    everything = [instance for instances in found for instance in instances]
-    kept = {id(instance) for instance in mask_nms(everything, iou_threshold)}
-    return [[i for i in instances if id(i) in kept] for instances in found]
-
-
-def _make_response(content: bytes) -> Response:
+def make_response(content: bytes) -> Response:
+    """Makes the answer of JSON that is encoded already."""
     return Response(content, media_type="application/json")

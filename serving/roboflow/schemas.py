@@ -153,8 +153,8 @@ class Rle(BaseModel):
 class Prediction(BaseModel):
     """An instance."""
 
-    masks: list[list[list[float]]] | Rle = Field(
-        description="polygon: a ring [[x, y], ...] for each part; rle: run lengths"
+    masks: list[list[list[int]]] | Rle = Field(
+        description="polygon: a ring [[x, y], ...] of pixels for each part; rle: run lengths"
     )
     confidence: float
     format: Literal["polygon", "rle"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from pycocotools import mask as mask_api
@@ -17,12 +18,14 @@ GOOD_IOU = 0.8
 
 
 def decode(prediction: dict[str, Any], hw: tuple[int, int]) -> np.ndarray:
-    """A prediction's mask, by pycocotools alone."""
+    """A prediction's mask, by pycocotools or OpenCV alone."""
     masks = prediction["masks"]
     if prediction["format"] == "rle":
         return mask_api.decode(masks).astype(bool)
-    flat = [np.array(ring).ravel().tolist() for ring in masks]
-    return mask_api.decode(mask_api.merge(mask_api.frPyObjects(flat, *hw))).astype(bool)
+    filled = np.zeros(hw, np.uint8)
+    for ring in masks:
+        cv2.fillPoly(filled, [np.array(ring)], 1)
+    return filled.astype(bool)
 
 
 def xywh(shape: Any) -> dict[str, float]:
@@ -167,3 +170,16 @@ def test_bodies_that_are_no_json_are_refused(client: TestClient) -> None:
         answer = client.post(URL, content=body, headers={"content-type": "application/json"})
         assert 400 <= answer.status_code < 500, body[:20]
         assert answer.json()["message"]
+
+
+def test_the_raw_example_draws_the_first_ring(ask: Any, shapes_scene: Scene) -> None:
+    response = ask([{"text": "red circle"}], format="polygon")
+    img = shapes_scene.image[..., ::-1].copy()
+    # As on Roboflow's page: OpenCV takes whole numbers only.
+    polygon_arr = np.array(response.json()["prompt_results"][0]["predictions"][0]["masks"][0])
+    cv2.polylines(img, [polygon_arr], True, (0, 200, 200), 3)
+    drawn = (img == (0, 200, 200)).all(axis=-1)
+    outline = shapes_scene.find_matching("red circle")[0].mask.astype(np.uint8)
+    band = cv2.dilate(outline, np.ones((9, 9))) - cv2.erode(outline, np.ones((9, 9)))
+    assert drawn.sum() > 2 * np.sqrt(np.pi * outline.sum())
+    assert (drawn & band.astype(bool)).sum() > 0.95 * drawn.sum()
