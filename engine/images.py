@@ -8,7 +8,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from .validation import shorten, value_error
+from .validation import value_error
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -25,6 +25,7 @@ _OVERSHOOT = 0.01
 MAX_FILE_PIXELS = 178_000_000
 """Pixels of the largest image that is decoded; Pillow itself refuses a little more."""
 
+_MAX_REASON_CHARS = 200
 _STRIP_PIXELS = 4_000_000
 
 _ARRAY_MODES = ("1", "L", "I", "F", "RGB", "RGBA")
@@ -66,8 +67,9 @@ def decode_image(
     except UnidentifiedImageError:
         raise ValueError("image: expected an image file, got one of no known format") from None
     except (OSError, SyntaxError, EOFError, ValueError, Image.DecompressionBombError) as error:
-        # Pillow's readers raise these for broken files.
-        raise ValueError(f"image: cannot be decoded: {shorten(str(error))}") from error
+        # Pillow's readers raise these for broken files, some with what they read.
+        reason = " ".join(ascii(str(error))[1:-1].split())[:_MAX_REASON_CHARS]
+        raise ValueError(f"image: cannot be decoded: {reason}") from error
     if rgb is None:
         raise value_error("image", f"at most {max_pixels:,} pixels", f"{width} x {height}")
     return rgb

@@ -126,7 +126,7 @@ def test_everything(images, out, label, tiny_engine):
         (("--input-size-percent", "0"), "star", "input_size_percent: expected"),
         (("--formats", "yolo voc"), "star", "formats: expected one of"),
         (("--val", "1.5"), "star", "val: expected"),
-        (("--model", "sam4"), "star", "model: expected one of"),
+        (("--model", "sam4"), "star", "model: expected sam3, sam3.1, tiny_shapes"),
         (("--precision", "int4"), "star", "precision: expected one of"),
         (("--device", "tpu9000"), "star", "device: expected"),
         (("--weights", "nowhere.pt"), "star", "weights: No weights at 'nowhere.pt'"),

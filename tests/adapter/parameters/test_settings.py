@@ -246,7 +246,9 @@ def test_models_and_repositories(text, parsed):
 
 @pytest.mark.parametrize("text", ["sam2", "", "weights/sam3.pt", "owner/name:../x", "http://a/b"])
 def test_what_names_no_model_is_refused(text):
-    with pytest.raises(ValueError, match=r"^model_name: expected sam3, tiny_shapes, or owner/name"):
+    with pytest.raises(
+        ValueError, match=r"^model_name: expected sam3, sam3\.1, tiny_shapes, or owner/name"
+    ):
         PARAMETERS["model_name"].parse(text)
 
 

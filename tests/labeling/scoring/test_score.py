@@ -147,7 +147,7 @@ def test_clicks_give_a_curve_for_each_object(truth, tiny_engine):
         (("--prompts", "words"), "prompts: expected one of"),
         (("--limit", "-1"), "limit: expected"),
         (("--clicked-objects", "-1"), "clicked_objects: expected"),
-        (("--model", "sam4"), "model: expected one of"),
+        (("--model", "sam4"), "model: expected sam3, sam3.1, tiny_shapes"),
     ],
 )
 def test_a_wrong_option_is_refused(drawn, tmp_path, capsys, options, named):
