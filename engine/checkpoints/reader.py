@@ -155,7 +155,11 @@ def _read(path: Path) -> Any:
 
 
 def _read_torch_zip(path: Path) -> Any:
-    if not zipfile.is_zipfile(path):
+    try:
+        is_whole = zipfile.is_zipfile(path)
+    except zipfile.BadZipFile:  # raised, not answered, where the file says it has several parts
+        is_whole = False
+    if not is_whole:
         raise TruncatedFileError(_describe_truncated(path))
     return _load(path, mapped=True)
 

@@ -106,3 +106,14 @@ def test_a_file_that_runs_code_is_refused_and_does_not_run(tmp_path: Path, how: 
     path.write_bytes(pickle.dumps(saved) if how == "bare pickle" else _pt(saved, how == "zip"))
     assert_refused(path, weight_errors.UnsafeCheckpointError, "torch.save(model.state_dict(), ...)")
     assert not target.exists()
+
+
+def test_a_zip_that_says_it_has_several_parts_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "parts.pt"
+    torch.save({"weight": torch.zeros(2)}, path)
+    data = path.read_bytes()
+    end = data.rindex(b"PK\x05\x06")
+    locator = struct.pack("<4sLQL", b"PK\x06\x07", 0, 0, 2)
+    path.write_bytes(data[:end] + locator + data[end:])
+    with pytest.raises(weight_errors.TruncatedFileError):
+        read_tensors(path)
