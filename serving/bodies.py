@@ -8,6 +8,7 @@ a process of its own, and those of too many are refused.
 from __future__ import annotations
 
 import asyncio
+import functools
 import multiprocessing
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ProcessPoolExecutor
@@ -16,7 +17,7 @@ from typing import Any
 
 from fastapi import Request
 from fastapi.routing import APIRoute
-from pydantic import BaseModel, ValidationError
+from pydantic import TypeAdapter, ValidationError
 from starlette.responses import Response
 
 from .errors import ApiError, describe_validation
@@ -42,12 +43,12 @@ class BodyParser:
         """Creates the parser; its process starts with the first large body."""
         self._process: ProcessPoolExecutor | None = None
 
-    async def parse(self, body: bytes, schema: type[BaseModel]) -> BaseModel:
+    async def parse(self, body: bytes, schema: Any) -> Any:
         """Parses and checks a body.
 
         Args:
             body: JSON in UTF-8.
-            schema: What it should be.
+            schema: What it should be: a model of pydantic, or such a model or None.
 
         Returns:
             An instance of the schema.
@@ -71,7 +72,7 @@ class BodyParser:
             self._process.shutdown(wait=False, cancel_futures=True)
             self._process = None
 
-    async def _parse_elsewhere(self, body: bytes, schema: type[BaseModel]) -> BaseModel | str:
+    async def _parse_elsewhere(self, body: bytes, schema: Any) -> Any:
         if self._process is None:
             # Not forked: the threads of PyTorch do not survive a fork.
             spawn = multiprocessing.get_context("spawn")
@@ -94,15 +95,20 @@ def count_values(body: bytes) -> int:
     return count
 
 
-def parse_body(body: bytes, schema: type[BaseModel]) -> BaseModel | str:
+def parse_body(body: bytes, schema: Any) -> Any:
     """Parses and checks a body; returns the message of an error instead of raising it."""
     try:
-        return schema.model_validate_json(body)
+        return _get_adapter(schema).validate_json(body)
     except ValidationError as error:
         return describe_validation(error.errors(include_url=False))
 
 
-def _expect_model(parsed: BaseModel | str) -> BaseModel:
+@functools.cache
+def _get_adapter(schema: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(schema)
+
+
+def _expect_model(parsed: Any) -> Any:
     if isinstance(parsed, str):
         raise ApiError(422, parsed)
     return parsed
@@ -116,7 +122,7 @@ class ParsedBodyRoute(APIRoute):
         handle = super().get_route_handler()
         if self.body_field is None:
             return handle
-        schema: type[BaseModel] = self.body_field.field_info.annotation  # type: ignore[assignment]
+        schema = self.body_field.field_info.annotation
 
         class ParsedRequest(Request):
             async def json(self) -> Any:

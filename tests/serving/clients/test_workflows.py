@@ -281,7 +281,10 @@ def test_every_route_asks_for_the_key(workflow_engine: Path, tmp_path: Path) -> 
 
 
 def test_a_client_that_leaves_frees_its_place(address: str, scene_source: dict[str, str]) -> None:
-    steps = [{**SAM, "name": f"sam{i}", "class_names": ["a", "b", "c", "d"]} for i in range(60)]
+    steps = [
+        {**SAM, "name": f"sam{i}", "class_names": [f"{name} {i}" for name in "abcdefgh"]}
+        for i in range(60)
+    ]
     body = {"specification": change(steps=steps, outputs=[]), "inputs": {"image": scene_source}}
     with pytest.raises(httpx.ReadTimeout):
         httpx.post(f"{address}/workflows/run", json=body, timeout=httpx.Timeout(30, read=0.5))
