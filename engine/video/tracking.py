@@ -92,8 +92,8 @@ class SessionTracks:
         """
         # Outside of the tracker's mode, which costs some time for each operation.
         detections, truncated = self._detect(memory, state, prompt, limits)
+        concepts, removed = self._advance_concepts(memory, frame, detections, on_step)
         with self._tracker.use_frame(frame):
-            concepts, removed = self._advance_concepts(memory, frame, detections, on_step)
             objects = self._objects.step(memory.objects.states, frame)
         memory.current = FrameTracks(
             frame.index,
@@ -141,12 +141,14 @@ class SessionTracks:
         parts = zip(self._concepts, memory.concepts, detections, names, strict=True)
         for tracks, concept, detected, name in parts:
             room = self._max_objects - len(memory.track_ids)
-            step = tracks.step(concept, frame, detected, memory.last_id, room)
+            with self._tracker.use_frame(frame):
+                step = tracks.step(concept, frame, detected, memory.last_id, room)
             memory.last_id = max([memory.last_id, *concept.track_ids, *step.removed_ids])
             found.append(tuple(step.tracks))
-            on_step(f"concept: {name}")
             removed += step.removed_ids
             refused += step.refused
+            # Outside of that context, which holds a lock: others may click meanwhile.
+            on_step(f"concept: {name}")
         self._warn_of_limit(refused)
         return found, tuple(removed)
 

@@ -332,3 +332,27 @@ def test_overlap_chooses_what_is_shown_not_what_is_followed(tiny_engine: Engine)
         shown, fewer = keep.step(frame).instances, best.step(frame).instances
         assert (len(shown), len(fewer)) == (3, 2), "the red one is a circle too"
     assert best.track_ids == keep.track_ids
+
+
+def test_others_may_click_at_every_step_of_a_frame(tiny_engine: Engine) -> None:
+    """The server lends the model between the networks of a frame, see ``ModelExecution.lend``."""
+    alone = VideoSession(tiny_engine, CIRCLES)
+    disturbed, other = VideoSession(tiny_engine, CIRCLES), VideoSession(tiny_engine, CIRCLES)
+    others = iter(draw_clip([Ball((100, 120), (6, 3), 28)], 40))
+    steps: list[str] = []
+
+    def work() -> None:
+        tiny_engine.segment(FRAMES[0], TWO_CLICKS)
+        other.step(next(others))
+
+    def lend(step: str) -> None:
+        steps.append(step)
+        with tiny_engine.execution.lend():
+            thread = threading.Thread(target=work, daemon=True)
+            thread.start()
+            thread.join(30)
+            assert not thread.is_alive(), f"others wait forever after {step!r}"
+
+    for frame in FRAMES[:3]:
+        assert summary(disturbed.step(frame, lend)) == summary(alone.step(frame))
+    assert steps[:3] == ["encode", "concept: red circle", "concept: blue circle"]

@@ -145,6 +145,8 @@ def test_others_get_their_turn_and_a_client_that_goes_away_frees_everything(
             with httpx.Client(base_url=address, timeout=60) as other:
                 body = {"image": scene_source, "prompts": [{"type": "text", "text": "star"}]}
                 assert other.post("/sam3/concept_segment", json=body).status_code == 200
+                click = {"image": scene_source, "prompts": [{"points": [{"x": 60, "y": 60}]}]}
+                assert other.post("/sam3/visual_segment", json=click).status_code == 200
                 busy = other.post("/playground/video", params={"text": "star"}, content=long)
                 assert busy.status_code == 503
                 assert busy.headers["Retry-After"]
