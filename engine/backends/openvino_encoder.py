@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,6 +33,7 @@ class OpenVinoEncoder(nn.Module):
     """Computes what ``VisionNeck`` computes, in the place of one.
 
     Attributes:
+        propagation_convs: None: the maps of SAM 3.1's tracker are not converted.
         position_encoding: The neck's own positions.
     """
 
@@ -50,10 +53,15 @@ class OpenVinoEncoder(nn.Module):
             dtype: Of the maps, as PyTorch's own neck returns them.
         """
         super().__init__()
+        self.propagation_convs = None
         self.position_encoding = position_encoding
         self._request = compiled.create_infer_request()
         self._necks = necks
         self._dtype = dtype
+
+    def collect_propagation(self) -> AbstractContextManager[list[Tensor]]:
+        """Collects no maps of SAM 3.1's tracker, see ``VisionNeck.collect_propagation``."""
+        return contextlib.nullcontext([])
 
     def forward(self, images: Tensor) -> Any:
         """Computes the feature maps and positions of both necks.

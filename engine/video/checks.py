@@ -20,7 +20,7 @@ def make_tracker(engine: Engine) -> Tracker:
     """Makes the tracker of one session, by what an engine's weights hold.
 
     Raises:
-        ValueError: If its weights hold none.
+        ValueError: If its weights hold none, or its backend does not compute what it needs.
     """
     if not supports_video(engine.model):
         raise ValueError(
@@ -30,6 +30,8 @@ def make_tracker(engine: Engine) -> Tracker:
         )
     heads = engine.model.inst_interactive_predictor.model
     if engine.model.multiplex is not None:
+        if engine.model.backbone.vision_backbone.propagation_convs is None:
+            raise ValueError("backend: openvino does not run SAM 3.1's tracker; use torch")
         return BucketTracker(heads, engine.model.multiplex)
     return SeparateTracker(heads)
 

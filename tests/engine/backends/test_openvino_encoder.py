@@ -10,12 +10,20 @@ import pytest
 import torch
 
 from infer_segment_anything_3.cli.app import main
-from infer_segment_anything_3.engine import ConceptPrompt, Engine, ObjectPrompt, PromptedObject
+from infer_segment_anything_3.engine import (
+    ConceptPrompt,
+    Engine,
+    ObjectPrompt,
+    PromptedObject,
+    VideoSession,
+)
 from infer_segment_anything_3.engine.backends import converted_files
 from infer_segment_anything_3.engine.backends.choice import check_backend
 from infer_segment_anything_3.engine.checkpoints.reader import read_tensors
 from infer_segment_anything_3.engine.checkpoints.zoo import find_weights
 from infer_segment_anything_3.engine.model.precision import resolve_precision
+from infer_segment_anything_3.tests.engine.video.clips import BLUE, Ball, draw_clip
+from infer_segment_anything_3.tests.helpers import compute_iou
 from infer_segment_anything_3.tests.multiplex_file import write_multiplex_file
 from infer_segment_anything_3.tools.tiny_shapes.heldout import concepts, objects
 from infer_segment_anything_3.tools.tiny_shapes.heldout.matching import HELD_OUT_SEED
@@ -71,6 +79,28 @@ def test_results_are_those_of_pytorch(tiny_engine: Engine) -> None:
             for one, two in zip(ours, other, strict=True):
                 assert one.score == pytest.approx(two.score, abs=1e-4)
                 assert (one.mask.full() != two.mask.full()).sum() <= 2
+
+
+def test_a_video_is_followed_as_by_pytorch(tiny_engine: Engine) -> None:
+    frames = draw_clip([Ball((60, 70), (4, 2), 30), Ball((260, 150), (-4, -1), 26, BLUE)], 3)
+    sessions = [
+        VideoSession(engine, ConceptPrompt(("red circle", "blue circle")))
+        for engine in (load(), tiny_engine)
+    ]
+    for frame in frames:
+        converted, own = (session.step(frame) for session in sessions)
+        assert [i.track_id for i in converted.instances] == [i.track_id for i in own.instances]
+        for a, b in zip(converted.instances, own.instances, strict=True):
+            assert compute_iou(a.mask.full(), b.mask.full()) > 0.97
+
+
+def test_the_tracker_of_sam_3_1_is_refused(tmp_path: Path) -> None:
+    engine = load(weight_file=write_multiplex_file(tmp_path, with_tracker=True))
+    assert engine.segment(
+        draw_scene(np.random.default_rng(0), (240, 300)).image, ConceptPrompt(("circle", "square"))
+    ).best_scores
+    with pytest.raises(ValueError, match=r"backend: openvino does not run SAM 3\.1's tracker"):
+        VideoSession(engine, ConceptPrompt(("circle",)))
 
 
 @pytest.mark.parametrize("size", [112])
