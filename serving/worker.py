@@ -6,9 +6,8 @@ import asyncio
 import contextlib
 import dataclasses
 import threading
-import weakref
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
@@ -51,6 +50,14 @@ class JobCancelledError(Exception):
     """Ends a job between two steps of the engine, because its client went away."""
 
 
+@dataclasses.dataclass
+class _Lane:
+    """Holds the thread that runs the jobs of a group one after the other, and counts them."""
+
+    thread: ThreadPoolExecutor
+    jobs: int = 0
+
+
 class ModelWorker:
     """Runs jobs in turns: between two steps of one, the others get theirs.
 
@@ -75,11 +82,9 @@ class ModelWorker:
         self.max_places = max_places
         self.places_taken = 0
         self._places_by_client: Counter[tuple[str, str]] = Counter()
-        self._executor = ThreadPoolExecutor(max_places, thread_name_prefix="model")
         self._turns = Turns()
-        self._locks: weakref.WeakValueDictionary[Group, asyncio.Lock] = (
-            weakref.WeakValueDictionary()
-        )
+        self._lanes: dict[Group, _Lane] = {}
+        self._idle_threads: list[ThreadPoolExecutor] = []
 
     @contextlib.asynccontextmanager
     async def hold_place(self, group: Group) -> AsyncIterator[None]:
@@ -128,8 +133,8 @@ class ModelWorker:
                     raise JobCancelledError
                 return job(check_step)
 
-        async with self._locks.setdefault(group, asyncio.Lock()):
-            future = self._executor.submit(run_in_turns)
+        with self._use_thread(group) as thread:
+            future = thread.submit(run_in_turns)
             try:
                 return await asyncio.wrap_future(future)
             except asyncio.CancelledError:
@@ -138,9 +143,26 @@ class ModelWorker:
                 future.cancel()
                 raise
 
+    @contextlib.contextmanager
+    def _use_thread(self, group: Group) -> Iterator[ThreadPoolExecutor]:
+        """Gives the thread of a group; a new group gets the thread that became idle last."""
+        if group not in self._lanes:
+            idle = self._idle_threads
+            thread = idle.pop() if idle else ThreadPoolExecutor(1, thread_name_prefix="model")
+            self._lanes[group] = _Lane(thread)
+        lane = self._lanes[group]
+        lane.jobs += 1
+        try:
+            yield lane.thread
+        finally:
+            lane.jobs -= 1
+            if not lane.jobs:
+                self._idle_threads.append(self._lanes.pop(group).thread)
+
     def close(self) -> None:
         """Drops the jobs that have not begun, and ends the threads after those that have."""
-        self._executor.shutdown(wait=True, cancel_futures=True)
+        for thread in (*self._idle_threads, *(lane.thread for lane in self._lanes.values())):
+            thread.shutdown(wait=True, cancel_futures=True)
 
 
 def identify_group(request: Request, owner: str, kind: str = "") -> Group:
